@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Every target works alone from a fresh clone: the stamp makes the virtual environment once, and
+# again only when the dependencies in pyproject.toml change.
+
+PYTHON ?= python3
+CPUS ?= 8
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.mmsim-installed
+
+.PHONY: help stress test slow lint format bench clean
+
+help:
+	@echo 'make stress   reproduce the races: python -m mmsim.stress --cpus $(CPUS)'
+	@echo 'make test     ruff, mypy and the regression suite'
+	@echo 'make slow     the tests that take longer than that'
+	@echo 'make lint     ruff and mypy only;  make format  rewrites the layout'
+	@echo 'make bench    speed of the engine and of every scenario'
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "mmsim needs Python 3.11 or newer; try: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+stress: $(STAMP)
+	$(BIN)/python -m mmsim.stress --cpus $(CPUS)
+
+test: lint
+	$(BIN)/python -m pytest
+
+slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow --timeout 1800
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	$(BIN)/python -m mmsim.stress.bench
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
