@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Events: what a listener is told of a run.
+
+Events exist only when somebody listens, which is when a run is replayed to be explained.  They
+carry values and printable names, never live kernel objects, so that watching cannot change the
+race that is watched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One effect.
+
+    ``step`` counts effects of the run from 0; ``entity`` is the context's id; ``kind`` one of
+    :mod:`mmsim.engine.access` or ``irq-enter``/``irq-exit``/``exit``; ``obj`` a printable name;
+    ``value`` what was read, or what an atomic operation returned; ``func``/``line`` the
+    kernel-dialect function that made the access.
+    """
+
+    step: int
+    entity: int
+    comm: str
+    pid: int
+    cpu: int
+    context: str
+    kind: str
+    obj: str
+    field: str
+    value: Any
+    func: str
+    line: int
+
+
+Listener = Callable[[Event], None]
+
+
+def printable(obj: Any) -> str:
+    """The name of an object for an event: its own ``name``, else its type."""
+    name = getattr(obj, "name", None)
+    if callable(name):
+        name = name()
+    return name if isinstance(name, str) else type(obj).__name__ if obj is not None else ""
+
+
+def plain(value: Any) -> Any:
+    """A value that an event may keep: numbers and strings as they are, objects by name."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return printable(value)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A machine: CPUs, contexts, a clock and a configuration.  One run boots one.
+
+The engine does not know what the machine computes.  Whoever boots it hangs the kernel's globals
+on ``vm``, says what to do when everybody is stuck (``on_stuck``), and reads ``findings`` and
+``metrics`` when it is over.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mmsim.engine import context
+from mmsim.engine.clock import Clock
+from mmsim.engine.context import HARDIRQ, READY, SLEEPING, SPINNING, TASK, Context, Cpu, Host
+from mmsim.engine.door import RunAborted, door
+from mmsim.engine.events import Listener
+from mmsim.engine.seeds import stream
+
+NO_CONFIG: Mapping[str, Any] = {}
+
+
+class Machine:
+    """``cpus`` CPUs; ``preempt`` is CONFIG_PREEMPT, ``smp`` False a UP build (one CPU).
+
+    ``seed`` is the run's; ``gates`` the names of the patches applied; ``config`` kernel options
+    without their ``CONFIG_``.
+    """
+
+    def __init__(
+        self,
+        cpus: int,
+        *,
+        preempt: bool = False,
+        smp: bool = True,
+        seed: int = 0,
+        config: Mapping[str, Any] = NO_CONFIG,
+        gates: frozenset[str] = frozenset(),
+        era: str = "",
+    ) -> None:
+        self.cpus = [Cpu(i) for i in range(cpus)]
+        self.preempt = preempt
+        self.smp = smp
+        self.seed = seed
+        self.config = config
+        self.gates = gates
+        self.era = era
+        self.contexts: list[Context] = []
+        self.clock = Clock()
+        self.vm: Any = None
+        self.findings: list[Any] = []
+        self.metrics: dict[str, float] = {}
+        self.notes: list[str] = []  # what this run did not check
+        self.stop_on_first = True
+        self.panicked = False
+        self.error: BaseException | None = None
+        self.listener: Listener | None = None
+        self.on_stuck: Callable[[Machine, str], None] | None = None
+        self.max_steps = 100_000
+        self.steps = 0
+        self._rng: random.Random | None = None
+        self._lock = threading.Lock()
+        boot = Host()
+        boot.ctx = Context(-1, TASK, self.cpus[0], "swapper/0", 0, _nothing, ())
+        context.tls.host = boot
+        door.machine = self
+
+    @property
+    def rng(self) -> random.Random:
+        """Randomness for set-up: the same for a run however it is scheduled."""
+        if self._rng is None:
+            self._rng = stream(self.seed, "setup")
+        return self._rng
+
+    def spawn(self, fn: Callable[..., Any], *args: Any, comm: str, cpu: int = 0) -> Context:
+        """A task on ``cpu`` (taken modulo the number of CPUs) that will run ``fn(*args)``."""
+        task = self._add(TASK, fn, args, comm, cpu)
+        task.cpu.tasks.append(task)
+        return task
+
+    def irq(
+        self,
+        fn: Callable[..., Any],
+        *args: Any,
+        comm: str,
+        cpu: int = 0,
+        kind: str = HARDIRQ,
+        armed: bool = True,
+    ) -> Context:
+        """An interrupt that will fire once on ``cpu``, at any point where it is let in.
+
+        With ``armed=False`` it waits for ``raise_irq``.
+        """
+        line = self._add(kind, fn, args, comm, cpu)
+        line.armed = armed
+        line.cpu.lines.append(line)
+        return line
+
+    def _add(
+        self, kind: str, fn: Callable[..., Any], args: tuple[Any, ...], comm: str, cpu: int
+    ) -> Context:
+        n = len(self.contexts)
+        ctx = Context(n, kind, self.cpus[cpu % len(self.cpus)], comm, 100 + n, fn, args)
+        self.contexts.append(ctx)
+        return ctx
+
+    def enabled(self) -> list[Context]:
+        """Every context that could go on now, in order of id: the choices of a policy.
+
+        A spinner whose lock is taken is not among them: a simulator need not burn time to wait.
+        """
+        out: list[Context] = []
+        for cpu in self.cpus:
+            top = cpu.stack[-1] if cpu.stack else cpu.curr
+            if top is None or (top.state == SLEEPING and not cpu.stack):
+                out += [task for task in cpu.tasks if task.state <= READY]
+            else:
+                if top.state <= READY or (top.state == SPINNING and not top.spin.locked):
+                    out.append(top)
+                if len(cpu.tasks) > 1 and cpu.preemptible(self.preempt):
+                    out += [t for t in cpu.tasks if t is not top and t.state <= READY]
+            if cpu.lines and not cpu.irqs_off:
+                out += [line for line in cpu.lines if cpu.takes(line)]
+        if len(out) > 1:
+            out.sort(key=_id)
+        return out
+
+    def report(self, finding: Any) -> None:
+        """Keep a finding; end the run there unless it is to go on to quiescence."""
+        with self._lock:
+            self.findings.append(finding)
+        if self.stop_on_first and door.carrier is not None:
+            door.carrier.abort()
+            raise RunAborted
+
+    def count(self, name: str, n: float = 1) -> None:
+        """Add to a metric of the run."""
+        with self._lock:
+            self.metrics[name] = self.metrics.get(name, 0) + n
+
+
+def _id(ctx: Context) -> int:
+    return ctx.id
+
+
+def _nothing() -> None:
+    """The boot context runs no function: it lends its name to set-up and checks."""

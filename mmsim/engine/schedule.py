@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A schedule is a value: who performed how many effects, in which order.
+
+It prints as one line and is all that is needed, with the variant's name, to see a run again:
+
+    mm1:<cpus>:<base64 of the packed segments>:<crc>
+
+``mm1`` is the format's version.  The packed part holds the run's set-up seed, the fingerprint of
+the finding, a hash of the code that ran, and the segments ``(context id, number of effects)``.
+The checksum tells a truncated line from a stale one; the code hash is only used to explain a
+replay that diverged, since most edits leave most schedules valid.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+VERSION = "mm1"
+
+
+class BadSchedule(ValueError):
+    """The text is not a schedule of this version: says what is wrong with it."""
+
+
+class Diverged(Exception):
+    """A replay met a state in which the recorded choice is not possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """``segments`` are (context id, effects) with effects > 0; ``seed`` is the run's seed."""
+
+    cpus: int
+    seed: int
+    segments: tuple[tuple[int, int], ...]
+    fingerprint: str = "000000"
+    code: str = "000000"
+
+    @property
+    def steps(self) -> int:
+        """Effects in all."""
+        return sum(n for _, n in self.segments)
+
+    def __str__(self) -> str:
+        head = self.seed.to_bytes(8, "big") + bytes.fromhex(self.fingerprint + self.code)
+        numbers = (x for segment in self.segments for x in segment)
+        packed = zlib.compress(head + b"".join(map(_varint, numbers)), 9)
+        body = f"{VERSION}:{self.cpus}:{base64.urlsafe_b64encode(packed).decode().rstrip('=')}"
+        return f"{body}:{zlib.crc32(body.encode()):08x}"
+
+    @classmethod
+    def parse(cls, text: str) -> Schedule:
+        """Read a line printed by ``str()``.  Raises :class:`BadSchedule`."""
+        parts = text.strip().split(":")
+        if parts[0] != VERSION:
+            raise BadSchedule(f"a schedule starts with '{VERSION}:', this with {text[:8]!r}")
+        if len(parts) != 4:
+            raise BadSchedule("the schedule is truncated: it has to have four parts")
+        body = text.strip()[: -len(parts[3]) - 1]
+        if parts[3] != f"{zlib.crc32(body.encode()):08x}":
+            raise BadSchedule("the schedule is truncated or was altered: its checksum is wrong")
+        try:
+            cpus = int(parts[1])
+            raw = zlib.decompress(base64.urlsafe_b64decode(parts[2] + "=" * (-len(parts[2]) % 4)))
+            numbers = list(_numbers(raw[14:]))
+        except (ValueError, zlib.error, binascii.Error) as error:
+            raise BadSchedule(f"the schedule cannot be unpacked: {error}") from error
+        return cls(
+            cpus,
+            int.from_bytes(raw[:8], "big"),
+            tuple(zip(numbers[::2], numbers[1::2], strict=True)),
+            raw[8:11].hex(),
+            raw[11:14].hex(),
+        )
+
+
+def merge(ids: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Run-length encode a list of context ids, one per effect."""
+    out: list[tuple[int, int]] = []
+    last, n = -1, 0
+    for id in ids:
+        if id == last:
+            n += 1
+            continue
+        if n:
+            out.append((last, n))
+        last, n = id, 1
+    if n:
+        out.append((last, n))
+    return tuple(out)
+
+
+def _varint(n: int) -> bytes:
+    out = bytearray()
+    while n > 0x7F:
+        out.append(n & 0x7F | 0x80)
+        n >>= 7
+    out.append(n)
+    return bytes(out)
+
+
+def _numbers(raw: bytes) -> Iterator[int]:
+    value = shift = 0
+    for byte in raw:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            yield value
+            value = shift = 0
+    if shift:
+        raise ValueError("it ends in the middle of a number")
