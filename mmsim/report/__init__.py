@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Values in, text out.
+
+``render`` turns a finding into the report a kernel of that era would have printed, followed by
+the mmsim block.  Nothing here touches a machine: a report can be written from a finding that was
+pickled last week.  Each kind of finding has one writer; ``Details`` makes sure that every line a
+detector supplied is printed exactly once, in the kernel's part or else in the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from mmsim.detect.finding import Finding
+from mmsim.report import badpage, freed_twice, listdebug, oops, stuck, warn
+from mmsim.report.block import VariantLike, mmsim_block, seen, wilson
+from mmsim.report.era import Era, era_of
+from mmsim.report.lanes import EventLike, lanes
+from mmsim.report.words import Details
+
+__all__ = ["EventLike", "VariantLike", "kernel_report", "lanes", "render", "seen", "wilson"]
+
+Writer = Callable[[Finding, Details, Era], list[str]]
+
+_WRITERS: Mapping[str, Writer] = {
+    "BUG": oops.bug,
+    "VM_BUG_ON": oops.vm_bug_on,
+    "oops": oops.fault,
+    "bad-page": badpage.bad_page,
+    "list-corruption": listdebug.list_corruption,
+    "double-free": freed_twice.double_free,
+    "invariant": freed_twice.invariant,
+    "deadlock": stuck.deadlock,
+    "hung-task": stuck.hung_task,
+    "soft-lockup": stuck.soft_lockup,
+    "livelock": stuck.livelock,
+    "spinlock": stuck.spinlock,
+    "atomic-sleep": stuck.atomic_sleep,
+    "warn": warn.warn,
+}
+
+DECODINGS = ("", "python", "kernel")
+
+
+def kernel_report(
+    finding: Finding,
+    *,
+    smp: bool | None = None,
+    decode: str = "",
+    earlier: Sequence[Finding] = (),
+) -> str:
+    """The kernel's part alone, for pasting into a mail."""
+    era = _era(finding, smp, decode, earlier)
+    return "\n".join(_WRITERS[finding.kind](finding, Details(finding.detail), era))
+
+
+def render(
+    finding: Finding,
+    *,
+    variant: VariantLike,
+    reproduce: str = "",
+    count: int = 1,
+    runs: int = 1,
+    lanes: str = "",
+    decode: str = "",
+    earlier: Sequence[Finding] = (),
+    run: Mapping[str, object] | None = None,
+) -> str:
+    """The whole report: the kernel's part, then the mmsim block.
+
+    ``count`` of ``runs`` is how often this fingerprint was seen; ``lanes`` the text of ``lanes()``;
+    ``decode`` one of ``DECODINGS``; ``earlier`` the findings of the same run before this one (they
+    taint the kernel); ``run`` further facts for the run line (engine, policy, seed).
+    """
+    smp = bool(variant.config.get("SMP", finding.cpus > 1))
+    era = _era(finding, smp, decode, earlier)
+    details = Details(finding.detail)
+    lines = _WRITERS[finding.kind](finding, details, era)
+    block = mmsim_block(
+        finding,
+        variant,
+        era,
+        reproduce=reproduce,
+        count=count,
+        runs=runs,
+        lanes=lanes,
+        details=details.rest(),
+        run=run or {},
+        show_page=not any(line.startswith("page:") for line in lines),
+        show_history=not any(line.startswith("page_owner ") for line in lines),
+    )
+    return "\n".join([*lines, *block])
+
+
+def _era(finding: Finding, smp: bool | None, decode: str, earlier: Sequence[Finding]) -> Era:
+    if decode not in DECODINGS:
+        raise ValueError(f"decode is one of {', '.join(map(repr, DECODINGS))}, not {decode!r}")
+    return era_of(
+        finding, smp=finding.cpus > 1 if smp is None else smp, decode=decode, earlier=earlier
+    )

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The `---[ mmsim ]---` block: what a simulator knows and a kernel cannot.
+
+It follows the kernel's part, never mixes with it, so that the part above can be pasted into a mail
+or fed to a script.  Its last line before the end mark is the command that brings the failure
+back, alone on its line so that a triple click takes all of it.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any, Protocol
+
+from mmsim.detect.finding import Finding, PageSnapshot
+from mmsim.report.dump_page import flag_list
+from mmsim.report.era import Era
+from mmsim.report.symbols import symbol
+
+_Z95 = 1.959963984540054
+_LABEL = 10
+
+
+class ScenarioLike(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class VariantLike(Protocol):
+    """As much of a variant as a report needs (see mmsim.scenarios.api.Variant)."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def expect(self) -> Any: ...
+    @property
+    def gates(self) -> tuple[str, ...]: ...
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+    @property
+    def scenario(self) -> Any: ...
+
+
+def wilson(count: int, runs: int) -> tuple[float, float]:
+    """95 % interval for count of runs, as fractions."""
+    if runs <= 0:
+        return 0.0, 1.0
+    rate = count / runs
+    spread = _Z95 * math.sqrt(rate * (1 - rate) / runs + _Z95**2 / (4 * runs**2))
+    centre = rate + _Z95**2 / (2 * runs)
+    scale = 1 + _Z95**2 / runs
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def seen(count: int, runs: int) -> str:
+    """`seen 17 times in 1000 runs, 1.70 % [1.06, 2.71]`; one run has no rate."""
+    words = f"seen {count} time{'s' * (count != 1)} in {runs} run{'s' * (runs != 1)}"
+    if runs <= 1:
+        return words
+    low, high = (100 * bound for bound in wilson(count, runs))
+    return f"{words}, {100 * count / runs:.2f} % [{low:.2f}, {high:.2f}]"
+
+
+def mmsim_block(
+    finding: Finding,
+    variant: VariantLike,
+    era: Era,
+    *,
+    reproduce: str,
+    count: int,
+    runs: int,
+    lanes: str,
+    details: Sequence[str],
+    run: Mapping[str, object],
+    show_page: bool,
+    show_history: bool,
+) -> list[str]:
+    """The block, line by line."""
+    where = f"{symbol(finding.where)}, CPU{finding.cpu} {finding.comm}/{finding.pid}"
+    context = "" if finding.context == "task" else f" ({finding.context})"
+    page = finding.page
+    pfn = f" pfn:{page.pfn:05x}" if page else ""
+    lines = [
+        "---[ mmsim ]---",
+        _labelled("scenario", _scenario(finding, variant)),
+        _labelled("variant", f"{variant.id}   {variant.summary}".rstrip()),
+        _labelled(
+            "finding",
+            f"{finding.kind}{pfn}   fingerprint {finding.fingerprint}   ({seen(count, runs)})",
+        ),
+        _labelled("where", f"{where}{context}, step {finding.step}"),
+    ]
+    if page is not None and show_page:
+        lines.append(_labelled("page", _page(page, era)))
+    if page is not None and show_history:
+        lines += _column("history", page.history)
+    lines += _column("detail", details)
+    lines += lanes.rstrip("\n").splitlines() if lanes.strip() else []
+    lines.append(_labelled("locks", f"held by {finding.comm}/{finding.pid}: {_locks(finding)}"))
+    lines.append(_labelled("run", _run(finding, run)))
+    if reproduce:
+        lines.append(f"Reproduce: {reproduce.strip().removeprefix('Reproduce: ')}")
+    return [*lines, f"---[ end mmsim {finding.fingerprint} ]---"]
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"{label:<{_LABEL}}{text}"
+
+
+def _column(label: str, texts: Sequence[str]) -> list[str]:
+    return [_labelled(label if i == 0 else "", text) for i, text in enumerate(texts)]
+
+
+def _scenario(finding: Finding, variant: VariantLike) -> str:
+    name = getattr(variant.scenario, "name", "") or variant.id
+    gates = " ".join(variant.gates) or "none"
+    expected = getattr(variant.expect, "value", variant.expect)
+    return f"{name}   era {finding.era}   gates {gates}   verdict expected {expected}"
+
+
+def _page(page: PageSnapshot, era: Era) -> str:
+    mapped = "" if page.mapcount is None else f" mapcount:{page.mapcount}"
+    text = f"pfn:{page.pfn:05x} count:{page.ref}{mapped} flags:{flag_list(page)}"
+    if page.mapping:
+        text += f" mapping:{page.mapping}"
+    return f"{text} lru:{era.hexword(page.lru_next)}/{era.hexword(page.lru_prev)}"
+
+
+def _locks(finding: Finding) -> str:
+    return "{" + ", ".join(finding.locks) + "}" if finding.locks else "none"
+
+
+def _run(finding: Finding, run: Mapping[str, object]) -> str:
+    gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    facts = {
+        **run,
+        "cpus": finding.cpus,
+        "preempt": "y" if finding.preempt else "n",
+        "gil": "on" if gil else "off",
+        "python": platform.python_version(),
+    }
+    try:
+        facts["mmsim"] = metadata.version("mmsim")
+    except metadata.PackageNotFoundError:
+        pass  # a bare checkout; the caller may have said it in ``run``
+    return " ".join(f"{key}={value}" for key, value in facts.items())

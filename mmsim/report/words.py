@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Lines that several kinds of report share, and the sorting of a finding's detail lines.
+
+A detector hands over its detail lines unsorted: it knows what it saw, not where a 4.19 kernel
+would have printed it.  Each writer takes the lines it has a place for out of a ``Details``;
+whatever no writer wanted is printed in the mmsim block, so nothing a detector said is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+from mmsim.detect.finding import Finding
+from mmsim.report.era import I386, Era
+
+CUT_HERE = "------------[ cut here ]------------"
+MODULES = "Modules linked in:"
+
+
+class Details:
+    """The detail lines not printed yet, in the order they were given."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = [part.rstrip() for line in lines for part in line.splitlines() if part]
+
+    def take(self, pattern: str) -> list[str]:
+        """Every line in which the pattern occurs, removed."""
+        wanted = [line for line in self._lines if re.search(pattern, line)]
+        self._lines = [line for line in self._lines if not re.search(pattern, line)]
+        return wanted
+
+    def peek(self, pattern: str) -> re.Match[str] | None:
+        """The first match of the pattern, with the line left where it is."""
+        matches = (re.search(pattern, line) for line in self._lines)
+        return next((match for match in matches if match), None)
+
+    def rest(self) -> list[str]:
+        lines, self._lines = self._lines, []
+        return lines
+
+
+def cpu_line(finding: Finding, era: Era) -> str:
+    """`CPU: 1 PID: 77 Comm: kswapd0 Not tainted 5.4.170-mmsim #1`."""
+    return (
+        f"CPU: {finding.cpu} PID: {finding.pid} Comm: {finding.comm:.20} "
+        f"{era.tainted()} {era.release} #1"
+    )
+
+
+def hardware_line(finding: Finding) -> str:
+    return f"Hardware name: mmsim {finding.cpus} CPU{'s' * (finding.cpus != 1)}"
+
+
+def identity(finding: Finding, era: Era) -> list[str]:
+    """Who and where, for the reports that are not an oops."""
+    if era.arch == I386:
+        return [f"Process {finding.comm} (pid: {finding.pid}) on CPU {finding.cpu}"]
+    return [cpu_line(finding, era), hardware_line(finding)]
+
+
+def end_trace(finding: Finding, era: Era) -> list[str]:
+    """The closing line of an oops or a warning.  Kernels before 5.17 print an id: ours is
+    stable and starts with the fingerprint.  2.4 has none."""
+    if era.version < (2, 6):
+        return []
+    oops_id = "0" * 16
+    if era.version < (5, 17):
+        digest = hashlib.sha1(finding.fingerprint.encode(), usedforsecurity=False).hexdigest()
+        oops_id = (finding.fingerprint + digest)[:16]
+    return [f"---[ end trace {oops_id} ]---"]
+
+
+def panic_in_interrupt(finding: Finding, era: Era) -> list[str]:
+    """There is no task to kill when an interrupt handler dies."""
+    if finding.context == "task":
+        return []
+    if era.version < (2, 6):
+        return [
+            "Kernel panic: Aiee, killing interrupt handler!",
+            "In interrupt handler - not syncing",
+        ]
+    return ["Kernel panic - not syncing: Fatal exception in interrupt"]
