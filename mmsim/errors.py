@@ -2,8 +2,9 @@
 """What can go wrong outside the simulated kernel.
 
 A race is never an exception here: it is a finding, a value. These classes are for the other two
-kinds of trouble. Either somebody asked for something that does not exist, which deserves one line of
-clear text and exit code 2, or mmsim itself is broken, which deserves a traceback and exit code 3.
+kinds of trouble. Either somebody asked for something that does not exist, which deserves one
+line of clear text and exit code 2, or mmsim itself is broken, which deserves a traceback and
+exit code 3.
 """
 
 from __future__ import annotations

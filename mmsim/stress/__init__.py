@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The stress runner: every variant, many times, on every core, and what can be said afterwards.
+
+    cli       the command line and the exit code
+    settings  what was asked for: options over profile over defaults, checked
+    profile   campaign profiles (TOML)
+    source    where variants come from, and how one is made to run
+    plan      which block of runs comes next; the order in which results count
+    worker    the inside of one worker process
+    pool      worker processes: start, feed, replace, stop
+    tally     what is known of one variant so far
+    verdict   Never, Sometimes, Always: declared against observed
+    statistics  intervals
+    output    the table and the reports;  progress: while it runs;  store: the same as JSON
+
+Two promises hold the parts together. The numbers depend on the seed and on nothing else: not on
+how many workers there are, nor on which of them is faster. And nothing is lost quietly: a
+worker that dies costs its block, and the end of the output says so.
+"""

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`python -m mmsim.stress` from the command line to the exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from mmsim.errors import InternalError, UsageError, one_line
+from mmsim.stress import options, output, profile, progress, store
+from mmsim.stress.plan import Campaign
+from mmsim.stress.pool import Pool
+from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_PROFILE, Settings, chosen, resolve
+from mmsim.stress.source import Library, Source
+from mmsim.stress.verdict import judge
+from mmsim.stress.worker import Setting
+
+OK, DIFFERS, USAGE, BROKEN = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A campaign that has come to an end, one way or another."""
+
+    campaign: Campaign
+    complete: bool
+    wall: float
+
+    @property
+    def code(self) -> int:
+        judgements = [judge(tally) for tally in self.campaign.tallies]
+        if not self.complete or any(judgement.ok is None for judgement in judgements):
+            return BROKEN
+        return OK if all(judgement.ok for judgement in judgements) else DIFFERS
+
+
+def main(argv: Sequence[str] | None = None, source: Source | None = None) -> int:
+    """Run the stress runner; `source` is there for tests and for tools built on it."""
+    try:
+        return _main(sys.argv[1:] if argv is None else argv, source)
+    except UsageError as error:
+        print(f"mmsim.stress: {one_line(error)}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("mmsim.stress: interrupted before anything was run", file=sys.stderr)
+        return BROKEN
+    except BrokenPipeError:
+        # Whoever read the output has gone (`| head`); nobody is left to tell.
+        with suppress(OSError):
+            sys.stdout.close()
+        return BROKEN
+    except Exception:
+        traceback.print_exc()
+        print("mmsim.stress: internal error, see above", file=sys.stderr)
+        return BROKEN
+
+
+def _main(argv: Sequence[str], source: Source | None) -> int:
+    parsed = options.build().parse_known(argv)
+    request = options.request(parsed)
+    source = source or Library(request.file)
+    campaign_profile = profile.load(parsed.profile or DEFAULT_PROFILE)
+    out = output.console(sys.stdout)
+    if parsed.list:
+        cpus = request.cpus or DEFAULT_CPUS
+        output.show_list(out, chosen(request, campaign_profile, source), cpus)
+        return OK
+    settings = resolve(request, campaign_profile, source)
+    if parsed.json is not None:
+        store.check_writable(parsed.json)
+    outcome = run(settings, source)
+    campaign = outcome.campaign
+    output.show_table(out, campaign.tallies)
+    output.show_metrics(out, campaign.tallies)
+    output.show_reports(out, campaign.tallies, parsed.reports, settings.file)
+    out.print()
+    for line in output.summary(campaign, settings, complete=outcome.complete, wall=outcome.wall):
+        out.out(line, highlight=False)
+    if parsed.json is not None:
+        data = store.document(campaign, settings, complete=outcome.complete, wall=outcome.wall)
+        store.write(parsed.json, data)
+    return outcome.code
+
+
+def run(
+    settings: Settings, source: Source, watcher: progress.Plain | progress.Live | None = None
+) -> Outcome:
+    """Run a campaign; whatever stops it early, what was counted so far is in the outcome."""
+    start = time.monotonic()
+    setting = Setting(
+        source=source,
+        cpus=settings.cpus,
+        seed=settings.seed,
+        engine=settings.engine,
+        policy=settings.policy,
+        deadline=None if settings.seconds is None else start + settings.seconds,
+    )
+    campaign = Campaign(settings.variants)
+    complete = True
+    with watcher or progress.watcher(sys.stderr) as observer:
+        try:
+            with Pool(settings.jobs, setting, pin=settings.pin) as pool:
+                pool.run(campaign, observer)
+        except KeyboardInterrupt:
+            campaign.lost.append("interrupted; what was counted until then follows")
+            complete = False
+        except InternalError as error:
+            campaign.lost.append(str(error))
+            observer.trouble(str(error))
+    return Outcome(campaign, complete and not campaign.lost, time.monotonic() - start)
+
+
+def terminate_like_ctrl_c() -> None:
+    """Let `kill` and a batch system's time limit end a campaign as politely as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command line of the stress runner, as options and as something to learn from."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from mmsim.errors import UsageError, nearest
+from mmsim.stress.output import REPORTS
+from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_SEED, MOST_CPUS, Request
+
+EPILOG = """\
+examples:
+  python -m mmsim.stress --cpus 8
+      every race and every fix, in under a minute
+  python -m mmsim.stress --scenario 002 --reports all
+      one mailing-list thread, every kind of crash it has, printed in full
+  python -m mmsim.stress --variant 002.flawed --variant '002.pagelocked*' --runs 20000
+      the flawed patch beside the right one, until the intervals are narrow
+  python -m mmsim.stress --engine free --scenario 000 --seconds 20
+      let the operating system schedule; a crash found so replays under threads
+  python -m mmsim.stress --profile nightly --seed $RANDOM --json night.json
+      a long campaign with a record
+  python -m mmsim.stress --file my_race.py --cpus 4
+      a race of your own (docs/write-a-scenario.md)
+
+A rate is per run, under the chosen policy and on the simulated CPUs: it compares a patch with its
+neighbour, and says nothing of how often real hardware would hit the window.
+
+exit code: 0 every verdict as declared, 1 some verdict differs, 2 usage,
+           3 internal error or incomplete
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but every complaint is one line and comes out as a UsageError."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; --help shows what is allowed")
+
+    def parse_known(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parse; an option nobody knows is answered with the nearest one."""
+        found, unknown = self.parse_known_args(argv)
+        if unknown:
+            word = unknown[0].split("=")[0]
+            options = [name for name in self._option_string_actions if name.startswith("--")]
+            hint = nearest(word, options) if word.startswith("-") else ""
+            raise UsageError(f"unknown argument {word!r}{hint}; --help shows what is allowed")
+        return found
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A converter for whole numbers in a range, with a message that names the range."""
+    allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {allowed}")
+        return value
+
+    return convert
+
+
+def seconds(text: str) -> float:
+    """A number of seconds above nought."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def build() -> Parser:
+    """The parser."""
+    parser = Parser(
+        prog="python -m mmsim.stress",
+        description="Run the races of five mailing-list threads many times, and count.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _what(parser.add_argument_group("what to run"))
+    _how(parser.add_argument_group("how"))
+    _how_long(parser.add_argument_group("how long (default: what the profile says)"))
+    _output(parser.add_argument_group("output"))
+    return parser
+
+
+def _what(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="S[,S]",
+        help="scenario by number or name; repeatable",
+    )
+    group.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="variant, or a pattern such as '002.*'; repeatable",
+    )
+    group.add_argument("--file", metavar="FILE.py", help="run the scenario in a file of your own")
+    group.add_argument(
+        "--profile",
+        metavar="FILE.toml",
+        help="campaign profile, by file or by name: smoke, default, nightly, classroom",
+    )
+    group.add_argument("--list", action="store_true", help="print what there is and stop")
+
+
+def _how(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--cpus",
+        type=whole(1, MOST_CPUS),
+        metavar="N",
+        help=f"simulated CPUs, 1 to {MOST_CPUS} (default {DEFAULT_CPUS}); "
+        "a UP build has one whatever is said here",
+    )
+    group.add_argument(
+        "--engine",
+        metavar="E",
+        help="threads: one CPU at a time, deterministic (default); "
+        "free: the operating system schedules",
+    )
+    group.add_argument("--policy", metavar="P", help="who runs next under threads (default mix)")
+    group.add_argument(
+        "--seed",
+        type=whole(0),
+        metavar="N",
+        help=f"same seed, same numbers (default {DEFAULT_SEED})",
+    )
+    group.add_argument(
+        "--jobs",
+        type=whole(1, 1024),
+        metavar="J",
+        help="worker processes (default: one a core); changes no result",
+    )
+
+
+def _how_long(group: argparse._ArgumentGroup) -> None:
+    length = group.add_mutually_exclusive_group()
+    length.add_argument("--runs", type=whole(1), metavar="N", help="runs of each variant")
+    length.add_argument(
+        "--seconds",
+        type=seconds,
+        metavar="S",
+        help="for so long in all; how many runs that is depends on the machine",
+    )
+    group.add_argument(
+        "--stop-after",
+        type=whole(1),
+        metavar="K",
+        help="findings of a variant that are enough",
+    )
+
+
+def _output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--reports",
+        choices=REPORTS,
+        default="first",
+        help="kernel reports in full: the most frequent kind of each variant (default), all, none",
+    )
+    group.add_argument("--json", metavar="FILE", help="write everything that was counted as JSON")
+
+
+def request(options: argparse.Namespace) -> Request:
+    """The part of the command line that decides what is run."""
+    return Request(
+        cpus=options.cpus,
+        scenarios=tuple(options.scenario),
+        variants=tuple(options.variant),
+        engine=options.engine,
+        policy=options.policy,
+        runs=options.runs,
+        seconds=options.seconds,
+        seed=options.seed,
+        jobs=options.jobs,
+        stop_after=options.stop_after,
+        file=options.file,
+    )

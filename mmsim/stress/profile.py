@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Campaign profiles: how many runs a variant is worth, as data.
+
+A profile is a small TOML file in `stress/`:
+
+    summary = "what this campaign is for"
+    scenarios = ["002", "000"]     # or variants = ["002.*"]; everything if neither is there
+    cpus = 8                       # cpus, seed, engine, policy: the command line wins over these
+
+    [never]                        # budgets by declared verdict
+    runs = 400
+    [sometimes]
+    runs = 3000                    # at most
+    stop_after = 10                # findings that are enough
+    [always]
+    runs = 30
+
+    [[variant]]                    # exceptions, by id or pattern; a later one wins
+    id = "003.stale-pte"
+    runs = 20000
+    stop_after = 1
+
+Budgets are in runs and not in seconds, because then two people with the same seed count the same
+things, whatever their machines. `seconds = 600` at the top gives that up for a campaign of fixed
+length.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmsim.errors import UsageError, one_line
+
+VERDICTS = ("never", "sometimes", "always")
+_TOP = ("summary", "scenarios", "variants", "cpus", "seed", "engine", "policy", "seconds")
+_BUDGET = ("runs", "stop_after")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to go on with one variant: at most so many runs, or until so many findings."""
+
+    runs: int | None = None
+    stop_after: int | None = None
+
+
+@dataclass(frozen=True)
+class Override:
+    """A budget for the variants whose id matches a pattern."""
+
+    pattern: str
+    budget: Budget
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A campaign profile, checked."""
+
+    name: str
+    summary: str = ""
+    scenarios: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    cpus: int | None = None
+    seed: int | None = None
+    engine: str | None = None
+    policy: str | None = None
+    seconds: float | None = None
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
+
+    def budget(self, variant_id: str, verdict: str) -> Budget:
+        """The budget of one variant: the last override that matches, else its verdict's."""
+        chosen = self.budgets.get(verdict.lower(), Budget(runs=1000))
+        for override in self.overrides:
+            if fnmatch.fnmatchcase(variant_id, override.pattern):
+                chosen = Budget(
+                    override.budget.runs or chosen.runs,
+                    override.budget.stop_after or chosen.stop_after,
+                )
+        return chosen
+
+    def check_ids(self, known: Iterable[str]) -> None:
+        """Refuse a profile that speaks of variants nobody has: it has gone stale."""
+        ids = list(known)
+        for override in self.overrides:
+            if not fnmatch.filter(ids, override.pattern):
+                raise UsageError(f"profile {self.name}: no variant matches {override.pattern!r}")
+
+
+def directories() -> list[Path]:
+    """Where a bare profile name is looked up: here, in the checkout, in the installed package."""
+    package = Path(__file__).resolve().parent
+    return [Path("stress"), package.parent.parent / "stress", package / "profiles"]
+
+
+def available() -> dict[str, Path]:
+    """The profiles that can be given by name."""
+    found: dict[str, Path] = {}
+    for directory in directories():
+        if directory.is_dir():
+            for path in sorted(directory.glob("*.toml")):
+                found.setdefault(path.stem, path)
+    return found
+
+
+def load(name: str) -> Profile:
+    """Read a profile by path or by bare name (`smoke`)."""
+    path = Path(name)
+    if not path.is_file():
+        known = available()
+        stem = name.removesuffix(".toml")
+        if "/" in name or stem not in known:
+            shown = ", ".join(sorted(known)) or "none"
+            why = "is a directory" if path.is_dir() else "does not exist"
+            raise UsageError(f"profile {name!r} {why}; give a .toml file or one of: {shown}")
+        path = known[stem]
+    try:
+        with path.open("rb") as file:
+            data = tomllib.load(file)
+    except OSError as error:
+        raise UsageError(f"profile {name!r} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"profile {name!r} is not valid TOML: {one_line(error)}") from None
+    return parse(path.stem, data)
+
+
+def parse(name: str, data: Mapping[str, Any]) -> Profile:
+    """A profile from its TOML data, every key checked."""
+    allowed = (*_TOP, *VERDICTS, "variant")
+    for key in data:
+        if key not in allowed:
+            raise UsageError(f"profile {name}: unknown key {key!r}; allowed: {', '.join(allowed)}")
+    overrides = data.get("variant", [])
+    if not isinstance(overrides, list) or not all(isinstance(o, dict) for o in overrides):
+        raise UsageError(f"profile {name}: exceptions are written as [[variant]] tables")
+    seconds = data.get("seconds")
+    if seconds is not None and (not _is_number(seconds) or seconds <= 0):
+        raise UsageError(f"profile {name}: seconds = {seconds!r} is not a number above 0")
+    return Profile(
+        name=name,
+        summary=_text(name, data, "summary") or "",
+        scenarios=_texts(name, data, "scenarios"),
+        variants=_texts(name, data, "variants"),
+        cpus=_whole(name, data, "cpus"),
+        seed=_whole(name, data, "seed", least=0),
+        engine=_text(name, data, "engine"),
+        policy=_text(name, data, "policy"),
+        seconds=seconds,
+        budgets={v: _budget(name, data[v], f"[{v}]") for v in VERDICTS if v in data},
+        overrides=tuple(_override(name, o) for o in overrides),
+    )
+
+
+def _budget(name: str, data: object, where: str) -> Budget:
+    if not isinstance(data, dict):
+        raise UsageError(f"profile {name}: {where} is a table with {' and '.join(_BUDGET)}")
+    for key in data:
+        if key not in _BUDGET:
+            raise UsageError(
+                f"profile {name}: unknown key {key!r} in {where}; allowed: {', '.join(_BUDGET)}"
+            )
+    return Budget(_whole(name, data, "runs"), _whole(name, data, "stop_after"))
+
+
+def _override(name: str, data: Mapping[str, Any]) -> Override:
+    pattern = data.get("id")
+    if not isinstance(pattern, str) or not pattern:
+        raise UsageError(f"profile {name}: a [[variant]] needs an id")
+    rest = {key: value for key, value in data.items() if key != "id"}
+    return Override(pattern, _budget(name, rest, f"[[variant]] {pattern}"))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(name: str, data: Mapping[str, Any], key: str, least: int = 1) -> int | None:
+    value = data.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UsageError(
+            f"profile {name}: {key} = {value!r} is not a whole number of at least {least}"
+        )
+    return value
+
+
+def _text(name: str, data: Mapping[str, Any], key: str) -> str | None:
+    value = data.get(key)
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"profile {name}: {key} = {value!r} is not a text")
+    return value
+
+
+def _texts(name: str, data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = data.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UsageError(f"profile {name}: {key} is a list of texts")
+    return tuple(value)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What was asked for, checked and complete: options over profile over defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmsim.errors import UsageError, nearest
+from mmsim.stress import worker
+from mmsim.stress.profile import Budget, Profile
+from mmsim.stress.source import Source, all_variants, select
+
+if TYPE_CHECKING:
+    from mmsim.scenarios.api import Variant
+
+MOST_CPUS = 64
+DEFAULT_CPUS = 8
+DEFAULT_SEED = 1
+DEFAULT_ENGINE = "threads"
+DEFAULT_POLICY = "mix"
+DEFAULT_PROFILE = "default"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command line as it was given; None where it was silent."""
+
+    cpus: int | None = None
+    scenarios: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    engine: str | None = None
+    policy: str | None = None
+    runs: int | None = None
+    seconds: float | None = None
+    seed: int | None = None
+    jobs: int | None = None
+    stop_after: int | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A campaign, ready to run."""
+
+    variants: tuple[tuple[Variant, Budget], ...]
+    cpus: int
+    seed: int
+    engine: str
+    policy: str
+    jobs: int
+    seconds: float | None
+    profile: str
+    file: str | None
+
+    @property
+    def pin(self) -> bool:
+        """One core a worker, unless real parallelism inside a worker is what is wanted."""
+        return not (self.engine == "free" and not worker.gil_enabled())
+
+
+def chosen(request: Request, profile: Profile, source: Source) -> list[Variant]:
+    """The variants that were asked for; the profile's own choice if the command line has none."""
+    if request.scenarios or request.variants:
+        return select(source, request.scenarios, request.variants)
+    if request.file is None:
+        return select(source, profile.scenarios, profile.variants)
+    return select(source)
+
+
+def resolve(request: Request, profile: Profile, source: Source) -> Settings:
+    """Put command line, profile and defaults together."""
+    variants = chosen(request, profile, source)
+    if not variants:
+        raise UsageError("there is no variant to run")
+    if request.file is None:
+        profile.check_ids(all_variants(source))
+    cpus = request.cpus or profile.cpus or DEFAULT_CPUS
+    if cpus > MOST_CPUS:
+        raise UsageError(f"profile {profile.name}: cpus = {cpus}; allowed are 1 to {MOST_CPUS}")
+    seconds = request.seconds
+    if seconds is None and request.runs is None:
+        seconds = profile.seconds
+    seed = request.seed if request.seed is not None else profile.seed
+    return Settings(
+        variants=tuple((v, _budget(v, request, profile, seconds)) for v in variants),
+        cpus=cpus,
+        seed=DEFAULT_SEED if seed is None else seed,
+        engine=_one_of(
+            "engine", request.engine or profile.engine, DEFAULT_ENGINE, source.engines()
+        ),
+        policy=_one_of(
+            "policy", request.policy or profile.policy, DEFAULT_POLICY, source.policies()
+        ),
+        jobs=request.jobs or len(worker.cores()),
+        seconds=seconds,
+        profile=profile.name,
+        file=request.file,
+    )
+
+
+def _budget(variant: Variant, request: Request, profile: Profile, seconds: float | None) -> Budget:
+    if seconds is not None:
+        return Budget(None, request.stop_after)
+    if request.runs is not None:
+        return Budget(request.runs, request.stop_after)
+    budget = profile.budget(variant.id, variant.expect.value)
+    return Budget(budget.runs, request.stop_after or budget.stop_after)
+
+
+def _one_of(what: str, asked: str | None, default: str, known: Sequence[str]) -> str:
+    name = asked or default
+    if name not in known:
+        raise UsageError(f"no {what} {name!r}{nearest(name, known)}; allowed: {', '.join(known)}")
+    return name

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where variants come from, and how one is made to run.
+
+The campaign, the workers and the pytest fixtures see variants only through a Source, for two
+reasons. A worker process must be able to open the very same collection again, from a value
+small enough to send it; and the tests can put in a source of their own, so that the counting,
+the stopping and the dying of workers are tested without a kernel underneath.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mmsim.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from mmsim.detect.finding import Finding
+    from mmsim.scenarios.api import Scenario, Variant
+
+
+class RunLike(Protocol):
+    """What one run leaves behind (mmsim.run.RunResult)."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def findings(self) -> tuple[Finding, ...]: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def schedule(self) -> str: ...
+    @property
+    def metrics(self) -> Mapping[str, float]: ...
+
+
+class RunnerLike(Protocol):
+    """One variant, booted again and again (mmsim.run.Runner)."""
+
+    def run(self, index: int) -> RunLike: ...
+    def replay(
+        self, schedule: str, *, listener: Any = None, keep_going: bool = False
+    ) -> RunLike: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> RunnerLike: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Source(Protocol):
+    """A collection of scenarios. It crosses process borders, so it must pickle."""
+
+    @property
+    def file(self) -> str | None:
+        """The user's own scenario file, or None for the scenarios of mmsim."""
+
+    def scenarios(self) -> Sequence[Scenario]: ...
+    def engines(self) -> Sequence[str]: ...
+    def policies(self) -> Sequence[str]: ...
+    def runner(
+        self, variant: Variant, *, cpus: int, seed: int, engine: str, policy: str
+    ) -> RunnerLike: ...
+
+
+@dataclass(frozen=True)
+class Library:
+    """The scenarios of mmsim, or those of one file of the user's own."""
+
+    file: str | None = None
+
+    def scenarios(self) -> Sequence[Scenario]:
+        from mmsim.scenarios import registry
+
+        return registry.scenarios() if self.file is None else (registry.load_file(self.file),)
+
+    def engines(self) -> Sequence[str]:
+        from mmsim.run import ENGINES
+
+        return ENGINES
+
+    def policies(self) -> Sequence[str]:
+        from mmsim.run import POLICIES
+
+        return POLICIES
+
+    def runner(
+        self, variant: Variant, *, cpus: int, seed: int, engine: str, policy: str
+    ) -> RunnerLike:
+        from mmsim.run import Runner
+
+        return Runner(variant, cpus=cpus, seed=seed, engine=engine, policy=policy)
+
+
+def all_variants(source: Source) -> dict[str, Variant]:
+    """Every variant of the source by id, in the order of the scenarios."""
+    return {v.id: v for scenario in source.scenarios() for v in scenario.variants}
+
+
+def find_variant(source: Source, variant_id: str) -> Variant:
+    """The variant of that id, or a message with the nearest names."""
+    known = all_variants(source)
+    if variant_id not in known:
+        raise UsageError(f"no variant {variant_id!r}{nearest(variant_id, known)}; see --list")
+    return known[variant_id]
+
+
+def select(
+    source: Source, scenarios: Iterable[str] = (), variants: Iterable[str] = ()
+) -> list[Variant]:
+    """The variants that were asked for, in the source's order; everything if nothing was.
+
+    A scenario is given by number or name; a variant by its id, a pattern (``002.*``) or the
+    scenario it belongs to. Each may be a comma list.
+    """
+    known = all_variants(source)
+    chosen: set[str] = set()
+    asked = False
+    for word in _words(scenarios):
+        asked = True
+        chosen.update(_of_scenario(source, word, "scenario"))
+    for word in _words(variants):
+        asked = True
+        if word in known:
+            chosen.add(word)
+        elif any(c in word for c in "*?["):
+            matching = fnmatch.filter(known, word)
+            if not matching:
+                raise UsageError(f"no variant matches {word!r}{nearest(word, known)}; see --list")
+            chosen.update(matching)
+        else:
+            chosen.update(_of_scenario(source, word, "variant"))
+    return [v for v in known.values() if v.id in chosen or not asked]
+
+
+def _words(options: Iterable[str]) -> list[str]:
+    words: list[str] = []
+    for option in options:
+        parts = [part.strip() for part in option.split(",")]
+        if not all(parts):
+            raise UsageError(f"{option!r} names nothing; give names with commas between them")
+        words += parts
+    return words
+
+
+def _of_scenario(source: Source, word: str, what: str) -> list[str]:
+    scenarios = source.scenarios()
+    for scenario in scenarios:
+        if word in (scenario.id, scenario.name):
+            return [v.id for v in scenario.variants]
+    if what == "variant":
+        names = [v.id for scenario in scenarios for v in scenario.variants]
+    else:
+        names = [name for scenario in scenarios for name in (scenario.id, scenario.name)]
+    raise UsageError(f"no {what} {word!r}{nearest(word, names)}; see --list")

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is known of one variant so far.
+
+Results arrive in blocks, from whichever worker was free, and are counted here in the order of
+the runs and not in the order of arrival. When enough findings are in, counting stops at exactly
+the run that brought the last one, and whatever later blocks hold is thrown away: so the numbers
+are the same with one worker and with sixty.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mmsim.stress.statistics import Moments
+
+if TYPE_CHECKING:
+    from mmsim.detect.finding import Finding
+    from mmsim.scenarios.api import Variant
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of runs of one variant: the unit of work, and of loss."""
+
+    variant: str
+    number: int
+    first: int
+    count: int
+    enough: int | None = None
+    """Findings after which the rest of the block is not worth running."""
+
+    def __str__(self) -> str:
+        return f"{self.variant} runs {self.first}..{self.first + self.count - 1}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failing run."""
+
+    offset: int
+    """The run's place in its block."""
+    seconds: float
+    """From the start of the block to the end of this run."""
+    fingerprint: str
+    """Of the first finding: the others may be its consequences."""
+    extra: tuple[str, ...] = ()
+    """Titles of the further findings of the run."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The first failing run of its kind, whole."""
+
+    finding: Finding
+    schedule: str
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What a worker hands back for a block. Everything in it is a value."""
+
+    block: Block
+    runs: int
+    seconds: float
+    failures: tuple[Failure, ...] = ()
+    samples: Mapping[str, Sample] = field(default_factory=dict)
+    metrics: tuple[Mapping[str, float], ...] = ()
+    """One mapping a run, in the order of the runs."""
+
+
+@dataclass
+class Kind:
+    """All findings of one fingerprint."""
+
+    sample: Sample
+    count: int = 0
+
+
+@dataclass
+class Tally:
+    """The count of one variant."""
+
+    variant: Variant
+    stop_after: int | None = None
+    runs: int = 0
+    findings: int = 0
+    first_run: int | None = None
+    """Runs until the first finding, that run included."""
+    first_seconds: float | None = None
+    """Seconds of one core until then."""
+    seconds: float = 0.0
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    extra: Counter[str] = field(default_factory=Counter)
+    metrics: dict[str, Moments] = field(default_factory=dict)
+
+    @property
+    def enough(self) -> bool:
+        return self.stop_after is not None and self.findings >= self.stop_after
+
+    @property
+    def missing(self) -> int | None:
+        """Findings still wanted."""
+        return None if self.stop_after is None else self.stop_after - self.findings
+
+    def take(self, result: BlockResult) -> None:
+        """Count the next block; stop inside it if enough findings are in."""
+        missing = self.missing
+        if missing == 0:
+            return
+        runs, seconds = result.runs, result.seconds
+        failures = result.failures[:missing]
+        for failure in failures:
+            if self.first_run is None:
+                self.first_run = self.runs + failure.offset + 1
+                self.first_seconds = self.seconds + failure.seconds
+            self._count(failure, result.samples[failure.fingerprint])
+        if missing is not None and len(failures) == missing:
+            runs, seconds = failures[-1].offset + 1, failures[-1].seconds
+        for row in result.metrics[:runs]:
+            for name, value in row.items():
+                self.metrics.setdefault(name, Moments()).add(value)
+        self.runs += runs
+        self.seconds += seconds
+
+    def _count(self, failure: Failure, sample: Sample) -> None:
+        self.findings += 1
+        self.kinds.setdefault(failure.fingerprint, Kind(sample)).count += 1
+        self.extra.update(failure.extra)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The inside of one worker process: take a block, run it, hand back values.
+
+One worker, one core: the simulated CPUs are threads that hand a token to each other thousands
+of times a second, and that is quick only while they share a core's caches. A worker knows
+nothing of the campaign; it lives until its pipe closes, and says now and then how far it is,
+which is how the parent tells a slow worker from a dead one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from mmsim.errors import UsageError, one_line
+from mmsim.stress.source import RunnerLike, Source, find_variant
+from mmsim.stress.tally import Block, BlockResult, Failure, Sample
+
+BEAT_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs of a campaign have in common."""
+
+    source: Source
+    cpus: int
+    seed: int
+    engine: str
+    policy: str
+    deadline: float | None = None
+    """`time.monotonic()` after which no further run is begun."""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Still alive, and so far in the current block."""
+
+    runs: int
+    findings: int
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The block could not be run to its end."""
+
+    block: Block
+    message: str
+    usage: bool
+    """True if the request is at fault (a scenario file that raises), False if mmsim is."""
+
+
+def main(pipe: Connection, setting: Setting, core: int | None) -> None:
+    """Run blocks until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {core})
+    # The parent has gone or has closed the pipe: either way nobody wants the rest.
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            pipe.send(_attempt(setting, pipe.recv(), lambda beat: pipe.send(beat)))
+
+
+def _attempt(setting: Setting, block: Block, tell: Callable[[Beat], None]) -> BlockResult | Broken:
+    try:
+        return run_block(setting, block, tell)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise
+    except UsageError as error:
+        return Broken(block, one_line(error), usage=True)
+    except Exception as error:
+        blame = _users_fault(setting.source.file, error)
+        if blame is not None:
+            return Broken(block, blame, usage=True)
+        return Broken(block, traceback.format_exc(), usage=False)
+
+
+def run_block(setting: Setting, block: Block, tell: Callable[[Beat], None]) -> BlockResult:
+    """Run one block in this process."""
+    variant = find_variant(setting.source, block.variant)
+    runner = setting.source.runner(
+        variant,
+        cpus=setting.cpus,
+        seed=setting.seed,
+        engine=setting.engine,
+        policy=setting.policy,
+    )
+    with runner:
+        return _runs(setting, block, runner, tell)
+
+
+def _runs(
+    setting: Setting, block: Block, runner: RunnerLike, tell: Callable[[Beat], None]
+) -> BlockResult:
+    failures: list[Failure] = []
+    samples: dict[str, Sample] = {}
+    metrics: list[Mapping[str, float]] = []
+    start = now = time.perf_counter()
+    beat = start + BEAT_SECONDS
+    done = 0
+    for offset in range(block.count):
+        if setting.deadline is not None and time.monotonic() >= setting.deadline:
+            break
+        result = runner.run(block.first + offset)
+        done += 1
+        now = time.perf_counter()
+        metrics.append(dict(result.metrics))
+        if result.findings:
+            first, *others = result.findings
+            samples.setdefault(first.fingerprint, Sample(first, result.schedule))
+            extra = tuple(finding.title for finding in others)
+            failures.append(Failure(offset, now - start, first.fingerprint, extra))
+            if block.enough is not None and len(failures) >= block.enough:
+                break
+        if now >= beat:
+            tell(Beat(done, len(failures)))
+            beat = now + BEAT_SECONDS
+    return BlockResult(block, done, now - start, tuple(failures), samples, tuple(metrics))
+
+
+def _users_fault(file: str | None, error: BaseException) -> str | None:
+    """One line on an error that comes out of the user's own scenario file, if it does."""
+    if file is None:
+        return None
+    path = Path(file).resolve()
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(frame.filename).resolve() == path:
+            what = f"{type(error).__name__}: {one_line(error)}"
+            return f"scenario file {file}, line {frame.lineno}, in {frame.name}: {what}"
+    return None
+
+
+def core_of(number: int, cores: tuple[int, ...]) -> int:
+    """The core that worker `number` is pinned to."""
+    return cores[number % len(cores)]
+
+
+def cores() -> tuple[int, ...]:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def gil_enabled() -> bool:
+    """False on a free-threaded build that runs without its lock."""
+    probe: Any = getattr(sys, "_is_gil_enabled", None)
+    return True if probe is None else bool(probe())
