@@ -35,14 +35,14 @@ def bad_page(finding: Finding, details: Details, era: Era) -> list[str]:
     """The report of bad_page() in mm/page_alloc.c."""
     reason = _reason(finding, details)
     pfn = f"  pfn:{finding.page.pfn:05x}" if finding.page else ""
-    dump = dump_page(finding.page, reason, era)
+    flags = details.take(r"^bad because of flags:")
+    dump = dump_page(finding.page, reason, era, before_owner=flags)
     if reason and not any(reason in line for line in dump):
         # Kernels before 3.14 do not say why.  We know, so we do.
         dump.append(f"page dumped because: {reason}")
     return [
         f"BUG: Bad page state in process {finding.comm}{pfn}",
         *dump,
-        *details.take(r"^bad because of flags:"),
         MODULES,
         *identity(finding, era),
         *call_trace(frames_of(finding), finding, era),

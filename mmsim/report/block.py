@@ -12,9 +12,9 @@ import math
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any, Protocol
 
+from mmsim import __version__
 from mmsim.detect.finding import Finding, PageSnapshot
 from mmsim.report.dump_page import flag_list
 from mmsim.report.era import Era
@@ -143,9 +143,6 @@ def _run(finding: Finding, run: Mapping[str, object]) -> str:
         "preempt": "y" if finding.preempt else "n",
         "gil": "on" if gil else "off",
         "python": platform.python_version(),
+        "mmsim": __version__,
     }
-    try:
-        facts["mmsim"] = metadata.version("mmsim")
-    except metadata.PackageNotFoundError:
-        pass  # a bare checkout; the caller may have said it in ``run``
     return " ".join(f"{key}={value}" for key, value in facts.items())

@@ -13,6 +13,7 @@ order here is that of mm/debug.c and mm/page_owner.c of the kernel in question.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from mmsim.detect.finding import PageSnapshot
 from mmsim.report.era import Era
@@ -20,12 +21,17 @@ from mmsim.report.era import Era
 _RAW_ROW_BYTES = 32
 
 
-def dump_page(page: PageSnapshot | None, reason: str, era: Era) -> list[str]:
-    """The page dump of the era, ``reason`` without the words in front of it."""
+def dump_page(
+    page: PageSnapshot | None, reason: str, era: Era, before_owner: Sequence[str] = ()
+) -> list[str]:
+    """The page dump of the era, ``reason`` without the words in front of it.
+
+    ``before_owner`` are lines of the caller that belong between the dump and page_owner's.
+    """
     if page is None or era.version < (2, 6):
-        return []
+        return [*before_owner]
     if era.version < (3, 14):
-        return _dump_3_13(page, era)
+        return [*_dump_3_13(page, era), *before_owner]
     if era.version < (5, 4):
         lines = _dump_4_19(page, era)
     elif era.version < (5, 12):
@@ -37,7 +43,7 @@ def dump_page(page: PageSnapshot | None, reason: str, era: Era) -> list[str]:
         lines.append(f"page dumped because: {reason}")
     if page.memcg and era.version < (5, 12):
         lines.append(f"page->mem_cgroup:{_pointer_or_name(page.memcg, era)}")
-    return lines + page_owner(page)
+    return [*lines, *before_owner, *page_owner(page)]
 
 
 def flag_list(page: PageSnapshot, fields: tuple[str, ...] = ()) -> str:
@@ -81,9 +87,11 @@ def _dump_5_4(page: PageSnapshot, era: Era) -> list[str]:
 
 def _dump_5_17(page: PageSnapshot, era: Era) -> list[str]:
     kind, mapping_line = _mapping_kind(page)
+    # By now the line prints page_mapping(), which is NULL for anonymous memory.
+    mapping = 0 if kind else _mapping_word(page)
     lines = [
         f"page:{era.hexword(page.address)} refcount:{page.ref} mapcount:{_mapcount(page)} "
-        f"mapping:{era.hexword(_mapping_word(page))} index:{page.index:#x} pfn:{page.pfn:#x}"
+        f"mapping:{era.hexword(mapping)} index:{page.index:#x} pfn:{page.pfn:#x}"
     ]
     if page.order:
         lines.append(

@@ -8,7 +8,7 @@ and only the last lines are shown, because a race is decided at its end.
 
     count == 0      a read that saw 0
     count = 0       a store
-    count -> 0      an atomic operation that left, or returned, 0
+    count -> 0      an atomic operation that returned 0
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ _STEP_WIDTH = 7
 _TOTAL_WIDTH = 104
 _LANE_WIDTHS = (22, 46)
 
-_LOCKS = {"lock": "LOCK", "trylock": "TRYLOCK", "unlock": "UNLOCK", "spin": "SPIN"}
+_LOCKS = {
+    "lock": "LOCK",
+    "trylock": "TRYLOCK",
+    "unlock": "UNLOCK",
+    "spin": "SPIN",
+    "down": "DOWN",
+    "up": "UP",
+}
 _MOVES = {"sleep": "sleep", "wake": "wake"}
 
 
@@ -142,31 +149,34 @@ def _describe(event: EventLike, focus: str | None, irqs_off: bool) -> tuple[str,
         tail = " (irqs off)" if irqs_off and event.kind == "lock" else ""
         if event.kind == "trylock" and event.value is not None:
             tail = f" -> {_value(event.value)}"
+        elif event.kind == "down" and event.value is False:
+            tail = " (queued)"
         name = event.obj if event.obj != focus or not event.field else event.field
         return "", f"{_LOCKS[event.kind]} {name}{tail}"
     if event.kind in ("irq-enter", "irq-exit"):
-        return "", f"irq {'↓' if event.kind == 'irq-enter' else '↑'} {event.comm}"
+        arrow = "↓" if event.kind == "irq-enter" else "↑"
+        return "", f"irq {arrow} {_who(event)}"
+    if event.kind in _MOVES:
+        return "", f"{_MOVES[event.kind]} {event.obj or event.field}".rstrip()
     if not _touches(event, focus):
         return "", ""
-    if event.kind in _MOVES:
-        return "", f"{_MOVES[event.kind]} {event.field or event.obj}"
     name = event.field or event.obj
     if focus is None and event.field:
         name = f"{event.obj} {event.field}"
-    return symbol(event.func), f"{name}{_effect(event)}"
+    return symbol(event.func), _effect(event, name)
 
 
-def _effect(event: EventLike) -> str:
+def _effect(event: EventLike, name: str) -> str:
     if event.value is None:
-        return "" if event.kind in ("read", "write", "rmw") else f" {event.kind}"
+        return f"{event.kind} {name}"
     value = _value(event.value)
     if event.kind.startswith("rmw"):
-        return f" -> {value}"
+        return f"{name} -> {value}"
     if "write" in event.kind or "store" in event.kind:
-        return f" = {value}"
+        return f"{name} = {value}"
     if "read" in event.kind or "load" in event.kind:
-        return f" == {value}"
-    return f" {event.kind} {value}"
+        return f"{name} == {value}"
+    return f"{event.kind} {name} {value}"
 
 
 def _value(value: object) -> str:
@@ -196,9 +206,9 @@ def _layout(rows: Sequence[_Row], cpus: Sequence[int]) -> list[str]:
         cells = textwrap.wrap(
             row.text(), width - 3, subsequent_indent="    ", break_on_hyphens=False
         )
-        if now[row.cpu] != row.who:
-            now[row.cpu] = row.who
+        if now[row.cpu] != row.who and row.who not in cells[0]:
             cells.insert(0, f"[{row.who}]")
+        now[row.cpu] = row.who
         for i, cell in enumerate(cells):
             step = str(row.step) if i == 0 else ""
             lines.append(f"{step:<{_STEP_WIDTH}}{' ' * left}{cell}")

@@ -64,8 +64,11 @@ def deadlock(finding: Finding, details: Details, era: Era) -> list[str]:
 
 def spinlock(finding: Finding, details: Details, era: Era) -> list[str]:
     """DEBUG_SPINLOCK: the lock, its owner, and the one who should not be here."""
-    match = re.match(r"BUG: spinlock ([a-z ]+[a-z])", finding.title)
-    if match:
+    given = details.take(r"^BUG: spinlock .* on CPU#")
+    match = re.match(r"BUG: spinlock ([A-Za-z ]+[A-Za-z])", finding.title)
+    if given:
+        head = given[0]
+    elif match:
         what = match[1].removesuffix(" on")
         head = f"BUG: spinlock {what} on CPU#{finding.cpu}, {finding.comm}/{finding.pid}"
     else:
@@ -83,13 +86,11 @@ def atomic_sleep(finding: Finding, details: Details, era: Era) -> list[str]:
     """Sleeping where nobody could wake us: with a spinlock held or in an interrupt."""
     count = _preempt_count(finding, details)
     lines = [finding.title]
+    given = details.take(r"^BUG: scheduling while atomic: |^in_atomic\(\)")
     if finding.title.startswith("BUG: scheduling while atomic"):
-        lines = [
-            f"BUG: scheduling while atomic: {finding.comm}/{finding.pid}/{count:#010x}",
-            MODULES,
-        ]
+        who = f"{finding.comm}/{finding.pid}/{count:#010x}"
+        lines = [*(given or [f"BUG: scheduling while atomic: {who}"]), MODULES]
     elif finding.title.startswith("BUG: sleeping function called"):
-        given = details.take(r"^in_atomic\(\)")
         irqs = details.peek(r"irqs_disabled\(\): \d")
         middle = f"{irqs[0]}, " if irqs else ""
         who = f"pid: {finding.pid}, name: {finding.comm}"
@@ -106,9 +107,9 @@ def atomic_sleep(finding: Finding, details: Details, era: Era) -> list[str]:
 
 def _preempt_count(finding: Finding, details: Details) -> int:
     """As the detector counted it; else one for each lock held, plus the interrupt's share."""
-    given = details.peek(r"preempt_count:?\s*(0x[0-9a-f]+|\d+)")
+    given = details.peek(r"preempt_count: (?:0x)?([0-9a-f]+)")
     if given:
-        return int(given[1], 0)
+        return int(given[1], 16)
     context = {"hardirq": _HARDIRQ_COUNT, "softirq": _SOFTIRQ_COUNT}.get(finding.context, 0)
     return len(finding.locks) + context
 

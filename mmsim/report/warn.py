@@ -23,7 +23,7 @@ def warn(finding: Finding, details: Details, era: Era) -> list[str]:
     at = given[0] if given else finding.where
     if not given and frames:
         at = f"{source_path(frames[0].file)}:{frames[0].line}"
-    return warning(finding, [finding.title], at, era)
+    return warning(finding, [finding.title.removeprefix("WARNING: ")], at, era)
 
 
 def warning(finding: Finding, messages: Sequence[str], at: str, era: Era) -> list[str]:
