@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from mmsim.engine.context import Context
+from mmsim.engine.context import Context, Cpu
 
 
 class RunAborted(BaseException):
@@ -49,6 +49,8 @@ class Carrier(Protocol):
     def woken(self, ctx: Context) -> None: ...
 
     def irq_raised(self, ctx: Context) -> None: ...
+
+    def opened(self, cpu: Cpu) -> None: ...
 
     def lock_freed(self, lock: Any) -> None: ...
 

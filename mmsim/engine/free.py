@@ -343,6 +343,9 @@ class FreeCarrier:
         if ctx.cpu.curr is None and host is not None:
             self._wake(host)
 
+    def opened(self, cpu: Cpu) -> None:
+        """Pending interrupts are looked for at injected points."""
+
     def lock_freed(self, lock: Any) -> None:
         """Spinners look for themselves."""
 

@@ -31,6 +31,7 @@ from mmsim.engine.context import (
     SPINNING,
     TASK,
     Context,
+    Cpu,
     Host,
     tls,
 )
@@ -315,6 +316,10 @@ class ThreadsCarrier:
         self.kick()
 
     def irq_raised(self, ctx: Context) -> None:
+        self.kick()
+
+    def opened(self, cpu: Cpu) -> None:
+        """``cpu`` may take an interrupt or switch tasks, which it could not before."""
         self.kick()
 
     def lock_freed(self, lock: Any) -> None:

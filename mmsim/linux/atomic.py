@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Atomics, marked accesses and barriers (include/linux/atomic, include/asm-generic/barrier.h).
+
+A counter is a shared field; operations name it: ``atomic_inc(page, "_refcount")``.  What makes
+an operation atomic is that its effect is one function: the token carrier has no point inside it,
+the free carrier performs it under its mutex.  The interpreter's lock plays no part.
+"""
+
+from mmsim.engine.access import (
+    ACQUIRE,
+    MB,
+    READ_ONCE as _READ_ONCE,
+    RELEASE,
+    RMB,
+    RMW,
+    RMW_RELAXED,
+    WMB,
+    WRITE_ONCE as _WRITE_ONCE,
+)
+from mmsim.engine.door import access
+
+__mmsim_primitive__ = True
+
+
+def _load(obj, raw):
+    return getattr(obj, raw)
+
+
+def _store(obj, raw, value):
+    setattr(obj, raw, value)
+
+
+def _add(obj, raw, n):
+    value = getattr(obj, raw) + n
+    setattr(obj, raw, value)
+    return value
+
+
+def _add_unless(obj, raw, n, unless):
+    value = getattr(obj, raw)
+    if value == unless:
+        return False
+    setattr(obj, raw, value + n)
+    return True
+
+
+def _cmpxchg(obj, raw, old, new):
+    value = getattr(obj, raw)
+    if value == old:
+        setattr(obj, raw, new)
+    return value
+
+
+def _xchg(obj, raw, new):
+    value = getattr(obj, raw)
+    setattr(obj, raw, new)
+    return value
+
+
+def READ_ONCE(obj, field):
+    """Marked load."""
+    return access(_READ_ONCE, obj, field, _load, obj, "v_" + field)
+
+
+def WRITE_ONCE(obj, field, value):
+    """Marked store."""
+    access(_WRITE_ONCE, obj, field, _store, obj, "v_" + field, value)
+
+
+def smp_load_acquire(obj, field):
+    """Load; later accesses stay after it."""
+    return access(ACQUIRE, obj, field, _load, obj, "v_" + field)
+
+
+def smp_store_release(obj, field, value):
+    """Store; earlier accesses stay before it."""
+    access(RELEASE, obj, field, _store, obj, "v_" + field, value)
+
+
+def atomic_read(obj, field):
+    """A marked load."""
+    return access(_READ_ONCE, obj, field, _load, obj, "v_" + field)
+
+
+def atomic_set(obj, field, value):
+    """A marked store."""
+    access(_WRITE_ONCE, obj, field, _store, obj, "v_" + field, value)
+
+
+def atomic_inc(obj, field):
+    """No value, no ordering."""
+    access(RMW_RELAXED, obj, field, _add, obj, "v_" + field, 1)
+
+
+def atomic_dec(obj, field):
+    """No value, no ordering."""
+    access(RMW_RELAXED, obj, field, _add, obj, "v_" + field, -1)
+
+
+def atomic_add(obj, field, n):
+    """No value, no ordering."""
+    access(RMW_RELAXED, obj, field, _add, obj, "v_" + field, n)
+
+
+def atomic_add_return(obj, field, n):
+    """The new value; fully ordered."""
+    return access(RMW, obj, field, _add, obj, "v_" + field, n)
+
+
+def atomic_inc_return(obj, field):
+    """The new value; fully ordered."""
+    return access(RMW, obj, field, _add, obj, "v_" + field, 1)
+
+
+def atomic_dec_and_test(obj, field):
+    """Decrement; true if that made it 0.  Fully ordered."""
+    return access(RMW, obj, field, _add, obj, "v_" + field, -1) == 0
+
+
+def atomic_inc_and_test(obj, field):
+    """Increment; true if that made it 0.  Fully ordered."""
+    return access(RMW, obj, field, _add, obj, "v_" + field, 1) == 0
+
+
+def atomic_add_negative(obj, field, n):
+    """Add; true if the result is negative.  Fully ordered."""
+    return access(RMW, obj, field, _add, obj, "v_" + field, n) < 0
+
+
+def atomic_add_unless(obj, field, n, unless):
+    """Add unless it is ``unless``; true if added.  Fully ordered if so."""
+    return access(RMW, obj, field, _add_unless, obj, "v_" + field, n, unless)
+
+
+def atomic_inc_not_zero(obj, field):
+    """Increment unless it is 0; true if incremented."""
+    return access(RMW, obj, field, _add_unless, obj, "v_" + field, 1, 0)
+
+
+def atomic_cmpxchg(obj, field, old, new):
+    """The old value; stored ``new`` if that was ``old``."""
+    return access(RMW, obj, field, _cmpxchg, obj, "v_" + field, old, new)
+
+
+def xchg(obj, field, new):
+    """Store ``new``, return the old value."""
+    return access(RMW, obj, field, _xchg, obj, "v_" + field, new)
+
+
+def _nothing():
+    return None
+
+
+def smp_mb():
+    """Full barrier."""
+    access(MB, None, "", _nothing)
+
+
+def smp_rmb():
+    """Loads before stay before loads after."""
+    access(RMB, None, "", _nothing)
+
+
+def smp_wmb():
+    """Stores before stay before stores after."""
+    access(WMB, None, "", _nothing)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""BUG, WARN, VM_BUG_ON and page faults: the kernel's own detectors (include/linux/bug.h, mmdebug.h).
+
+Each makes a Finding out of the moment: who, where, which frames, which locks, what the page looked
+like.  BUG ends the context it happens in and leaves its locks held; the other CPUs go on, so that
+second symptoms appear as they do in life.
+
+Conditions of VM_BUG_ON are given as functions: without CONFIG_DEBUG_VM the kernel does not
+evaluate them, so here they must not pass a point either.
+"""
+
+import sys
+
+from mmsim.detect.finding import Finding, Frame
+from mmsim.engine.context import current
+from mmsim.engine.door import door
+from mmsim.engine.oops import ContextDied
+from mmsim.linux.era import IS_ENABLED, era
+
+__mmsim_primitive__ = True
+
+NO_LINE = "mm.h:0"
+
+
+def frames(depth=1):
+    """The kernel frames of the caller, innermost first."""
+    return frames_of(sys._getframe(depth + 1))
+
+
+def frames_of(frame):
+    """Kernel frames from a Python frame outwards, until the engine."""
+    out = []
+    while frame is not None:
+        code = frame.f_code
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("mmsim.engine"):
+            if out:
+                break
+        elif not frame.f_globals.get("__mmsim_primitive__") and code.co_name != "<lambda>":
+            file = code.co_filename
+            cut = file.rfind("/mmsim/")
+            out.append(
+                Frame(
+                    code.co_name,
+                    file[cut + 1 :] if cut >= 0 else file.rsplit("/", 1)[-1],
+                    frame.f_lineno,
+                    max(frame.f_lasti, 0),
+                    len(code.co_code),
+                )
+            )
+        frame = frame.f_back
+    return tuple(out)
+
+
+def report(kind, title, *, page=None, detail=(), fatal=False, where="", at=None, ctx=None):
+    """Enter a finding; if ``fatal``, end this context.
+
+    ``page`` is anything with ``snapshot()``; ``where`` names the function to blame when it is not
+    the innermost one; ``at`` are frames when they are not the caller's; ``ctx`` the context it
+    happened to when that is not the current one.
+    """
+    machine = door.machine
+    if ctx is None:
+        ctx = current()
+    if at is None:
+        at = frames(1)
+    finding = Finding(
+        kind=kind,
+        title=title,
+        where=where or (at[0].func if at else ""),
+        comm=ctx.comm,
+        pid=ctx.pid,
+        cpu=ctx.cpu.id,
+        context=ctx.kind,
+        frames=at,
+        page=None if page is None else page.snapshot(),
+        locks=tuple(lock.name for lock in ctx.locks),
+        detail=tuple(detail),
+        era=machine.era,
+        cpus=len(machine.cpus),
+        preempt=machine.preempt,
+        step=machine.steps,
+    )
+    machine.report(finding)
+    if fatal:
+        raise ContextDied
+    return finding
+
+
+def BUG(where):
+    """``where`` as printed: "page_alloc.c:84" (2.4), "mm/mlock.c:82" (later)."""
+    report("BUG", f"kernel BUG at {where}!", fatal=True)
+
+
+def BUG_ON(condition, where):
+    """BUG if the condition holds.  The condition is evaluated in every configuration."""
+    if condition:
+        report("BUG", f"kernel BUG at {where}!", fatal=True)
+
+
+def VM_BUG_ON_PAGE(condition, text, page):
+    """With DEBUG_VM: dump the page and BUG if ``condition()``; ``text`` is the C expression."""
+    if IS_ENABLED("DEBUG_VM") and condition():
+        report("VM_BUG_ON", f"VM_BUG_ON_PAGE({text})", page=page, fatal=True)
+
+
+def VM_BUG_ON_FOLIO(condition, text, page):
+    """The same, as folio code (5.16 and later) spells it."""
+    if IS_ENABLED("DEBUG_VM") and condition():
+        report("VM_BUG_ON", f"VM_BUG_ON_FOLIO({text})", page=page, fatal=True)
+
+
+def WARN_ON(condition, text):
+    """Report and go on."""
+    if condition:
+        report("warn", f"WARNING: {text}")
+    return bool(condition)
+
+
+def page_fault(address, write, page=None):
+    """The kernel touched an address that is not mapped: list poison, or NULL plus an offset."""
+    kernel = era()
+    if kernel.bits == 32:
+        title = f"Unable to handle kernel NULL pointer dereference at virtual address {address:08x}"
+    elif address >> 47 in (0, 0x1FFFF):
+        title = f"BUG: kernel NULL pointer dereference, address: {address:016x}"
+    else:
+        title = f"general protection fault, probably for non-canonical address 0x{address:x}"
+    access = "write" if write else "read"
+    report("oops", title, page=page, detail=(f"supervisor {access} access",), fatal=True)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Interrupt flags and bottom halves of the local CPU (include/linux/irqflags.h, bottom_half.h).
+
+An interrupt that waits is let in at the first point after its CPU opens again.
+"""
+
+from mmsim.engine.access import BH_OFF, BH_ON, IRQ_OFF, IRQ_ON, RAISE
+from mmsim.engine.context import current
+from mmsim.engine.door import access, door
+
+__mmsim_primitive__ = True
+
+
+def _irqs(cpu, off):
+    before = cpu.irqs_off
+    cpu.irqs_off = off
+    return before
+
+
+def local_irq_disable():
+    """Interrupts off."""
+    cpu = current().cpu
+    access(IRQ_OFF, cpu, "irqs", _irqs, cpu, True)
+
+
+def local_irq_enable():
+    """Interrupts on, whatever they were."""
+    cpu = current().cpu
+    access(IRQ_ON, cpu, "irqs", _irqs, cpu, False)
+    _let_in(cpu)
+
+
+def local_irq_save():
+    """Interrupts off; the value says whether they were off before."""
+    cpu = current().cpu
+    return access(IRQ_OFF, cpu, "irqs", _irqs, cpu, True)
+
+
+def local_irq_restore(flags):
+    """Interrupts as they were when ``flags`` was saved."""
+    cpu = current().cpu
+    access(IRQ_OFF if flags else IRQ_ON, cpu, "irqs", _irqs, cpu, flags)
+    if not flags:
+        _let_in(cpu)
+
+
+def _bh(cpu, n):
+    cpu.bh_off += n
+
+
+def local_bh_disable():
+    """No softirq on this CPU from here on."""
+    cpu = current().cpu
+    access(BH_OFF, cpu, "bh", _bh, cpu, 1)
+
+
+def local_bh_enable():
+    """Undo one local_bh_disable()."""
+    cpu = current().cpu
+    access(BH_ON, cpu, "bh", _bh, cpu, -1)
+    _let_in(cpu)
+
+
+def _arm(line):
+    line.armed = True
+    if door.carrier is not None:
+        door.carrier.irq_raised(line)
+
+
+def raise_irq(line):
+    """A device raises an interrupt that was registered unarmed."""
+    access(RAISE, line, "line", _arm, line)
+
+
+def _let_in(cpu):
+    if cpu.lines and door.carrier is not None:
+        door.carrier.opened(cpu)

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Doubly linked lists with the poison of the era (include/linux/list.h, lib/list_debug.c).
+
+``next`` and ``prev`` are shared fields, so an interrupt can land in the middle of a list_add.
+list_del writes LIST_POISON1 and LIST_POISON2 from 2.6 on; touching a poisoned pointer is a page
+fault at the address the machine of the era would show.  2.4 leaves the pointers as they were: a
+second list_del rewires stale neighbours without a word.
+
+With DEBUG_LIST the neighbours are checked first and a corruption is a BUG at lib/list_debug.c.
+"""
+
+import zlib
+
+from mmsim.linux.bug import page_fault, report
+from mmsim.linux.era import IS_ENABLED, era
+from mmsim.linux.struct import Struct, shared
+
+__mmsim_primitive__ = True
+
+
+class Poison:
+    """A pointer nobody may follow: LIST_POISON1, LIST_POISON2 or NULL."""
+
+    def __init__(self, name):
+        self.name = name
+
+    @property
+    def address(self):
+        return {"LIST_POISON1": era().poison1, "LIST_POISON2": era().poison2}.get(self.name, 0)
+
+    def _fault(self, offset, write):
+        page_fault(self.address + offset * era().bits // 8, write)
+
+    next = property(lambda self: self._fault(0, False), lambda self, node: self._fault(0, True))
+    prev = property(lambda self: self._fault(1, False), lambda self, node: self._fault(1, True))
+
+
+LIST_POISON1 = Poison("LIST_POISON1")
+LIST_POISON2 = Poison("LIST_POISON2")
+NULL = Poison("NULL")
+
+
+class list_head(Struct):
+    """A node or a head.  ``owner`` is the struct it is embedded in (container_of)."""
+
+    next = shared(NULL)
+    prev = shared(NULL)
+
+    def __init__(self, name="", owner=None):
+        self.own_name = name
+        self.owner = owner
+
+    @property
+    def name(self):
+        """"inactive_list" for a head, "pfn:00011.lru" for a node."""
+        return self.own_name if self.owner is None else f"{self.owner.name}.{self.own_name}"
+
+    @property
+    def address(self):
+        """Simulated: inside the owner, or in the kernel's data."""
+        if self.owner is not None:
+            return self.owner.address + era().bits // 8
+        base = 0xC0300000 if era().bits == 32 else 0xFFFFFFFF82000000
+        return base + zlib.crc32(self.own_name.encode()) % 0xFFFF * 16
+
+
+def LIST_HEAD(name):
+    """A new empty list."""
+    head = list_head(name)
+    head.v_next = head.v_prev = head
+    return head
+
+
+def INIT_LIST_HEAD(head):
+    """Make ``head`` an empty list (stores, hence points)."""
+    head.next = head
+    head.prev = head
+
+
+def _pointer(node):
+    digits = era().bits // 4
+    return f"{node.address:0{digits}x}"
+
+
+def _corrupt(title, node, text):
+    owner = node.owner if hasattr(node, "owner") and hasattr(node.owner, "snapshot") else None
+    report("list-corruption", title, page=owner, detail=(text,), fatal=True)
+
+
+def _add_valid(new, prev, next):
+    if next.prev is not prev:
+        _corrupt(
+            "list_add corruption. next->prev should be prev",
+            new,
+            f"list_add corruption. next->prev should be prev ({_pointer(prev)}), "
+            f"but was {_pointer(next.v_prev)}. (next={_pointer(next)}).",
+        )
+    if prev.next is not next:
+        _corrupt(
+            "list_add corruption. prev->next should be next",
+            new,
+            f"list_add corruption. prev->next should be next ({_pointer(next)}), "
+            f"but was {_pointer(prev.v_next)}. (prev={_pointer(prev)}).",
+        )
+    if new is prev or new is next:
+        _corrupt(
+            "list_add double add",
+            new,
+            f"list_add double add: new={_pointer(new)}, prev={_pointer(prev)}, "
+            f"next={_pointer(next)}.",
+        )
+
+
+def _del_valid(entry):
+    prev = entry.prev
+    next = entry.next
+    for poison, side, node in ((LIST_POISON1, "next", next), (LIST_POISON2, "prev", prev)):
+        if node is poison:
+            _corrupt(
+                f"list_del corruption, ->{side} is {poison.name}",
+                entry,
+                f"list_del corruption, {_pointer(entry)}->{side} is {poison.name} "
+                f"({_pointer(poison)})",
+            )
+    for side, node in (("next", next), ("prev", prev)):
+        if node is NULL:
+            _corrupt(
+                f"list_del corruption, ->{side} is NULL",
+                entry,
+                f"list_del corruption, {_pointer(entry)}->{side} is NULL",
+            )
+    if prev.next is not entry:
+        _corrupt(
+            "list_del corruption. prev->next should be entry",
+            entry,
+            f"list_del corruption. prev->next should be {_pointer(entry)}, "
+            f"but was {_pointer(prev.v_next)}",
+        )
+    if next.prev is not entry:
+        _corrupt(
+            "list_del corruption. next->prev should be entry",
+            entry,
+            f"list_del corruption. next->prev should be {_pointer(entry)}, "
+            f"but was {_pointer(next.v_prev)}",
+        )
+
+
+def __list_add(new, prev, next):
+    if IS_ENABLED("DEBUG_LIST"):
+        _add_valid(new, prev, next)
+    next.prev = new
+    new.next = next
+    new.prev = prev
+    prev.next = new
+
+
+def __list_del(prev, next):
+    next.prev = prev
+    prev.next = next
+
+
+def list_add(new, head):
+    """After ``head``: a stack."""
+    __list_add(new, head, head.next)
+
+
+def list_add_tail(new, head):
+    """Before ``head``: a queue."""
+    __list_add(new, head.prev, head)
+
+
+def __list_del_entry(entry):
+    if IS_ENABLED("DEBUG_LIST"):
+        _del_valid(entry)
+    # 5.4 loads both before the first store: r2 and r3 of the oops in thread 000
+    next = entry.next
+    prev = entry.prev
+    __list_del(prev, next)
+
+
+def list_del(entry):
+    """Unlink, and poison from 2.6 on."""
+    __list_del_entry(entry)
+    if era().poison1:
+        entry.next = LIST_POISON1
+        entry.prev = LIST_POISON2
+
+
+def list_del_init(entry):
+    """Unlink and make it an empty list."""
+    __list_del_entry(entry)
+    INIT_LIST_HEAD(entry)
+
+
+def list_move(entry, head):
+    """To the front of another list."""
+    __list_del_entry(entry)
+    list_add(entry, head)
+
+
+def list_move_tail(entry, head):
+    """To the end of another list."""
+    __list_del_entry(entry)
+    list_add_tail(entry, head)
+
+
+def list_empty(head):
+    """Is there nothing on it?"""
+    return head.next is head
+
+
+def list_splice(list, head):
+    """Put all of ``list`` after ``head``; ``list`` itself is left as it was."""
+    if not list_empty(list):
+        first = list.next
+        last = list.prev
+        at = head.next
+        first.prev = head
+        head.next = first
+        last.next = at
+        at.prev = last
+
+
+def list_splice_init(list, head):
+    """The same, leaving ``list`` empty."""
+    if not list_empty(list):
+        list_splice(list, head)
+        INIT_LIST_HEAD(list)
+
+
+def list_first_entry(head):
+    """The struct of the first node (undefined on an empty list, as in C)."""
+    return head.next.owner
+
+
+def list_last_entry(head):
+    """The struct of the last node (undefined on an empty list, as in C)."""
+    return head.prev.owner
+
+
+def list_nodes(head, limit=100_000):
+    """For checks, without points: every node from the front.
+
+    Raises ValueError, saying what is wrong, if the list is not whole.
+    """
+    out = []
+    seen = set()
+    node = head.v_next
+    while node is not head:
+        if isinstance(node, Poison):
+            raise ValueError(f"{head.name} runs into {node.name}")
+        if id(node) in seen or len(out) > limit:
+            raise ValueError(f"{head.name} runs in a circle at {node.name}")
+        if node.v_prev.v_next is not node if not isinstance(node.v_prev, Poison) else True:
+            raise ValueError(f"{head.name}: prev of {node.name} does not lead back to it")
+        seen.add(id(node))
+        out.append(node)
+        node = node.v_next
+    if out and head.v_prev is not out[-1]:
+        raise ValueError(f"{head.name}: its prev is not its last node")
+    return out

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tasks: current, states, sleeping and waking (include/linux/sched.h, kernel/sched/core.c).
+
+Sleeping is what makes wake-ups losable, so it is done in the kernel's two steps: say that one is
+about to sleep, look again, then schedule().  A wake-up between the two finds a task that is still
+running and makes schedule() return at once; a wake-up before the first is lost.
+"""
+
+from mmsim.engine.access import RESCHED, SLEEP, WAKE, WRITE_ONCE
+from mmsim.engine.context import HARDIRQ, READY, SLEEPING, TASK, current
+from mmsim.engine.door import access, door
+from mmsim.linux.bug import report
+
+__mmsim_primitive__ = True
+
+TASK_RUNNING = 0
+TASK_INTERRUPTIBLE = 1
+TASK_UNINTERRUPTIBLE = 2
+
+PF_EXITING = 0x4
+PF_MEMALLOC = 0x800
+PF_KSWAPD = 0x20000
+PF_FREE_PAGES = 0x2000  # 2.4: page frees of this task go to current->local_pages
+
+
+def smp_processor_id():
+    """The CPU this runs on."""
+    return current().cpu.id
+
+
+def in_irq():
+    """In a hardirq handler?"""
+    return any(c.kind is HARDIRQ for c in current().cpu.stack)
+
+
+def in_interrupt():
+    """In a hardirq or softirq handler, or with bottom halves disabled?"""
+    cpu = current().cpu
+    return bool(cpu.stack) or cpu.bh_off > 0
+
+
+def irqs_disabled():
+    """Are this CPU's interrupts off?"""
+    return current().cpu.irqs_off
+
+
+def preempt_count():
+    """Depth of everything that forbids to schedule."""
+    ctx = current()
+    return ctx.preempt_count + ctx.cpu.bh_off + len(ctx.cpu.stack)
+
+
+def preempt_disable():
+    """No other task of this CPU from here on."""
+    current().preempt_count += 1
+
+
+def preempt_enable():
+    """Undo one preempt_disable()."""
+    ctx = current()
+    ctx.preempt_count -= 1
+    if not ctx.preempt_count and len(ctx.cpu.tasks) > 1 and door.carrier is not None:
+        door.carrier.opened(ctx.cpu)
+
+
+def in_atomic():
+    """May this context not schedule?"""
+    return preempt_count() > 0
+
+
+def might_sleep(where):
+    """Complain if this context must not sleep; ``where`` is "mm/filemap.c:1234"."""
+    if in_atomic() or irqs_disabled():
+        ctx = current()
+        report(
+            "atomic-sleep",
+            f"BUG: sleeping function called from invalid context at {where}",
+            detail=(
+                f"in_atomic(): {int(in_atomic())}, irqs_disabled(): {int(irqs_disabled())}, "
+                f"non_block: 0, pid: {ctx.pid}, name: {ctx.comm}",
+                f"preempt_count: {preempt_count():x}, expected: 0",
+            ),
+        )
+
+
+def _set_state(ctx, state):
+    ctx.task_state = state
+
+
+def _deschedule(ctx):
+    if ctx.task_state == TASK_RUNNING:
+        return False
+    ctx.state = SLEEPING
+    return True
+
+
+def _wake(ctx):
+    ctx.task_state = TASK_RUNNING
+    ctx.timeout = None
+    if ctx.state != SLEEPING:
+        return False
+    ctx.state = READY
+    if door.carrier is not None:
+        door.carrier.woken(ctx)
+    return True
+
+
+def set_current_state(state):
+    """First half of going to sleep (a store with a full barrier in C)."""
+    ctx = current()
+    access(WRITE_ONCE, ctx, "state", _set_state, ctx, state)
+
+
+def schedule():
+    """Second half: sleep, unless a wake-up came since set_current_state()."""
+    ctx = current()
+    if ctx.kind is not TASK or preempt_count() or ctx.cpu.irqs_off:
+        report(
+            "atomic-sleep",
+            "BUG: scheduling while atomic",
+            detail=(
+                f"BUG: scheduling while atomic: {ctx.comm}/{ctx.pid}/0x{preempt_count():08x}",
+            ),
+            fatal=True,
+        )
+    if access(SLEEP, ctx, "state", _deschedule, ctx):
+        door.carrier.sleep(ctx)
+
+
+def schedule_timeout(seconds):
+    """Sleep for so much virtual time, or until woken."""
+    ctx = current()
+    door.machine.clock.arm(ctx, seconds)
+    schedule()
+    ctx.timeout = None
+
+
+def wake_up_process(task):
+    """Make ``task`` runnable; true if it was asleep."""
+    return access(WAKE, task, "state", _wake, task)
+
+
+def cond_resched():
+    """A voluntary preemption point."""
+    access(RESCHED, None, "", _nothing)
+
+
+def cpu_relax():
+    """One turn of a busy-wait loop: let the others make progress first."""
+    if door.carrier is not None:
+        door.carrier.relax(current())
+
+
+def _nothing():
+    return None

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""rwsem and mutex: locks one sleeps on (include/linux/rwsem.h, mutex.h).
+
+Only their contract is modelled: shared or exclusive ownership, first come first served, never
+from atomic context.  Queueing is one effect with the failed attempt, so no wake-up is lost in
+between; how the kernel achieves that is not what the five threads argue about.  The page lock is:
+it stands written out in filemap.py.
+"""
+
+from mmsim.engine.access import DOWN, UP
+from mmsim.engine.context import READY, SLEEPING, current
+from mmsim.engine.door import access, door
+from mmsim.linux.bug import report
+from mmsim.linux.sched import might_sleep
+
+__mmsim_primitive__ = True
+
+
+class rw_semaphore:
+    """``readers`` and ``owner`` (a writer) exclude each other; ``waiters`` queue (context, write)."""
+
+    def __init__(self, name):
+        self.name = name
+        self.owner = None
+        self.readers = []
+        self.waiters = []
+
+    def holders(self):
+        """Everybody who is inside."""
+        return [self.owner] if self.owner is not None else list(self.readers)
+
+
+class mutex(rw_semaphore):
+    """A rw_semaphore that is only ever taken for writing."""
+
+
+def init_rwsem(name):
+    """A new semaphore."""
+    return rw_semaphore(name)
+
+
+def mutex_init(name):
+    """A new mutex."""
+    return mutex(name)
+
+
+def _enter(sem, ctx, write):
+    if sem.owner is not None or (write and sem.readers):
+        return False
+    if write:
+        sem.owner = ctx
+    else:
+        sem.readers.append(ctx)
+    ctx.locks.append(sem)
+    return True
+
+
+def _enter_or_queue(sem, ctx, write):
+    if not sem.waiters and _enter(sem, ctx, write):
+        return True
+    sem.waiters.append((ctx, write))
+    ctx.blocked_on = sem
+    ctx.state = SLEEPING
+    return False
+
+
+def _leave(sem, ctx, write):
+    if write:
+        sem.owner = None
+    elif ctx in sem.readers:
+        sem.readers.remove(ctx)
+    if sem in ctx.locks:
+        ctx.locks.remove(sem)
+    while sem.waiters and _enter(sem, *sem.waiters[0]):
+        waiter, _ = sem.waiters.pop(0)
+        waiter.blocked_on = None
+        waiter.state = READY
+        if door.carrier is not None:
+            door.carrier.woken(waiter)
+
+
+def _down(sem, write, where):
+    might_sleep(where)
+    ctx = current()
+    if ctx.preempt_count or ctx.cpu.irqs_off or ctx.cpu.stack:
+        report("atomic-sleep", "BUG: scheduling while atomic", fatal=True)
+    if not access(DOWN, sem, "", _enter_or_queue, sem, ctx, write):
+        if door.carrier is None:
+            raise RuntimeError(f"{sem.name} is taken while nothing runs")
+        door.carrier.sleep(ctx)
+
+
+def down_read(sem):
+    """Shared; sleeps while a writer is inside or queued before."""
+    _down(sem, False, "kernel/locking/rwsem.c")
+
+
+def down_write(sem):
+    """Exclusive; sleeps while anybody is inside."""
+    _down(sem, True, "kernel/locking/rwsem.c")
+
+
+def down_read_trylock(sem):
+    """Shared if no writer is inside; true if taken.  Never sleeps."""
+    return access(DOWN, sem, "", _enter, sem, current(), False)
+
+
+def down_write_trylock(sem):
+    """Exclusive if nobody is inside; true if taken.  Never sleeps."""
+    return access(DOWN, sem, "", _enter, sem, current(), True)
+
+
+def up_read(sem):
+    """Undo down_read()."""
+    access(UP, sem, "", _leave, sem, current(), False)
+
+
+def up_write(sem):
+    """Undo down_write()."""
+    access(UP, sem, "", _leave, sem, current(), True)
+
+
+def mutex_lock(lock):
+    """Sleeps while somebody else has it."""
+    _down(lock, True, "kernel/locking/mutex.c")
+
+
+def mutex_trylock(lock):
+    """True if taken.  Never sleeps."""
+    return access(DOWN, lock, "", _enter, lock, current(), True)
+
+
+def mutex_unlock(lock):
+    """Undo mutex_lock()."""
+    access(UP, lock, "", _leave, lock, current(), True)

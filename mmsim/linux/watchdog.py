@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Who waits for whom when nobody can go on (kernel/watchdog.c, kernel/hung_task.c).
+
+The engine knows *that* a run is stuck.  This file says how: a cycle of waiting is a deadlock, a
+sleeper whom nobody will wake a hung task, a spinner whose lock was left by the dead a soft
+lockup, and a run that goes on and on under fair scheduling a livelock.
+
+A context waits for the owner of the lock it spins or sleeps on; one that could run but is not on
+its CPU waits for whatever is.  Stacks are taken before the engine unwinds them.
+"""
+
+import sys
+
+from mmsim.engine.context import DONE, FRESH, READY, SLEEPING, SPINNING
+from mmsim.linux.bug import frames_of, report
+
+__mmsim_primitive__ = True
+
+
+def stuck(machine, why):
+    """The engine's hook: enter the finding that explains why ``machine`` does not go on."""
+    if why == "budget":
+        _livelock(machine)
+        return
+    stacks = sys._current_frames()
+    alive = [c for c in machine.contexts if c.state not in (DONE, FRESH)]
+    cycle = _cycle(alive)
+    if cycle:
+        _deadlock(cycle, stacks)
+        return
+    spinner = next((c for c in alive if c.state == SPINNING), None)
+    if spinner is not None:
+        title = f"soft lockup - CPU stuck on {spinner.spin.name}"
+        _enter("soft-lockup", title, spinner, stacks, (_waits(spinner),))
+        return
+    sleeper = next((c for c in alive if c.state == SLEEPING), alive[0])
+    _enter(
+        "hung-task",
+        "INFO: task blocked for more than 120 seconds",
+        sleeper,
+        stacks,
+        tuple(_waits(c) for c in alive),
+    )
+
+
+def _waits_for(ctx):
+    if ctx.state == SPINNING:
+        return [ctx.spin.owner]
+    if ctx.state == SLEEPING:
+        lock = ctx.blocked_on
+        return lock.holders() if hasattr(lock, "holders") else [getattr(lock, "owner", None)]
+    return [ctx.cpu.top()]
+
+
+def _cycle(alive):
+    """The first cycle of the wait-for graph, in order of context id; [] if there is none."""
+    for start in alive:
+        path = []
+        ctx = start
+        while ctx is not None and ctx.state != DONE and ctx not in path:
+            path.append(ctx)
+            after = [c for c in _waits_for(ctx) if c is not None]
+            top = ctx.cpu.top()
+            if ctx.state == READY and top is ctx:
+                break
+            ctx = next((c for c in after if c in path), after[0] if after else None)
+            # a lock owner below an interrupt waits for that interrupt
+        if ctx in path:
+            return path[path.index(ctx) :]
+    return []
+
+
+def _deadlock(cycle, stacks):
+    locks = sorted({_lock(c).name for c in cycle if _lock(c) is not None})
+    spinner = min((c for c in cycle if _lock(c) is not None), key=lambda c: c.id)
+    title = f"deadlock on {', '.join(locks)}"
+    _enter("deadlock", title, spinner, stacks, tuple(_waits(c) for c in cycle))
+
+
+def _lock(ctx):
+    return ctx.spin if ctx.state == SPINNING else ctx.blocked_on if ctx.state == SLEEPING else None
+
+
+def _waits(ctx):
+    lock = _lock(ctx)
+    who = f"{ctx.comm}/{ctx.pid} ({ctx.kind}, CPU#{ctx.cpu.id})"
+    if lock is None:
+        if ctx.state == SLEEPING:
+            return f"{who} sleeps and nobody is going to wake it"
+        top = ctx.cpu.top()
+        below = "nobody" if top is None else f"{top.comm}/{top.pid}"
+        return f"{who} waits for its CPU, which {below} has"
+    owners = ", ".join(
+        f"{o.comm}/{o.pid}{' (exited)' if o.state == DONE else ''}"
+        for o in _waits_for(ctx)
+        if o is not None
+    )
+    verb = "spins on" if ctx.state == SPINNING else "sleeps for"
+    return f"{who} {verb} {lock.name}, held by {owners or 'nobody'}"
+
+
+def _livelock(machine):
+    busy = [c for c in machine.contexts if c.state not in (DONE, FRESH, SLEEPING)]
+    ctx = busy[0]
+    stack = _frames(ctx, sys._current_frames())
+    where = stack[-1].func if stack else ""
+    report(
+        "livelock",
+        "livelock: no progress under fair scheduling",
+        ctx=ctx,
+        at=stack,
+        where=where,
+        detail=tuple(f"{c.comm}/{c.pid} (CPU#{c.cpu.id}) goes round and round" for c in busy),
+    )
+
+
+def _enter(kind, title, ctx, stacks, detail):
+    report(kind, title, ctx=ctx, at=_frames(ctx, stacks), detail=detail)
+
+
+def _frames(ctx, stacks):
+    """The kernel frames of ``ctx``, which may have interrupts on top of it on the same stack."""
+    host = ctx.host
+    frame = stacks.get(host.thread.ident) if host is not None else None
+    above = 0
+    if ctx in ctx.cpu.stack:
+        above = len(ctx.cpu.stack) - 1 - ctx.cpu.stack.index(ctx)
+    else:
+        above = sum(irq.host is host for irq in ctx.cpu.stack)
+    chunk = frames_of(frame)
+    for _ in range(above):
+        frame = _below(frame)
+        chunk = frames_of(frame)
+    return chunk
+
+
+def _below(frame):
+    """Skip the engine's frames, one context's frames, and stop at the engine's next."""
+
+    def engine(f):
+        return f.f_globals.get("__name__", "").startswith("mmsim.engine")
+
+    while frame is not None and engine(frame):
+        frame = frame.f_back
+    while frame is not None and not engine(frame):
+        frame = frame.f_back
+    return frame

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a scenario is: a story, a way to boot it, checks at quiescence, and variants.
+
+A *variant* is the scenario with some gates on and some kernel options set, and the verdict its
+author declares: **Never**, **Sometimes** or **Always** a finding, and which.  A verdict is
+declared here and measured elsewhere; nothing in a run reads it.
+
+    SCENARIO = Scenario(
+        id="900", name="lost_update", title="Two increments, one counter", story=__doc__,
+        era="5.17", setup=setup, check=check,
+        variants=(
+            Variant("900.plain", "x = x + 1", SOMETIMES, findings=("counter is",)),
+            Variant("900.atomic", "atomic_inc", NEVER, gates=("atomic",)),
+        ),
+    )
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from mmsim.engine.machine import Machine
+
+
+class Verdict(Enum):
+    """How often runs of a variant have a finding."""
+
+    NEVER = "Never"
+    SOMETIMES = "Sometimes"
+    ALWAYS = "Always"
+
+
+NEVER = Verdict.NEVER
+SOMETIMES = Verdict.SOMETIMES
+ALWAYS = Verdict.ALWAYS
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a thread's table.
+
+    ``findings`` are regular expressions, one of which matches the title of a failing run's first
+    finding.  ``config`` are kernel options without ``CONFIG_``; besides those that kernel code
+    asks for (DEBUG_VM, DEBUG_LIST, DEBUG_SPINLOCK ...) PREEMPT and SMP (default on) are read here.
+    ``metrics`` declares conditions on a metric's mean over runs, such as ``{"retries": "> 0"}``.
+    """
+
+    id: str
+    summary: str
+    expect: Verdict
+    findings: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    era: str = ""
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    scenario: Scenario = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
+
+    @property
+    def smp(self) -> bool:
+        """False: a UP build, in which spinlocks are no-ops and there is one CPU."""
+        return bool(self.config.get("SMP", True))
+
+    @property
+    def preempt(self) -> bool:
+        """Kernel preemption."""
+        return bool(self.config.get("PREEMPT", False))
+
+    def effective_cpus(self, cpus: int) -> int:
+        """CPUs that take part when ``cpus`` were asked for."""
+        return cpus if self.smp else 1
+
+
+@dataclass(eq=False)
+class Scenario:
+    """A thread.  ``setup(machine, variant)`` boots memory and spawns the actors;
+    ``check(machine, variant)`` states what must hold once all have finished, by entering findings.
+    """
+
+    id: str
+    name: str
+    title: str
+    story: str
+    era: str
+    setup: Callable[[Machine, Variant], None]
+    variants: tuple[Variant, ...]
+    check: Callable[[Machine, Variant], None] | None = None
+    thread: str = ""  # "LKML, 12 Feb 2002, Hugh Dickins, '[PATCH] __free_pages_ok oops'"
+    max_steps: int = 200_000
+    file: str = ""
+
+    def __post_init__(self) -> None:
+        for variant in self.variants:
+            if not variant.id.startswith(self.id + "."):
+                raise ValueError(f"variant {variant.id!r} does not belong to scenario {self.id!r}")
+            object.__setattr__(variant, "scenario", self)
+            if not variant.era:
+                object.__setattr__(variant, "era", self.era)
+        if not self.file:
+            self.file = self.setup.__code__.co_filename

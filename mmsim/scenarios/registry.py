@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Finding scenarios and variants by name, and a user's own scenario by file.
+
+A module ``s<number>_<name>.py`` of this package that defines ``SCENARIO`` is a scenario; there is
+no list to keep.  Every way of naming something that does not exist ends in a UsageError that
+names the nearest things that do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+import traceback
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import mmsim.gates
+import mmsim.scenarios
+from mmsim.errors import UsageError
+from mmsim.linux.gate import GATES
+from mmsim.scenarios.api import Scenario, Variant
+
+
+@lru_cache(maxsize=1)
+def scenarios() -> tuple[Scenario, ...]:
+    """Every scenario of the package, by id."""
+    found: list[Scenario] = []
+    for info in pkgutil.iter_modules(mmsim.scenarios.__path__):
+        if info.name[0] == "s" and info.name[1:4].isdigit():
+            module = importlib.import_module(f"mmsim.scenarios.{info.name}")
+            found.append(module.SCENARIO)
+    for scenario in found:
+        _check_gates(scenario)
+    return tuple(sorted(found, key=lambda s: s.id))
+
+
+def find_scenario(name: str, more: Iterable[Scenario] = ()) -> Scenario:
+    """By number ("002", "2") or name ("double_free_2002").  Raises UsageError."""
+    known = {}
+    for scenario in (*scenarios(), *more):
+        known[scenario.id] = known[scenario.name] = scenario
+    wanted = name.zfill(3) if name.isdigit() else name
+    if wanted in known:
+        return known[wanted]
+    raise UsageError(f"unknown scenario {name!r}: {_nearest(name, known)}")
+
+
+def find_variant(name: str, more: Iterable[Scenario] = ()) -> Variant:
+    """By id ("002.flawed").  Raises UsageError."""
+    known = {v.id: v for s in (*scenarios(), *more) for v in s.variants}
+    if name in known:
+        return known[name]
+    raise UsageError(f"unknown variant {name!r}: {_nearest(name, known)}")
+
+
+@lru_cache(maxsize=16)
+def load_file(path: str) -> Scenario:
+    """The ``SCENARIO`` of a Python file.  Raises UsageError with one line if it has none."""
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"scenario file {path!r}: no such file")
+    name = "mmsim_user_" + hashlib.sha1(str(file.resolve()).encode()).hexdigest()[:8]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"scenario file {path!r}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+        scenario = getattr(module, "SCENARIO", None)
+        if not isinstance(scenario, Scenario):
+            raise UsageError(f"scenario file {path!r}: it has to define SCENARIO = Scenario(...)")
+        _check_gates(scenario)
+    except UsageError:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"line {last.lineno}" if last.filename == str(file) else "while it was read"
+        if isinstance(error, SyntaxError):
+            where = f"line {error.lineno}"
+        raise UsageError(
+            f"scenario file {path!r}: {where}: {type(error).__name__}: {_one_line(error)}"
+        ) from error
+    return scenario
+
+
+def _check_gates(scenario: Scenario) -> None:
+    for variant in scenario.variants:
+        for gate in variant.gates:
+            if gate not in GATES:
+                raise UsageError(
+                    f"variant {variant.id}: gate {gate!r} is not declared: {_nearest(gate, GATES)}"
+                )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or "no message"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    if near:
+        return f"did you mean {' or '.join(near)}? (--list shows all)"
+    return f"known are {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"
