@@ -33,10 +33,16 @@ def one_line(error: BaseException | str) -> str:
     return text or type(error).__name__
 
 
+FEW = 12
+"""So many names can simply all be said."""
+
+
 def nearest(word: str, known: Iterable[str], limit: int = 3) -> str:
-    """` (nearest: a, b)` for a message about an unknown name, or nothing if nothing is near."""
+    """` (nearest: a, b)` for a message about an unknown name; all names if they are few."""
     names = sorted(set(known))
     close = difflib.get_close_matches(word.lower(), names, n=limit, cutoff=0.4)
     if not close:
         close = [name for name in names if word and word.lower() in name.lower()][:limit]
-    return f" (nearest: {', '.join(close)})" if close else ""
+    if close:
+        return f" (nearest: {', '.join(close)})"
+    return f" (known: {', '.join(names)})" if 0 < len(names) <= FEW else ""

@@ -77,7 +77,7 @@ def _main(argv: Sequence[str], source: Source | None) -> int:
     campaign = outcome.campaign
     output.show_table(out, campaign.tallies)
     output.show_metrics(out, campaign.tallies)
-    output.show_reports(out, campaign.tallies, parsed.reports, settings.file)
+    output.show_reports(out, campaign.tallies, parsed.reports, settings)
     out.print()
     for line in output.summary(campaign, settings, complete=outcome.complete, wall=outcome.wall):
         out.out(line, highlight=False)

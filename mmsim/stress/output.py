@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mmsim import report
 from mmsim.stress.plan import Campaign
 from mmsim.stress.settings import Settings
 from mmsim.stress.statistics import Interval, rate
@@ -98,7 +99,7 @@ def show_metrics(out: Console, tallies: Sequence[Tally]) -> None:
         out.print(table)
 
 
-def show_reports(out: Console, tallies: Sequence[Tally], which: str, file: str | None) -> None:
+def show_reports(out: Console, tallies: Sequence[Tally], which: str, settings: Settings) -> None:
     """For each failing variant its findings, each with a count and the command that shows it."""
     if which == "none":
         return
@@ -110,9 +111,9 @@ def show_reports(out: Console, tallies: Sequence[Tally], which: str, file: str |
         head = f"{tally.variant.id}: {tally.findings:,} of {tally.runs:,} {times} failed"
         out.print(Text(f"== {head} ==", style="bold"))
         for place, (fingerprint, kind) in enumerate(by_count(tally).items()):
-            command = reproduce(tally.variant.id, kind.sample.schedule, file)
+            command = reproduce(tally.variant.id, kind.sample.schedule, settings.file)
             if place == 0 or which == "all":
-                out.out(_rendered(tally, kind, command).rstrip("\n"), highlight=False)
+                out.out(_rendered(tally, kind, command, settings).rstrip("\n"), highlight=False)
             else:
                 title = kind.sample.finding.title
                 out.out(f"also {title}  fingerprint {fingerprint}  (seen {kind.count} times)")
@@ -121,19 +122,15 @@ def show_reports(out: Console, tallies: Sequence[Tally], which: str, file: str |
             out.out(f"then, as a consequence: {title}  (seen {count} times)")
 
 
-def _rendered(tally: Tally, kind: Kind, command: str) -> str:
-    from mmsim import report
-
-    text = report.render(
+def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str:
+    return report.render(
         kind.sample.finding,
         variant=tally.variant,
         reproduce=command,
         count=kind.count,
         runs=tally.runs,
+        run={"engine": settings.engine, "policy": settings.policy, "seed": settings.seed},
     )
-    if command not in text:
-        text = f"{text.rstrip()}\nReproduce: {command}"
-    return text
 
 
 def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: float) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mmsim.errors import UsageError, nearest
+from mmsim.errors import UsageError
 from mmsim.stress import worker
 from mmsim.stress.profile import Budget, Profile
 from mmsim.stress.source import Source, all_variants, select
@@ -112,5 +112,5 @@ def _budget(variant: Variant, request: Request, profile: Profile, seconds: float
 def _one_of(what: str, asked: str | None, default: str, known: Sequence[str]) -> str:
     name = asked or default
     if name not in known:
-        raise UsageError(f"no {what} {name!r}{nearest(name, known)}; allowed: {', '.join(known)}")
+        raise UsageError(f"no {what} {name!r}; allowed: {', '.join(known)}")
     return name

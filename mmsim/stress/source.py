@@ -10,48 +10,15 @@ the stopping and the dying of workers are tested without a kernel underneath.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mmsim.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from mmsim.detect.finding import Finding
+    from mmsim.run import Runner
     from mmsim.scenarios.api import Scenario, Variant
-
-
-class RunLike(Protocol):
-    """What one run leaves behind (mmsim.run.RunResult)."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def findings(self) -> tuple[Finding, ...]: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def schedule(self) -> str: ...
-    @property
-    def metrics(self) -> Mapping[str, float]: ...
-
-
-class RunnerLike(Protocol):
-    """One variant, booted again and again (mmsim.run.Runner)."""
-
-    def run(self, index: int) -> RunLike: ...
-    def replay(
-        self, schedule: str, *, listener: Any = None, keep_going: bool = False
-    ) -> RunLike: ...
-    def close(self) -> None: ...
-    def __enter__(self) -> RunnerLike: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 class Source(Protocol):
@@ -66,7 +33,7 @@ class Source(Protocol):
     def policies(self) -> Sequence[str]: ...
     def runner(
         self, variant: Variant, *, cpus: int, seed: int, engine: str, policy: str
-    ) -> RunnerLike: ...
+    ) -> Runner: ...
 
 
 @dataclass(frozen=True)
@@ -90,9 +57,7 @@ class Library:
 
         return POLICIES
 
-    def runner(
-        self, variant: Variant, *, cpus: int, seed: int, engine: str, policy: str
-    ) -> RunnerLike:
+    def runner(self, variant: Variant, *, cpus: int, seed: int, engine: str, policy: str) -> Runner:
         from mmsim.run import Runner
 
         return Runner(variant, cpus=cpus, seed=seed, engine=engine, policy=policy)
@@ -151,8 +116,9 @@ def _words(options: Iterable[str]) -> list[str]:
 
 def _of_scenario(source: Source, word: str, what: str) -> list[str]:
     scenarios = source.scenarios()
+    number = word.zfill(3) if word.isdigit() else word
     for scenario in scenarios:
-        if word in (scenario.id, scenario.name):
+        if number == scenario.id or word == scenario.name:
             return [v.id for v in scenario.variants]
     if what == "variant":
         names = [v.id for scenario in scenarios for v in scenario.variants]

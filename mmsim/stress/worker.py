@@ -19,11 +19,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmsim.errors import UsageError, one_line
-from mmsim.stress.source import RunnerLike, Source, find_variant
+from mmsim.stress.source import Source, find_variant
 from mmsim.stress.tally import Block, BlockResult, Failure, Sample
+
+if TYPE_CHECKING:
+    from mmsim.run import Runner
 
 BEAT_SECONDS = 0.3
 
@@ -100,7 +103,7 @@ def run_block(setting: Setting, block: Block, tell: Callable[[Beat], None]) -> B
 
 
 def _runs(
-    setting: Setting, block: Block, runner: RunnerLike, tell: Callable[[Beat], None]
+    setting: Setting, block: Block, runner: Runner, tell: Callable[[Beat], None]
 ) -> BlockResult:
     failures: list[Failure] = []
     samples: dict[str, Sample] = {}
@@ -133,10 +136,13 @@ def _users_fault(file: str | None, error: BaseException) -> str | None:
     if file is None:
         return None
     path = Path(file).resolve()
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if Path(frame.filename).resolve() == path:
-            what = f"{type(error).__name__}: {one_line(error)}"
-            return f"scenario file {file}, line {frame.lineno}, in {frame.name}: {what}"
+    cause: BaseException | None = error
+    while cause is not None:
+        for frame in reversed(traceback.extract_tb(cause.__traceback__)):
+            if Path(frame.filename).resolve() == path:
+                what = f"{type(cause).__name__}: {one_line(cause)}"
+                return f"scenario file {file}, line {frame.lineno}, in {frame.name}: {what}"
+        cause = cause.__cause__
     return None
 
 

@@ -40,6 +40,9 @@ class FakeVariant:
     """kill, exit, raise or hang: what happens in the run `at`."""
     at: int = 40
     summary: str = "a fake"
+    gates: tuple[str, ...] = ()
+    config: Mapping[str, object] = field(default_factory=dict)
+    scenario: Any = None
 
     def effective_cpus(self, cpus: int) -> int:
         return cpus
@@ -113,7 +116,9 @@ class FakeRunner:
                 found.append(finding(v.extra, "free_pages"))
         return FakeResult(index, tuple(found), f"mm1:s{self.seed}:i{index}", {"draw": x})
 
-    def replay(self, schedule: str, *, listener: Any = None, keep_going: bool = False) -> FakeResult:
+    def replay(
+        self, schedule: str, *, listener: Any = None, keep_going: bool = False
+    ) -> FakeResult:
         head, _, number = schedule.partition(":i")
         if head != f"mm1:s{self.seed}" or not number.isdigit():
             raise StaleSchedule(f"{schedule!r} is not a schedule of {self.variant.id}")

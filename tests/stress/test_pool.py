@@ -97,9 +97,9 @@ def test_a_worker_that_falls_silent_is_ended_and_its_block_given_up() -> None:
 
 def test_workers_that_all_die_end_the_campaign_and_not_the_patience() -> None:
     bad = [FakeVariant(f"900.bad{i}", Verdict.NEVER, trouble="kill", at=0) for i in range(8)]
-    with pool.Pool(2, setting(source(*bad))) as workers:
-        with pytest.raises(InternalError, match="in a row"):
-            workers.run(campaign_of(*bad, runs=10), Ear())
+    workers = pool.Pool(2, setting(source(*bad)))
+    with workers, pytest.raises(InternalError, match="in a row"):
+        workers.run(campaign_of(*bad, runs=10), Ear())
 
 
 def test_no_worker_outlives_the_pool() -> None:

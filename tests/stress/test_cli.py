@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`python -m mmsim.stress` from the outside: what it prints, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmsim.stress.cli import main
+from tests.stress.driver import BUG, GOOD, OTHER
+from tests.stress.fake import FakeSource, FakeVariant, Verdict, source
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def document(tmp_path: Path, *argv: str, of: FakeSource = GOOD) -> tuple[int, dict[str, Any]]:
+    target = tmp_path / "out.json"
+    code = main([*argv, "--json", str(target)], of)
+    return code, json.loads(target.read_text())
+
+
+def without_times(data: dict[str, Any]) -> dict[str, Any]:
+    del data["times"]
+    for variant in data["variants"]:
+        del variant["seconds"], variant["first_seconds"]
+    return data
+
+
+def test_one_seed_gives_one_document_whatever_the_number_of_jobs(tmp_path: Path) -> None:
+    argv = ("--seed", "5", "--runs", "1000", "--stop-after", "20")
+    documents = [without_times(document(tmp_path, *argv, "--jobs", j)[1]) for j in "123"]
+    assert documents[0] == documents[1] == documents[2]
+    other = without_times(document(tmp_path, "--runs", "1000", "--seed", "6")[1])
+    assert other["variants"] != documents[0]["variants"]
+
+
+def test_the_document_holds_what_it_promises(tmp_path: Path) -> None:
+    code, data = document(tmp_path, "--runs", "400", "--jobs", "2", "--cpus", "4")
+    assert code == 0
+    assert {"mmsim", "python", "gil", "engine", "policy", "cpus", "seed"} <= data.keys()
+    assert (data["cpus"], data["engine"], data["policy"], data["complete"]) == (
+        4,
+        "threads",
+        "mix",
+        True,
+    )
+    quiet, noisy, sure = data["variants"]
+    assert [v["id"] for v in data["variants"]] == ["900.quiet", "900.noisy", "900.sure"]
+    assert (quiet["rate"], quiet["low"]) == (0.0, 0.0)
+    assert quiet["high"] == pytest.approx(1 - 0.05 ** (1 / 400))
+    assert quiet["first_run"] is None
+    assert quiet["fingerprints"] == []
+    assert noisy["low"] < noisy["rate"] == noisy["findings"] / 400 < noisy["high"]
+    assert noisy["exact"][0] < noisy["rate"] < noisy["exact"][1]
+    assert {f["title"] for f in noisy["fingerprints"]} == {BUG, OTHER}
+    assert sum(f["count"] for f in noisy["fingerprints"]) == noisy["findings"]
+    assert noisy["extra"] == [{"title": "bad page state", "count": noisy["findings"]}]
+    assert noisy["metrics"]["draw"]["n"] == 400
+    assert noisy["metrics"]["draw"]["ok"] is True
+    assert (sure["observed"], sure["findings"], sure["first_run"]) == ("Always", 400, 1)
+    reproduce = sure["fingerprints"][0]["reproduce"]
+    assert reproduce == "python -m mmsim replay 900.sure mm1:s1:i0"
+
+
+def test_one_row_a_variant_then_the_reports(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--runs", "400", "--seed", "3"], GOOD) == 0
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    lines = out.splitlines()
+    rows = {line.split()[0]: line for line in lines[1:4]}
+    assert "< 0.746 %" in rows["900.quiet"]
+    assert rows["900.sure"].split()[1:3] == ["400", "400"]
+    assert "Sometimes  Sometimes  ok" in rows["900.noisy"]
+    # One full report for each failing variant, the other kind in a line, a command for each.
+    assert out.count("---[ mmsim ]---") == 2
+    commands = [line for line in lines if line.startswith("Reproduce: python -m mmsim replay 900.")]
+    assert len(commands) == 3
+    assert all(len(line.split()) == 7 for line in commands)
+    assert any(line.startswith((f"also {BUG}", f"also {OTHER}")) for line in lines)
+    assert lines[-1].endswith("every verdict as declared")
+    assert "900.quiet done" in err
+
+
+@pytest.mark.parametrize(("which", "count"), [("all", 3), ("none", 0)])
+def test_reports_can_be_had_in_full_or_not_at_all(
+    which: str, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--runs", "400", "--seed", "3", "--reports", which], GOOD)
+    assert capsys.readouterr().out.count("---[ mmsim ]---") == count
+
+
+DIFFERING = {
+    "Never": FakeVariant("900.x", Verdict.NEVER, chance=0.1),
+    "Sometimes": FakeVariant("900.x", Verdict.SOMETIMES),
+    "Always": FakeVariant("900.x", Verdict.ALWAYS, chance=0.9),
+    "unexpected finding": FakeVariant(
+        "900.x", Verdict.SOMETIMES, chance=0.5, findings=("oops",), titles=("oops", "other")
+    ),
+    "metric": FakeVariant("900.x", Verdict.NEVER, metrics={"draw": "== 0"}),
+    "never reported": FakeVariant("900.x", Verdict.NEVER, metrics={"parked": "== 0"}),
+}
+
+
+@pytest.mark.parametrize("why", DIFFERING)
+def test_a_verdict_that_differs_is_said_and_is_exit_code_1(
+    why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--runs", "200"], source(DIFFERING[why])) == 1
+    last = capsys.readouterr().out.splitlines()[-2:]
+    assert last[0].startswith("DIFFERS  900.x: ")
+    assert why in last[0]
+    assert last[1].endswith("1 of 1 verdicts differ")
+
+
+def test_sometimes_is_met_by_always() -> None:
+    eager = FakeVariant("900.x", Verdict.SOMETIMES, chance=1.0)
+    assert main(["--runs", "50", "--reports", "none"], source(eager)) == 0
+
+
+def test_a_lost_worker_is_exit_code_3(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    bad = FakeVariant("900.bad", Verdict.NEVER, trouble="kill")
+    code, data = document(tmp_path, "--runs", "200", of=source(bad))
+    assert code == 3
+    assert data["complete"] is False
+    assert "SIGKILL" in data["lost"][0]
+    out = capsys.readouterr().out
+    assert "LOST     worker" in out
+    assert out.rstrip().endswith("INCOMPLETE")
+
+
+BAD_INPUT = {
+    "--cpus 0": "from 1 to 64",
+    "--cpus abc": "'abc' is not a whole number from 1 to 64",
+    "--cpus 65": "from 1 to 64",
+    "--cpus": "expected one argument",
+    "--cpuz 8": "nearest: --cpus",
+    "--seed -1": "of at least 0",
+    "--runs 0": "of at least 1",
+    "--seconds 0": "above 0",
+    "--seconds nan": "above 0",
+    "--runs 5 --seconds 5": "not allowed with",
+    "--variant 900.noise": "nearest: 900.noisy",
+    "--variant 900.n*x": "no variant matches",
+    "--scenario 90": "nearest: 900",
+    "--scenario fake": "nearest: fake_race",
+    "--scenario ,": "names nothing",
+    "--policy pctt": "allowed: mix, pct",
+    "--engine fee": "allowed: threads, free",
+    "--profile nowhere": "classroom, default, nightly, smoke",
+    "--profile nowhere/x.toml": "does not exist",
+    "--profile tests": "is a directory",
+    "--profile LICENSE": "is not valid TOML",
+    "--reports some": "invalid choice",
+    "--json nowhere/x.json": "there is no directory",
+    "--json tests": "is a directory",
+    "stray": "unknown argument 'stray'",
+}
+
+
+@pytest.mark.parametrize("argv", BAD_INPUT)
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    argv: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(argv.split(), GOOD) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("mmsim.stress: ")
+    assert BAD_INPUT[argv] in err
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"], GOOD)
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert "examples:" in out
+    assert "exit code:" in out
+
+
+def test_list_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", "--variant", "900.s*"], GOOD) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["variant", "900.sure"]
+
+
+def start(*argv: str) -> subprocess.Popen[str]:
+    """The runner as a process group of its own, as a shell would start it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.stress.driver", *argv],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_prints_what_there_is(how: signal.Signals, tmp_path: Path) -> None:
+    target = tmp_path / "out.json"
+    profile = tmp_path / "endless.toml"
+    profile.write_text("[never]\nruns = 1000000000\n[sometimes]\nruns = 64\n[always]\nruns = 5\n")
+    process = start("--profile", str(profile), "--json", str(target), "--jobs", "2")
+    assert process.stderr is not None
+    seen = ""
+    while "900.noisy done" not in seen:
+        seen += process.stderr.readline()
+    if how is signal.SIGINT:  # a terminal sends it to the workers too
+        os.killpg(process.pid, how)
+    else:
+        process.send_signal(how)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert "Traceback" not in err
+    assert "LOST     interrupted" in out
+    assert out.rstrip().endswith("INCOMPLETE")
+    data = json.loads(target.read_text())
+    assert data["complete"] is False
+    assert [v["runs"] for v in data["variants"]][1:] == [64, 5]
+
+
+def test_a_terminal_gets_the_same_words_in_colour() -> None:
+    plain = subprocess.run(
+        [sys.executable, "-m", "tests.stress.driver", "--runs", "50", "--reports", "none"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.stress.driver", "--runs", "50", "--reports", "none"],
+        cwd=ROOT,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"},
+    )
+    os.close(theirs)
+    shown = b""
+    while chunk := _read(ours):
+        shown += chunk
+    os.close(ours)
+    process.wait(timeout=30)
+    assert b"\x1b[" in shown
+    assert "\x1b" not in plain
+    assert _words(shown.decode()) == _words(plain)
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # how Linux reports the end of a terminal
+        return b""
+
+
+def _words(text: str) -> list[str]:
+    import re
+
+    clean = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    return [re.sub(r"\d+\.\d+", "#", word) for word in clean.split()]
