@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Nodes, zones, lruvecs and their lists (include/linux/mmzone.h, mm_inline.h).
+
+Where the LRU lock lives is the era's: one per zone in 3.13, one per node from 4.8 to 5.10, one
+per lruvec, that is per memcg and node, from 5.11 on.  A node has one zone here, so the first two
+differ in name only.  ``lru_lock_of`` is the one place that knows.
+
+``boot_mm`` makes the kernel's globals: nodes, memcgs and a few page frames.  A race needs few.
+"""
+
+from mmsim.linux.atomic import atomic_add
+from mmsim.linux.cite import cite
+from mmsim.linux.era import era, kernel
+from mmsim.linux.list import LIST_HEAD, list_add, list_add_tail, list_del
+from mmsim.linux.spinlock import spin_lock_init
+from mmsim.linux.struct import Struct, shared
+from mmsim.page import (
+    PAGE_CLASSES,
+    PageActive,
+    PageSwapBacked,
+    PageUnevictable,
+)
+
+LRU_INACTIVE_ANON = 0
+LRU_ACTIVE_ANON = 1
+LRU_INACTIVE_FILE = 2
+LRU_ACTIVE_FILE = 3
+LRU_UNEVICTABLE = 4
+NR_LRU_LISTS = 5
+LRU_NAMES = ("inactive_anon", "active_anon", "inactive_file", "active_file", "unevictable")
+LRU_ACTIVE = 1
+LRU_FILE = 2
+
+MAX_ORDER = 4  # orders 0..3: enough for a high-order slab
+SWAP_CLUSTER_MAX = 32
+
+
+class lruvec(Struct):
+    """The lists of one memcg on one node; ``size0`` .. ``size4`` are their lengths in pages."""
+
+    size0 = shared(0)
+    size1 = shared(0)
+    size2 = shared(0)
+    size3 = shared(0)
+    size4 = shared(0)
+
+    def __init__(self, pgdat, memcg):
+        self.name = f"lruvec({memcg.name},node{pgdat.node_id})"
+        self.pgdat = pgdat
+        self.memcg = memcg
+        self.lists = [LIST_HEAD(f"{self.name}.{name}") for name in LRU_NAMES]
+        self.lru_lock = spin_lock_init(f"&lruvec->lru_lock#{memcg.name}/{pgdat.node_id}")
+
+    def v_size(self, lru):
+        """A list's counter, without a point."""
+        return getattr(self, f"v_size{lru}")
+
+
+class zone:
+    """The allocator's half of a node: buddy free lists under ``lock``, order 0 first."""
+
+    def __init__(self, pgdat):
+        self.name = f"zone{pgdat.node_id}"
+        self.pgdat = pgdat
+        self.lock = spin_lock_init("&zone->lock")
+        self.free_area = [
+            LIST_HEAD(f"{self.name}.free_area[{order}]") for order in range(MAX_ORDER)
+        ]
+
+
+class pglist_data(Struct):
+    """A node.  ``lru_lock`` is pgdat->lru_lock (4.8 to 5.10) or zone->lru_lock (3.13)."""
+
+    vmstat_mlock = shared(0)
+    vmstat_isolated = shared(0)
+
+    def __init__(self, node_id):
+        self.node_id = node_id
+        self.name = f"node{node_id}"
+        owner = "zone" if era().version < (4, 8) else "pgdat"
+        self.lru_lock = spin_lock_init(f"&{owner}->lru_lock#{node_id}")
+        self.zone = zone(self)
+
+
+class mem_cgroup:
+    """A control group: one lruvec per node."""
+
+    def __init__(self, name, address):
+        self.name = name
+        self.address = address
+        self.lruvecs = []
+
+
+class kernel_mm:
+    """The globals of a booted 3.13 .. 5.17: ``node_data``, ``memcgs`` (root first), ``mem_map``."""
+
+    def __init__(self, nodes, memcgs):
+        self.node_data = [pglist_data(n) for n in range(nodes)]
+        self.memcgs = [
+            mem_cgroup("root" if i == 0 else f"memcg{i}", 0xFFFF888001000000 + i * 0x1000)
+            for i in range(1 + memcgs)
+        ]
+        self.root_mem_cgroup = self.memcgs[0]
+        for memcg in self.memcgs:
+            memcg.lruvecs = [lruvec(pgdat, memcg) for pgdat in self.node_data]
+        self.mem_map = []
+
+
+def boot_mm(machine, nodes=1, memcgs=0, pages=0):
+    """Hang a kernel_mm on ``machine.vm`` with ``pages`` page frames, dealt out to nodes in turn.
+
+    The frames are neither free nor allocated yet: page_alloc.py puts them where they belong.
+    Returns the kernel_mm.
+    """
+    machine.vm = vm = kernel_mm(nodes, memcgs)
+    cls = PAGE_CLASSES[machine.era]
+    vm.mem_map = [cls(0x100 + i, i % nodes) for i in range(pages)]
+    return vm
+
+
+def page_pgdat(page):
+    """The page's node: fixed for life."""
+    return kernel().node_data[page.node]
+
+
+def lru_lock_of(lruvec):
+    """The lock that owns a lruvec's lists in this era (invariant I3 of thread 000)."""
+    return lruvec.lru_lock if era().version >= (5, 11) else lruvec.pgdat.lru_lock
+
+
+def page_lru_base_type(page):
+    """Inactive list of the page's type."""
+    return LRU_INACTIVE_ANON if PageSwapBacked(page) else LRU_INACTIVE_FILE
+
+
+@cite("include/linux/mm_inline.h", "5.17")
+def page_lru(page):
+    """The list a page belongs on by its flags.  *Locks:* lru_lock.  *Race:* none known."""
+    if PageUnevictable(page):
+        return LRU_UNEVICTABLE
+    lru = page_lru_base_type(page)
+    if PageActive(page):
+        lru += LRU_ACTIVE
+    return lru
+
+
+@cite("include/linux/mm_inline.h", "5.17")
+def update_lru_size(lruvec, lru, nr_pages):
+    """Account pages on a list.  *Locks:* lru_lock."""
+    atomic_add(lruvec, f"size{lru}", nr_pages)
+
+
+@cite("include/linux/mm_inline.h", "5.17")
+def add_page_to_lru_list(page, lruvec):
+    """Size first, then link at the front.  *Locks:* lru_lock of ``lruvec``."""
+    lru = page_lru(page)
+    update_lru_size(lruvec, lru, 1)
+    list_add(page.lru, lruvec.lists[lru])
+
+
+@cite("include/linux/mm_inline.h", "5.17")
+def add_page_to_lru_list_tail(page, lruvec):
+    """The same, at the end that reclaim looks at first.  *Locks:* lru_lock of ``lruvec``."""
+    lru = page_lru(page)
+    update_lru_size(lruvec, lru, 1)
+    list_add_tail(page.lru, lruvec.lists[lru])
+
+
+@cite("include/linux/mm_inline.h", "5.17")
+def del_page_from_lru_list(page, lruvec, lru=None):
+    """Unlink, then account.  *Locks:* lru_lock of ``lruvec``.
+
+    Until 5.10 the caller says which list (page_off_lru); from 5.11 on it follows from the flags.
+    """
+    if lru is None:
+        lru = page_lru(page)
+    list_del(page.lru)
+    update_lru_size(lruvec, lru, -1)
