@@ -45,7 +45,7 @@ def bad_page(finding: Finding, details: Details, era: Era) -> list[str]:
         *dump,
         MODULES,
         *identity(finding, era),
-        *call_trace(frames_of(finding), finding, era),
+        *call_trace(frames_of(finding), finding, era, "dump_stack"),
     ]
 
 

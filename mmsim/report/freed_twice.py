@@ -25,7 +25,7 @@ def double_free(finding: Finding, details: Details, era: Era) -> list[str]:
         *lines,
         *dump_page(finding.page, "double free", era),
         *identity(finding, era),
-        *call_trace(frames_of(finding), finding, era),
+        *call_trace(frames_of(finding), finding, era, "dump_stack"),
     ]
 
 
@@ -34,5 +34,5 @@ def invariant(finding: Finding, details: Details, era: Era) -> list[str]:
     lines = [finding.title, *details.rest(), *dump_page(finding.page, "", era)]
     if finding.frames:
         lines += identity(finding, era)
-        lines += call_trace(frames_of(finding), finding, era)
+        lines += call_trace(frames_of(finding), finding, era, "dump_stack")
     return lines

@@ -202,14 +202,13 @@ def _layout(rows: Sequence[_Row], cpus: Sequence[int]) -> list[str]:
     lines = [f"{'step':<{_STEP_WIDTH}}{head}".rstrip()]
     now = dict(first)
     for row in rows:
-        left = cpus.index(row.cpu) * width
+        left = " " * (cpus.index(row.cpu) * width)
         cells = textwrap.wrap(
             row.text(), width - 3, subsequent_indent="    ", break_on_hyphens=False
         )
         if now[row.cpu] != row.who and row.who not in cells[0]:
-            cells.insert(0, f"[{row.who}]")
+            lines.append(f"{'':<{_STEP_WIDTH}}{left}[{row.who}]")
         now[row.cpu] = row.who
-        for i, cell in enumerate(cells):
-            step = str(row.step) if i == 0 else ""
-            lines.append(f"{step:<{_STEP_WIDTH}}{' ' * left}{cell}")
+        lines.append(f"{row.step!s:<{_STEP_WIDTH}}{left}{cells[0]}")
+        lines += [f"{'':<{_STEP_WIDTH}}{left}{cell}" for cell in cells[1:]]
     return lines

@@ -39,7 +39,7 @@ def livelock(finding: Finding, details: Details, era: Era) -> list[str]:
     return [
         finding.title,
         *identity(finding, era),
-        *call_trace(frames_of(finding), finding, era),
+        *call_trace(frames_of(finding), finding, era, "dump_stack"),
     ]
 
 
@@ -78,7 +78,7 @@ def spinlock(finding: Finding, details: Details, era: Era) -> list[str]:
         head,
         *locks,
         *identity(finding, era),
-        *call_trace(frames_of(finding), finding, era),
+        *call_trace(frames_of(finding), finding, era, "dump_stack"),
     ]
 
 
@@ -102,7 +102,11 @@ def atomic_sleep(finding: Finding, details: Details, era: Era) -> list[str]:
         plural = "s" * (held != 1)
         lines.append(f"{held} lock{plural} held by {finding.comm}/{finding.pid}:")
         lines += [f" #{i}: ({name})" for i, name in enumerate(finding.locks)]
-    return [*lines, *identity(finding, era), *call_trace(frames_of(finding), finding, era)]
+    return [
+        *lines,
+        *identity(finding, era),
+        *call_trace(frames_of(finding), finding, era, "dump_stack"),
+    ]
 
 
 def _preempt_count(finding: Finding, details: Details) -> int:
@@ -121,7 +125,7 @@ def _unless(title: str, pattern: str) -> list[str]:
 
 def _hung_block(finding: Finding, era: Era) -> list[str]:
     """The hung task detector.  2.4 had none, only the task list of Alt-SysRq-T."""
-    trace = call_trace(frames_of(finding), finding, era)
+    trace = call_trace(frames_of(finding), finding, era, "__schedule")
     if era.arch == I386:
         return [f"{finding.comm:<13} D {finding.pid:>5}", *trace]
     task = f"task:{finding.comm:<15.15} state:D stack:{0:>5} pid:{finding.pid:>5}"

@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
-from itertools import pairwise
 
 from mmsim.detect.finding import Finding, Frame
 from mmsim.report.era import ARM, I386, X86_64, Era
@@ -85,8 +84,12 @@ def place(frame: Frame, era: Era) -> str:
 
 def address(frame: Frame, era: Era) -> str:
     """A plausible code address, the same for every occurrence of this frame."""
-    slot = zlib.crc32(symbol(frame.func).encode()) % _TEXT_SIZE & ~0xF
-    return era.hexword(_TEXT_START[era.arch] + slot + frame.offset)
+    return _address(symbol(frame.func), frame.offset, era)
+
+
+def _address(name: str, offset: int, era: Era) -> str:
+    slot = zlib.crc32(name.encode()) % _TEXT_SIZE & ~0xF
+    return era.hexword(_TEXT_START[era.arch] + slot + offset)
 
 
 def frames_of(finding: Finding) -> tuple[Frame, ...]:
@@ -103,10 +106,14 @@ def innermost(finding: Finding, era: Era) -> str:
     return place(frames[0], era) if frames else symbol(finding.where)
 
 
-def call_trace(frames: Sequence[Frame], finding: Finding, era: Era) -> list[str]:
-    """The stack, innermost first, in the layout of the era."""
+def call_trace(frames: Sequence[Frame], finding: Finding, era: Era, callee: str = "") -> list[str]:
+    """The stack, innermost first, in the layout of the era.
+
+    ``callee`` is what the innermost frame had called (`dump_stack`, `__schedule`); only ARM, which
+    prints who called whom, has a place for it.
+    """
     if era.arch == ARM:
-        return _arm_backtrace(frames, era)
+        return _arm_backtrace(frames, era, callee)
     if not frames:
         return []
     if era.arch == I386:
@@ -123,10 +130,12 @@ def call_trace(frames: Sequence[Frame], finding: Finding, era: Era) -> list[str]
     return ["Call Trace:", *lines]
 
 
-def _arm_backtrace(frames: Sequence[Frame], era: Era) -> list[str]:
+def _arm_backtrace(frames: Sequence[Frame], era: Era, callee: str) -> list[str]:
     """ARM prints edges, callee from caller, rather than nodes."""
+    called = [(callee, _address(callee, 0, era))] if callee else []
+    called += [(symbol(frame.func), address(frame, era)) for frame in frames]
+    callers = frames if callee else frames[1:]
     return [
-        f"[<{address(callee, era)}>] ({symbol(callee.func)}) "
-        f"from [<{address(caller, era)}>] ({place(caller, era)})"
-        for callee, caller in pairwise(frames)
+        f"[<{at}>] ({name}) from [<{address(caller, era)}>] ({place(caller, era)})"
+        for (name, at), caller in zip(called, callers, strict=False)
     ]

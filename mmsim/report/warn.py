@@ -37,7 +37,7 @@ def warning(finding: Finding, messages: Sequence[str], at: str, era: Era) -> lis
             *head,
             MODULES,
             *identity(finding, era),
-            *call_trace(frames, finding, era),
+            *call_trace(frames, finding, era, "dump_stack"),
             *end_trace(finding, era),
         ]
     line = f"WARNING: CPU: {finding.cpu} PID: {finding.pid} at {at} {where}"
@@ -45,4 +45,4 @@ def warning(finding: Finding, messages: Sequence[str], at: str, era: Era) -> lis
     if era.arch == X86_64:
         head.append(f"RIP: 0010:{where}")
         frames = frames[1:]
-    return [*head, *call_trace(frames, finding, era), *end_trace(finding, era)]
+    return [*head, *call_trace(frames, finding, era, "dump_stack"), *end_trace(finding, era)]

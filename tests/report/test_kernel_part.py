@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The kernel's part of a report, line for line, for each kind in the eras that matter to it."""
+
+from __future__ import annotations
+
+import re
+from textwrap import dedent
+
+import pytest
+
+from mmsim.report import kernel_report
+
+from .samples import ANON, STACK, finding, page
+
+
+def same(text: str, expected: str) -> None:
+    """Equal, except that `[<…>]` stands for any code address and `<id>` for any trace id."""
+    text = re.sub(r"\[<[0-9a-f]{8,16}>\]", "[<…>]", text)
+    text = re.sub(r"---\[ end trace (?!0{16})[0-9a-f]{16} \]---", "---[ end trace <id> ]---", text)
+    assert text.splitlines() == dedent(expected).strip("\n").splitlines()
+
+
+def test_2_4_bug_in_an_interrupt() -> None:
+    same(
+        kernel_report(
+            finding(
+                "BUG",
+                "kernel BUG at page_alloc.c:84!",
+                "2.4.18-pre9",
+                context="hardirq",
+                frames=STACK,
+            )
+        ),
+        """
+        kernel BUG at page_alloc.c:84!
+        invalid operand: 0000
+        CPU:    1
+        EIP:    0010:[<…>]    Not tainted
+        EIP is at release_pages+0x194/0x358
+        Process rm (pid: 6172)
+        Call Trace: [<…>] __pagevec_release+0x28/0x44
+           [<…>] shmem_undo_range+0x358/0x714
+        Code: 0f 0b
+        Kernel panic: Aiee, killing interrupt handler!
+        In interrupt handler - not syncing
+        """,
+    )
+
+
+def test_arm_list_del_oops_shows_the_poison_in_r2_and_r3() -> None:
+    title = "Unable to handle kernel NULL pointer dereference at virtual address 00000104"
+    detail = ("supervisor write access",)
+    same(
+        kernel_report(finding("oops", title, "5.4", detail=detail)),
+        """
+        Unable to handle kernel NULL pointer dereference at virtual address 00000104
+        Internal error: Oops: a07 [#1] PREEMPT SMP ARM
+        Modules linked in:
+        CPU: 1 PID: 6172 Comm: rm Not tainted 5.4.170-mmsim #1
+        Hardware name: mmsim 8 CPUs
+        PC is at release_pages+0x194/0x358
+        LR is at __pagevec_release+0x28/0x44
+        pc : [<…>]    lr : [<…>]
+        r4 : d435e280
+        r3 : 00000122  r2 : 00000100
+        Process rm (pid: 6172)
+        [<…>] (release_pages) from [<…>] (__pagevec_release+0x28/0x44)
+        [<…>] (__pagevec_release) from [<…>] (shmem_undo_range+0x358/0x714)
+        ---[ end trace <id> ]---
+        """,
+    )
+
+
+def test_without_a_page_the_fault_address_tells_r2_and_nothing_tells_r3() -> None:
+    title = "Unable to handle kernel NULL pointer dereference at virtual address 00000104"
+    lines = kernel_report(finding("oops", title, "5.4", page=None)).splitlines()
+    assert "r2 : 00000100" in lines
+    assert not any(line.startswith(("r3", "r4")) for line in lines)
+
+
+def test_registers_are_shown_only_where_they_teach() -> None:
+    clean = page("5.4", lru_next=0xC0E04E48, lru_prev=0xC0E04E50)
+    title = "Unable to handle kernel NULL pointer dereference at virtual address 00000000"
+    texts = [
+        kernel_report(finding("oops", title, "5.4", page=clean)),
+        kernel_report(finding("BUG", "kernel BUG at mm/swap.c:823!", "5.4")),
+        kernel_report(finding("BUG", "kernel BUG at mm/swap.c:823!", "5.17")),
+    ]
+    for text in texts:
+        assert not re.search(r"^(r\d+ *:|R[A-D]X:)", text, re.MULTILINE)
+
+
+def test_a_read_is_not_called_a_write() -> None:
+    title = "BUG: kernel NULL pointer dereference, address: 0000000000000008"
+    node = page("5.17", lru_next=0, lru_prev=0)
+    for access, code in (("read", "0000"), ("write", "0002")):
+        detail = (f"supervisor {access} access",)
+        text = kernel_report(finding("oops", title, "5.17", page=node, detail=detail))
+        assert f"#PF: supervisor {access} access in kernel mode" in text
+        assert f"#PF: error_code(0x{code}) - not-present page\nOops: {code} [#1]" in text
+    arm = "Unable to handle kernel NULL pointer dereference at virtual address 00000100"
+    detail = ("supervisor read access",)
+    assert "Oops: 207 [#1]" in kernel_report(finding("oops", arm, "5.4", detail=detail))
+
+
+def test_x86_64_poison_is_a_general_protection_fault() -> None:
+    title = "general protection fault, probably for non-canonical address 0xdead000000000108"
+    same(
+        kernel_report(finding("oops", title, "5.17", preempt=False)),
+        """
+        general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1] SMP NOPTI
+        CPU: 1 PID: 6172 Comm: rm Not tainted 5.17.0-rc5-mmsim #1
+        Hardware name: mmsim 8 CPUs
+        RIP: 0010:release_pages+0x194/0x358
+        RAX: dead000000000122 RDX: dead000000000100
+        Call Trace:
+         <TASK>
+         __pagevec_release+0x28/0x44
+         shmem_undo_range+0x358/0x714
+         </TASK>
+        Modules linked in:
+        ---[ end trace 0000000000000000 ]---
+        """,  # noqa: E501
+    )
+    old = kernel_report(finding("oops", title, "4.19", preempt=False)).splitlines()
+    assert old[0] == "general protection fault: 0000 [#1] SMP NOPTI"
+    assert "RAX: dead000000000200 RDX: dead000000000100" in old
+
+
+def test_before_5_1_a_null_dereference_was_worded_otherwise() -> None:
+    title = "BUG: kernel NULL pointer dereference, address: 0000000000000008"
+    node = page("4.19", lru_next=0, lru_prev=0)
+    lines = kernel_report(finding("oops", title, "4.19", page=node)).splitlines()
+    assert lines[:2] == [
+        "BUG: unable to handle kernel NULL pointer dereference at 0000000000000008",
+        "Oops: 0002 [#1] PREEMPT SMP NOPTI",
+    ]
+
+
+def test_vm_bug_on_page_4_19_reads_like_the_report_of_thread_001() -> None:
+    slab = page(
+        "4.19", ref=1, flags=0x500000000008100, flag_names=("slab", "head"), index=0, order=3
+    )
+    slab_finding = finding(
+        "VM_BUG_ON",
+        "VM_BUG_ON_PAGE(PageSlab(page))",
+        "4.19",
+        page=slab,
+        detail=("kernel BUG at ./include/linux/mm.h:628!",),
+        preempt=False,
+    )
+    same(
+        kernel_report(slab_finding),
+        """
+        page:ffffea0105ca9380 count:1 mapcount:0 mapping:ffff88ff7712c180 index:0x0 compound_mapcount: 0
+        flags: 0x500000000008100(slab|head)
+        raw: 0500000000008100 dead000000000100 dead000000000200 ffff88ff7712c180
+        raw: 0000000000000000 0000000080200020 00000001ffffffff 0000000000000000
+        page dumped because: VM_BUG_ON_PAGE(PageSlab(page))
+        page_owner tracks the page as freed
+        page allocated by rm/6172 (cpu 0)
+        page freed by kswapd0/77 (cpu 1)
+        ------------[ cut here ]------------
+        kernel BUG at ./include/linux/mm.h:628!
+        invalid opcode: 0000 [#1] SMP NOPTI
+        CPU: 1 PID: 6172 Comm: rm Not tainted 4.19.109-mmsim #1
+        Hardware name: mmsim 8 CPUs
+        RIP: 0010:release_pages+0x194/0x358
+        Call Trace:
+         __pagevec_release+0x28/0x44
+         shmem_undo_range+0x358/0x714
+        Modules linked in:
+        ---[ end trace <id> ]---
+        """,  # noqa: E501
+    )
+
+
+def test_vm_bug_on_without_a_place_names_the_python_line() -> None:
+    text = kernel_report(finding("VM_BUG_ON", "VM_BUG_ON_PAGE(!PageLRU(page))", "5.4"))
+    assert "page dumped because: VM_BUG_ON_PAGE(!PageLRU(page))\n" in text
+    assert "------------[ cut here ]------------\nkernel BUG at mmsim/lru.py:57!\n" in text
+    assert text.count("VM_BUG_ON_PAGE") == 1
+
+
+def test_macros_leave_no_frame() -> None:
+    macro = type(STACK[0])("VM_BUG_ON_PAGE", "mmsim/linux/bug.py", 9, 2, 8)
+    frames = (macro, *STACK)
+    text = kernel_report(finding("BUG", "kernel BUG at mm/swap.c:823!", "5.17", frames=frames))
+    assert "RIP: 0010:release_pages+0x194/0x358" in text
+    assert "VM_BUG_ON_PAGE+" not in text
+
+
+DUMPS = {
+    "3.13": """
+        page:ffffea0000000440 count:0 mapcount:0 mapping:          (null) index:0x7
+        page flags: 0x30(lru|active)
+        """,
+    "5.4": """
+        page:d435e280 refcount:0 mapcount:0 mapping:00c3a001 index:0x7
+        anon flags: 0x30(lru|active)
+        raw: 40000030 00000100 00000122 00c3a001 00000007 00000000 ffffffff 00000000
+        page dumped because: nonzero _refcount
+        """,
+    "5.17": """
+        page:ffffea0000000440 refcount:0 mapcount:0 mapping:0000000000000000 index:0x7 pfn:0x11
+        anon flags: 0x30(lru|active|node=0)
+        raw: 0000000000000030 dead000000000100 dead000000000122 ffff888100c3a001
+        raw: 0000000000000007 0000000000000000 00000000ffffffff 0000000000000010
+        page dumped because: nonzero _refcount
+        """,
+}
+
+
+@pytest.mark.parametrize("era", DUMPS)
+def test_bad_page_dump_of_the_era(era: str) -> None:
+    bad = finding(
+        "bad-page", "BUG: Bad page state: nonzero _refcount", era, page=page(era, history=())
+    )
+    lines = kernel_report(bad).splitlines()
+    dump = dedent(DUMPS[era]).strip("\n").splitlines()
+    assert lines[0] == "BUG: Bad page state in process rm  pfn:00011"
+    assert lines[1 : 1 + len(dump)] == dump
+    rest = lines[1 + len(dump) :]
+    if era == "3.13":  # kernels of that time did not say why
+        assert rest.pop(0) == "page dumped because: nonzero _refcount"
+    assert rest[0] == "Modules linked in:"
+    assert rest[1].startswith("CPU: 1 PID: 6172 Comm: rm Not tainted")
+    assert rest[2].startswith("Hardware name:")
+
+
+def test_2_4_had_no_page_dump() -> None:
+    text = kernel_report(finding("bad-page", "Bad page state: nonzero _count", "2.4.18-pre9"))
+    assert not re.search(r"^(page:|flags:|raw:)", text, re.MULTILINE)
+
+
+def test_bad_page_in_the_order_of_5_4() -> None:
+    bad = finding(
+        "bad-page",
+        "Bad page state in process",
+        "5.4",
+        detail=(
+            "bad because of flags: 0x10(lru)",
+            "page dumped because: PAGE_FLAGS_CHECK_AT_FREE flag(s) set",
+        ),
+        page=page("5.4", memcg="memcg:A"),
+    )
+    lines = kernel_report(bad).splitlines()
+    order = [
+        "page dumped because: PAGE_FLAGS_CHECK_AT_FREE flag(s) set",
+        "page->mem_cgroup:memcg:A",
+        "bad because of flags: 0x10(lru)",
+        "page_owner tracks the page as freed",
+        "page allocated by rm/6172 (cpu 0)",
+        "page freed by kswapd0/77 (cpu 1)",
+        "Modules linked in:",
+    ]
+    start = lines.index(order[0])
+    assert lines[start : start + len(order)] == order
+
+
+def test_5_17_prints_the_memcg_before_the_flags_and_the_mapping_by_name() -> None:
+    cache = page(
+        "5.17",
+        mapping="shmem_aops",
+        memcg="0xffff888100ab3000",
+        order=2,
+        raw=(0, 1, 2, ANON - 1, 0, 0, 0, 0),
+    )
+    lines = kernel_report(finding("double-free", "double free", "5.17", page=cache)).splitlines()
+    assert lines[2:6] == [
+        "head:ffffea0000000440 order:2 compound_mapcount:0 compound_pincount:0",
+        "memcg:ffff888100ab3000",
+        "aops:shmem_aops",
+        "flags: 0x30(lru|active|node=0)",
+    ]
+    assert "mapping:ffff888100c3a000 " in lines[1]
+
+
+POISONED = "list_del corruption, ffffea0000000448->next is LIST_POISON1 (dead000000000100)"
+
+
+@pytest.mark.parametrize(
+    ("era", "message", "at"),
+    [
+        ("5.17", POISONED, 45),
+        ("4.19", POISONED, 47),
+        ("5.4", "list_del corruption, d435e284->prev is LIST_POISON2 (00000122)", 50),
+        ("4.19", "list_del corruption. prev->next should be ffffea0000000448, but was dead", 53),
+        ("5.17", "list_del corruption. next->prev should be ffffea0000000448, but was dead", 54),
+        ("5.17", "list_add corruption. next->prev should be prev (a), but was b. (next=c).", 23),
+        ("5.4", "list_add corruption. prev->next should be next (a), but was b. (prev=c).", 28),
+        ("5.17", "list_add double add: new=a, prev=b, next=c.", 29),
+    ],
+)  # fmt: skip
+def test_list_debug_message_then_bug(era: str, message: str, at: int) -> None:
+    title = re.sub(r"[0-9a-f]{8,16}->", "->", message).split(" (")[0]
+    lines = kernel_report(finding("list-corruption", title, era, detail=(message,))).splitlines()
+    assert lines[:3] == [
+        message,
+        "------------[ cut here ]------------",
+        f"kernel BUG at lib/list_debug.c:{at}!",
+    ]
+    assert "[#1]" in lines[3]
+
+
+def test_list_debug_before_4_10_only_warned() -> None:
+    message = "list_del corruption, ffffea0000000460->next is LIST_POISON1 (dead000000100100)"
+    same(
+        kernel_report(
+            finding(
+                "list-corruption",
+                "list_del corruption, ->next is LIST_POISON1",
+                "3.13",
+                detail=(message,),
+            )
+        ),
+        f"""
+        ------------[ cut here ]------------
+        WARNING: CPU: 1 PID: 6172 at lib/list_debug.c:53 release_pages+0x194/0x358()
+        {message}
+        Modules linked in:
+        CPU: 1 PID: 6172 Comm: rm Not tainted 3.13.10-mmsim #1
+        Hardware name: mmsim 8 CPUs
+        Call Trace:
+         [<…>] release_pages+0x194/0x358
+         [<…>] __pagevec_release+0x28/0x44
+         [<…>] shmem_undo_range+0x358/0x714
+        ---[ end trace <id> ]---
+        """,
+    )
+
+
+def test_warning() -> None:
+    lines = kernel_report(finding("warn", "WARNING: lruvec size -1", "5.17")).splitlines()
+    assert lines[:4] == [
+        "------------[ cut here ]------------",
+        "lruvec size -1",
+        "WARNING: CPU: 1 PID: 6172 at mmsim/lru.py:57 release_pages+0x194/0x358",
+        "Modules linked in:",
+    ]
+    assert lines[6] == "RIP: 0010:release_pages+0x194/0x358"
+    assert lines[-1] == "---[ end trace 0000000000000000 ]---"
+
+
+def test_the_trace_id_before_5_17_is_stable_and_starts_with_the_fingerprint() -> None:
+    died = finding("BUG", "kernel BUG at mm/swap.c:823!", "4.19")
+    again = finding("BUG", "kernel BUG at mm/swap.c:823!", "4.19", pid=1, cpu=0, step=9)
+    ids = [
+        re.search(r"end trace ([0-9a-f]{16}) ", kernel_report(each))[1]  # type: ignore[index]
+        for each in (died, again)
+    ]
+    assert ids[0] == ids[1]
+    assert ids[0].startswith(died.fingerprint)
+
+
+@pytest.mark.parametrize("era", ["3.13", "4.19", "5.4", "5.17"])
+def test_dying_in_an_interrupt_is_fatal(era: str) -> None:
+    bug = finding("BUG", "kernel BUG at mm/swap.c:823!", era, context="softirq")
+    last = kernel_report(bug).splitlines()[-1]
+    assert last == "Kernel panic - not syncing: Fatal exception in interrupt"
+    assert "panic" not in kernel_report(finding("BUG", "kernel BUG at mm/swap.c:823!", era))
+
+
+def test_double_free_shows_who_freed_it_first() -> None:
+    lines = kernel_report(finding("double-free", "double free", "5.17")).splitlines()
+    assert lines[0] == "double free  pfn:00011"
+    owner = lines.index("page_owner tracks the page as freed")
+    assert lines[owner - 1] == "page dumped because: double free"
+    assert lines[owner + 1 : owner + 3] == [
+        "page allocated by rm/6172 (cpu 0)",
+        "page freed by kswapd0/77 (cpu 1)",
+    ]
+
+
+def test_the_fingerprint_ignores_what_differs_from_run_to_run() -> None:
+    one = finding("BUG", "kernel BUG at page_alloc.c:84!", "2.4.18-pre9")
+    two = finding("BUG", "kernel BUG at page_alloc.c:84!", "2.4.18-pre9", pid=1, cpu=0, step=3)
+    elsewhere = finding("BUG", "kernel BUG at page_alloc.c:84!", "2.4.18-pre9", where="rmqueue")
+    assert re.fullmatch(r"[0-9a-f]{6}", one.fingerprint)
+    assert one.fingerprint == two.fingerprint != elsewhere.fingerprint
