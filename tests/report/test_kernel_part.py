@@ -47,6 +47,25 @@ def test_2_4_bug_in_an_interrupt() -> None:
     )
 
 
+def test_3_13_bug() -> None:
+    same(
+        kernel_report(finding("BUG", "kernel BUG at mm/mlock.c:82!", "3.13", preempt=False)),
+        """
+        ------------[ cut here ]------------
+        kernel BUG at mm/mlock.c:82!
+        invalid opcode: 0000 [#1] SMP
+        Modules linked in:
+        CPU: 1 PID: 6172 Comm: rm Not tainted 3.13.10-mmsim #1
+        Hardware name: mmsim 8 CPUs
+        RIP: 0010:[<…>]  [<…>] release_pages+0x194/0x358
+        Call Trace:
+         [<…>] __pagevec_release+0x28/0x44
+         [<…>] shmem_undo_range+0x358/0x714
+        ---[ end trace <id> ]---
+        """,
+    )
+
+
 def test_arm_list_del_oops_shows_the_poison_in_r2_and_r3() -> None:
     title = "Unable to handle kernel NULL pointer dereference at virtual address 00000104"
     detail = ("supervisor write access",)
@@ -339,6 +358,7 @@ def test_warning() -> None:
         "Modules linked in:",
     ]
     assert lines[6] == "RIP: 0010:release_pages+0x194/0x358"
+    assert lines[7:10] == ["Call Trace:", " <TASK>", " __pagevec_release+0x28/0x44"]
     assert lines[-1] == "---[ end trace 0000000000000000 ]---"
 
 
