@@ -19,6 +19,7 @@ from mmsim.detect.finding import PageSnapshot
 from mmsim.report.era import Era
 
 _RAW_ROW_BYTES = 32
+_COUNTS_WORD = 6
 
 
 def dump_page(
@@ -106,8 +107,15 @@ def _dump_5_17(page: PageSnapshot, era: Era) -> list[str]:
 
 
 def raw_lines(page: PageSnapshot, era: Era) -> list[str]:
-    """The struct as words, 32 bytes a line: four on 64 bits, eight on 32."""
-    words = [era.hexword(word) for word in page.raw]
+    """The struct as words, 32 bytes a line: four on 64 bits, eight on 32.
+
+    The snapshot keeps _mapcount and _refcount in one 64-bit word; they are two words on 32 bits.
+    """
+    raw = list(page.raw)
+    if era.bits == 32 and len(raw) > _COUNTS_WORD:
+        counts = raw[_COUNTS_WORD]
+        raw[_COUNTS_WORD : _COUNTS_WORD + 1] = [counts, counts >> 32]
+    words = [era.hexword(word) for word in raw]
     row = _RAW_ROW_BYTES * 8 // era.bits
     return [f"raw: {' '.join(words[i : i + row])}" for i in range(0, len(words), row)]
 

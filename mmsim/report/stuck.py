@@ -25,8 +25,21 @@ def hung_task(finding: Finding, details: Details, era: Era) -> list[str]:
     return [
         *_unless(finding.title, r"^INFO: task\b"),
         *_hung_block(finding, era),
-        *details.take(r"^INFO: task .* is blocked on"),
+        *(details.take(r"^INFO: task .* is blocked on") or _likely_owner(finding, details, era)),
     ]
+
+
+def _likely_owner(finding: Finding, details: Details, era: Era) -> list[str]:
+    """What only the newest kernels say, and what everyone wants to know first."""
+    if era.arch == I386:
+        return []
+    me = rf"^{re.escape(finding.comm)}/{finding.pid} "
+    held = details.peek(me + r".*\bsleeps for (.+), held by (\S+)/(\d+)")
+    if not held:
+        return []
+    lock, comm, pid = held.groups()
+    who = f"{finding.comm}:{finding.pid}"
+    return [f"INFO: task {who} is blocked on {lock} likely owned by task {comm}:{pid}."]
 
 
 def soft_lockup(finding: Finding, details: Details, era: Era) -> list[str]:

@@ -61,7 +61,7 @@ _PAGES: dict[str, tuple[int, int, int, tuple[int, ...]]] = {
         0xD435E280,
         0x100,
         0x122,
-        (0x40000030, 0x100, 0x122, 0xC3A001, 7, 0, 0xFFFFFFFF, 0),
+        (0x40000030, 0x100, 0x122, 0xC3A001, 7, 0, 0x1_FFFFFFFF, 0xC2),
     ),
     "5.17": (
         0xFFFFEA0000000440,

@@ -217,7 +217,8 @@ DUMPS = {
     "5.4": """
         page:d435e280 refcount:0 mapcount:0 mapping:00c3a001 index:0x7
         anon flags: 0x30(lru|active)
-        raw: 40000030 00000100 00000122 00c3a001 00000007 00000000 ffffffff 00000000
+        raw: 40000030 00000100 00000122 00c3a001 00000007 00000000 ffffffff 00000001
+        raw: 000000c2
         page dumped because: nonzero _refcount
         """,
     "5.17": """

@@ -33,6 +33,20 @@ def test_hung_task_says_who_probably_owns_the_lock_after_the_trace() -> None:
     assert text.count(owner) == 1
 
 
+def test_the_likely_owner_is_read_from_who_waits_for_whom() -> None:
+    waits = (
+        "cat/9 (task, CPU#0) sleeps and nobody is going to wake it",
+        "rm/6172 (task, CPU#1) sleeps for mmap_sem, held by cat/9",
+    )
+    title = "INFO: task blocked for more than 120 seconds"
+    text = kernel_report(finding("hung-task", title, "5.17", detail=waits))
+    assert text.splitlines()[-1] == (
+        "INFO: task rm:6172 is blocked on mmap_sem likely owned by task cat:9."
+    )
+    other = kernel_report(finding("hung-task", title, "5.17", detail=waits, pid=9, comm="cat"))
+    assert "likely owned" not in other
+
+
 def test_soft_lockup_by_era() -> None:
     def first(era: str) -> str:
         return kernel_report(finding("soft-lockup", "BUG: soft lockup", era)).splitlines()[0]
@@ -43,8 +57,8 @@ def test_soft_lockup_by_era() -> None:
 
 
 CYCLE = (
-    "rm/6172 (cpu 1) spins on lru_lock held by kswapd0/77 (cpu 0)",
-    "kswapd0/77 (cpu 0) spins on node 1 lru_lock held by rm/6172 (cpu 1)",
+    "rm/6172 (task, CPU#1) spins on lru_lock, held by kswapd0/77",
+    "kswapd0/77 (task, CPU#0) spins on zone->lock, held by rm/6172",
 )
 
 
@@ -57,7 +71,7 @@ def test_deadlock_of_spinners_is_a_lockup_and_ends_with_the_cycle() -> None:
 
 
 def test_deadlock_of_sleepers_is_a_hung_task() -> None:
-    cycle = ("rm/6172 waits for PG_locked of pfn:00011 held by cat/9",)
+    cycle = ("rm/6172 (task, CPU#1) sleeps for PG_locked of pfn:00011, held by cat/9",)
     told = kernel_report(finding("deadlock", "deadlock on PG_locked", "5.17", detail=cycle))
     assert told.splitlines()[1] == "INFO: task rm:6172 blocked for more than 120 seconds."
     assert told.splitlines()[-2:] == ["wait-for cycle:", f" {cycle[0]}"]
