@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from itertools import takewhile
 
 from mmsim.detect.finding import Finding, Frame
 from mmsim.report.era import ARM, I386, X86_64, Era
@@ -22,6 +23,15 @@ from mmsim.report.era import ARM, I386, X86_64, Era
 # Macros in C leave no frame; in Python they are functions and do.
 _MACROS = frozenset(
     {"BUG", "BUG_ON", "VM_BUG_ON", "VM_BUG_ON_PAGE", "VM_BUG_ON_FOLIO", "WARN_ON", "WARN_ON_ONCE"}
+)
+# The simulator's own frames, found under a check that is made when the kernel has come to rest.
+_HOST = (
+    "mmsim/engine/",
+    "mmsim/run.py",
+    "mmsim/stress/",
+    "mmsim/cli/",
+    "mmsim/pytest_plugin.py",
+    "mmsim/__main__.py",
 )
 # release_pages_v5_4 and release_pages_v5_17 are both release_pages to a kernel developer.
 _VERSION_SUFFIX = re.compile(r"_v\d+(?:_\d+)+$")
@@ -93,11 +103,11 @@ def _address(name: str, offset: int, era: Era) -> str:
 
 
 def frames_of(finding: Finding) -> tuple[Frame, ...]:
-    """The stack as a C compiler would have left it: without the macros on top."""
+    """The stack as a kernel would have it: without macros on top and without us underneath."""
     frames = finding.frames
     while frames and symbol(frames[0].func) in _MACROS:
         frames = frames[1:]
-    return frames
+    return tuple(takewhile(lambda frame: not source_path(frame.file).startswith(_HOST), frames))
 
 
 def innermost(finding: Finding, era: Era) -> str:

@@ -209,6 +209,13 @@ def test_macros_leave_no_frame() -> None:
     assert "VM_BUG_ON_PAGE+" not in text
 
 
+def test_the_simulator_is_not_part_of_the_stack() -> None:
+    host = [type(STACK[0])("run", file, 9, 2, 8) for file in ("mmsim/run.py", "/lib/pool.py")]
+    frames = (*STACK, *host)
+    text = kernel_report(finding("invariant", "one page too few", "5.17", frames=frames))
+    assert "shmem_undo_range+0x358/0x714\n </TASK>" in text
+
+
 DUMPS = {
     "3.13": """
         page:ffffea0000000440 count:0 mapcount:0 mapping:          (null) index:0x7
