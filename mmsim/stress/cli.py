@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None, source: Source | None = None) -> int
 
 
 def _main(argv: Sequence[str], source: Source | None) -> int:
-    parsed = options.build().parse_known(argv)
+    parsed = options.build().parse_all(argv)
     request = options.request(parsed)
     source = source or Library(request.file)
     campaign_profile = profile.load(parsed.profile or DEFAULT_PROFILE)

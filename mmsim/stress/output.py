@@ -89,7 +89,7 @@ def show_metrics(out: Console, tallies: Sequence[Tally]) -> None:
         table.add_column(name, no_wrap=True)
     for tally in tallies:
         for m in measure(tally):
-            mean = f"{m.mean:.4g} [{m.low:.4g}, {m.high:.4g}]" if m.n else "never reported"
+            mean = f"{m.mean:.4g} [{m.low:.4g}, {m.high:.4g}]"
             word = {True: "ok", False: "DIFFERS", None: ""}[m.ok]
             table.add_row(
                 tally.variant.id, m.name, mean, m.expect or "-", Text(word, style=_STYLES[m.ok])

@@ -95,6 +95,7 @@ class Tally:
     kinds: dict[str, Kind] = field(default_factory=dict)
     extra: Counter[str] = field(default_factory=Counter)
     metrics: dict[str, Moments] = field(default_factory=dict)
+    """A run that does not mention a metric has counted nothing: it is 0 there."""
 
     @property
     def enough(self) -> bool:
@@ -119,9 +120,11 @@ class Tally:
             self._count(failure, result.samples[failure.fingerprint])
         if missing is not None and len(failures) == missing:
             runs, seconds = failures[-1].offset + 1, failures[-1].seconds
-        for row in result.metrics[:runs]:
-            for name, value in row.items():
-                self.metrics.setdefault(name, Moments()).add(value)
+        for offset, row in enumerate(result.metrics[:runs]):
+            for name in row.keys() - self.metrics.keys():
+                self.metrics[name] = Moments(n=self.runs + offset)
+            for name, moments in self.metrics.items():
+                moments.add(row.get(name, 0.0))
         self.runs += runs
         self.seconds += seconds
 

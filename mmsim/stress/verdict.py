@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mmsim.errors import UsageError
-from mmsim.stress.statistics import rate
+from mmsim.stress.statistics import Moments, rate
 from mmsim.stress.tally import Tally
 
 NOT_RUN = "not run"
@@ -109,21 +109,18 @@ def _unexpected(tally: Tally) -> list[str]:
 
 
 def _metric_reason(metric: Measured) -> str:
-    if metric.n == 0:
-        return f"metric {metric.name} was declared {metric.expect} and never reported"
     return f"metric {metric.name} is {metric.mean:.4g} in the mean, declared {metric.expect}"
 
 
 def measure(tally: Tally) -> list[Measured]:
-    """Every metric that was reported or declared, by name."""
+    """Every metric that was reported or declared, by name; nothing before the first run."""
+    if tally.runs == 0:
+        return []
     declared = {name: str(expect) for name, expect in tally.variant.metrics.items()}
     found = []
     for name in sorted({*tally.metrics, *declared}):
         expect = declared.get(name, "")
-        moments = tally.metrics.get(name)
-        if moments is None:
-            found.append(Measured(name, 0.0, 0.0, 0.0, 0, expect, False))
-            continue
+        moments = tally.metrics.get(name, Moments(n=tally.runs))
         mean = moments.interval()
         ok = compare(mean.value, expect) if expect else None
         found.append(Measured(name, mean.value, mean.low, mean.high, moments.n, expect, ok))

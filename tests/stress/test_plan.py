@@ -10,7 +10,7 @@ import pytest
 from mmsim.stress.plan import LARGEST, Campaign, cut
 from mmsim.stress.profile import Budget
 from mmsim.stress.source import all_variants
-from mmsim.stress.tally import Block, BlockResult
+from mmsim.stress.tally import Block, BlockResult, Tally
 from mmsim.stress.worker import Setting, run_block
 from tests.stress.fake import FakeVariant, Verdict, draw, source
 
@@ -128,3 +128,12 @@ def test_progress_knows_how_many_runs_there_will_be_at_most() -> None:
     assert campaign.wanted == 105
     assert Campaign([(SURE, Budget(None, None))]).wanted is None
     assert list(all_variants(SOURCE)) == [NOISY.id, QUIET.id, SURE.id]
+
+
+def test_a_run_that_does_not_mention_a_metric_counts_as_nought_in_it() -> None:
+    tally = Tally(QUIET)
+    rows = ({}, {"parked": 2.0}, {}, {"parked": 4.0, "late": 6.0})
+    tally.take(BlockResult(Block(QUIET.id, 0, 0, 4), 4, 0.1, metrics=rows))
+    assert (tally.metrics["parked"].n, tally.metrics["parked"].mean) == (4, 1.5)
+    assert (tally.metrics["late"].n, tally.metrics["late"].mean) == (4, 1.5)
+    assert tally.metrics["late"].deviation == pytest.approx(3.0)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`python -m mmsim replay VARIANT SCHEDULE`: one run again, exactly, and told in full."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from mmsim.cli import explain
+from mmsim.stress.source import Library, find_variant
+from mmsim.stress.store import reproduce
+
+HELP = "one recorded run again, exactly, with its report"
+DESCRIPTION = """\
+Replay the schedule that mmsim.stress printed on a `Reproduce:` line, and print the report of what
+went wrong in it. The exit code is 0 if the recorded finding occurred again, and 2 if the schedule
+no longer fits the code (it is stale) or is no schedule at all.
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("variant", help="the variant's id, such as 002.flawed")
+    parser.add_argument("schedule", help="the schedule, a word that begins with mm1:")
+    parser.add_argument("--file", metavar="FILE.py", help="the variant is in a file of your own")
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="go on after the first finding, to see what follows from it",
+    )
+    end.add_argument(
+        "--first", action="store_true", help="stop at the first finding (what happens anyway)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    variant = find_variant(Library(options.file), options.variant)
+    told = explain.replay(variant, options.schedule, keep_going=options.keep_going)
+    command = reproduce(variant.id, options.schedule, options.file)
+    findings = told.result.findings
+    if options.json:
+        data = {
+            "variant": variant.id,
+            "schedule": options.schedule,
+            "reproduce": command,
+            "steps": told.result.steps,
+            "findings": [{"fingerprint": f.fingerprint, **asdict(f)} for f in findings],
+        }
+        print(json.dumps(data, indent=2))
+        return 0
+    for text in told.reports(command):
+        print(text.rstrip("\n"))
+    for finding in findings:
+        print(f"fingerprint {finding.fingerprint}  {finding.title}")
+    if not findings:
+        print(f"{variant.id}: no finding in {told.result.steps} steps")
+    return 0 if findings else 1

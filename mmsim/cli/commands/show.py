@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`python -m mmsim show VARIANT`: the story, who takes part, what is patched, what to expect."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import mmsim
+from mmsim.cli import gate_diff
+from mmsim.cli.parser import whole
+from mmsim.engine.machine import Machine
+from mmsim.linux.gate import GATES
+from mmsim.scenarios.api import Variant
+from mmsim.stress.settings import MOST_CPUS
+from mmsim.stress.source import Library, find_variant
+
+HELP = "the story, actors, patches and expected verdict of a variant"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("variant", help="the variant's id, such as 002.flawed")
+    parser.add_argument("--file", metavar="FILE.py", help="the variant is in a file of your own")
+    parser.add_argument(
+        "--cpus",
+        type=whole(1, MOST_CPUS),
+        default=2,
+        metavar="N",
+        help="show the actors for so many CPUs (default 2)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    variant = find_variant(Library(options.file), options.variant)
+    for line in page(variant, options.cpus):
+        print(line)
+    return 0
+
+
+def page(variant: Variant, cpus: int) -> Iterator[str]:
+    """Everything about a variant, line by line."""
+    scenario = variant.scenario
+    yield f"{variant.id}: {variant.summary}"
+    yield f"scenario  {scenario.id} {scenario.name}: {scenario.title}"
+    if scenario.thread:
+        yield f"thread    {scenario.thread}"
+    yield f"kernel    {variant.era}"
+    config = " ".join(f"{name}={_yes_no(value)}" for name, value in variant.config.items())
+    yield f"config    {config or 'default'}"
+    yield f"expected  {variant.expect.value}"
+    for pattern in variant.findings:
+        yield f"finding   /{pattern}/"
+    for name, expect in variant.metrics.items():
+        yield f"metric    {name} {expect} (mean over runs)"
+    yield from _actors(variant, cpus)
+    yield from _gates(variant)
+    story = inspect.cleandoc(scenario.story or "").strip()
+    if story:
+        yield ""
+        yield from story.splitlines()
+
+
+def _yes_no(value: object) -> str:
+    return {True: "y", False: "n"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def _actors(variant: Variant, cpus: int) -> Iterator[str]:
+    """Who is on the machine just after it has booted: the scenario says so itself."""
+    cpus = variant.effective_cpus(cpus)
+    machine = Machine(
+        cpus,
+        preempt=variant.preempt,
+        smp=variant.smp,
+        config=variant.config,
+        gates=frozenset(variant.gates),
+        era=variant.era,
+    )
+    variant.scenario.setup(machine, variant)
+    yield ""
+    yield f"actors ({cpus} CPU{'s' * (cpus != 1)})"
+    for context in machine.contexts:
+        kind = "" if context.kind == "task" else f" ({context.kind})"
+        yield f"  CPU{context.cpu.id}  {context.comm}/{context.pid}{kind}: {context.fn.__name__}()"
+
+
+def _gates(variant: Variant) -> Iterator[str]:
+    top = Path(mmsim.__file__).resolve().parent.parent
+    for name in variant.gates:
+        gate = GATES[name]
+        yield ""
+        yield f"gate {gate.name} ({gate.kind}; {gate.author}, {gate.date})"
+        yield from textwrap.wrap(
+            gate.meaning, 96, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        )
+        for hunk in gate_diff.hunks(name, _files(variant)):
+            file = hunk.file.relative_to(top) if hunk.file.is_relative_to(top) else hunk.file
+            yield f"  @@ {file}:{hunk.line} {hunk.function} @@"
+            yield from (f"  {line}".rstrip() for line in hunk.lines)
+
+
+def _files(variant: Variant) -> list[Path]:
+    """Where a gate can make a difference: the kernel's files and the scenario's own."""
+    package = Path(mmsim.__file__).resolve().parent
+    files = [*package.glob("*.py"), *package.glob("linux/*.py"), *package.glob("v2_4/*.py")]
+    return sorted({*files, Path(variant.scenario.file).resolve()})

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`python -m mmsim where SYMBOL`: where a function of the kernel lives here."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+import mmsim
+from mmsim.errors import UsageError, nearest
+from mmsim.stress.output import console
+
+if TYPE_CHECKING:
+    from mmsim.linux.cite import Citation
+
+HELP = "where a kernel function lives in mmsim"
+DESCRIPTION = """\
+SYMBOL is a function (`shrink_cache`), a file of the kernel (`mm/vmscan.c`), or both with a colon
+between them (`mm/vmscan.c:shrink_cache`).
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("symbol", help="function, file or file:function")
+
+
+def run(options: argparse.Namespace) -> int:
+    everything = citations()
+    found = [citation for citation in everything if _matches(citation, options.symbol)]
+    if not found:
+        function = options.symbol.rpartition(":")[2]
+        names = {c.symbol for c in everything} | {c.file for c in everything}
+        hint = nearest(function, names)
+        raise UsageError(f"nothing here re-states {options.symbol!r}{hint}")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for _ in range(4):
+        table.add_column(no_wrap=True)
+    for citation in sorted(found, key=lambda c: (c.file, c.symbol, c.version)):
+        thread = f"thread {citation.thread}" if citation.thread else ""
+        symbol = f"{citation.file}:{citation.symbol}"
+        table.add_row(symbol, citation.version, place(citation), thread)
+    console(sys.stdout).print(table)
+    return 0
+
+
+def _matches(citation: Citation, symbol: str) -> bool:
+    file, colon, function = symbol.rpartition(":")
+    if colon:
+        return function == citation.symbol and _same_file(citation.file, file)
+    return symbol in (citation.symbol, citation.func.__name__) or _same_file(citation.file, symbol)
+
+
+def _same_file(cited: str, asked: str) -> bool:
+    return cited == asked or cited.endswith(f"/{asked}")
+
+
+def place(citation: Citation) -> str:
+    """The re-statement as `mmsim/vmscan.py:57 shrink_cache`."""
+    code = citation.func.__code__
+    top = Path(mmsim.__file__).resolve().parent.parent
+    path = Path(code.co_filename).resolve()
+    shown = path.relative_to(top) if path.is_relative_to(top) else path
+    return f"{shown}:{code.co_firstlineno} {citation.func.__name__}"
+
+
+def citations() -> list[Citation]:
+    """Every citation, once each; for that every file of the kernel dialect is imported."""
+    for package in ("mmsim", "mmsim.linux", "mmsim.v2_4"):
+        for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
+            if not info.ispkg and info.name not in ("__main__", "pytest_plugin"):
+                importlib.import_module(f"{package}.{info.name}")
+    from mmsim.linux import cite
+
+    return list(cite.citations())

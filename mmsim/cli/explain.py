@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A failing run, told: replay its schedule with somebody listening.
+
+Searching is done without listeners, because they cost time; one run is then replayed with one,
+since the schedule brings it back exactly. What comes out is what the search could not afford to
+keep: who touched the page, in which order, on which CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmsim import report
+from mmsim.detect.finding import Finding
+from mmsim.engine.events import Event
+from mmsim.engine.schedule import BadSchedule, Schedule
+from mmsim.errors import UsageError
+from mmsim.run import Runner, RunResult
+from mmsim.scenarios.api import Variant
+
+
+@dataclass(frozen=True)
+class Told:
+    """A replayed run and everything that happened in it."""
+
+    variant: Variant
+    schedule: str
+    result: RunResult
+    events: tuple[Event, ...]
+
+    def reports(self, reproduce: str) -> list[str]:
+        """The report of each finding, in the order they came."""
+        findings = self.result.findings
+        return [
+            report.render(
+                finding,
+                variant=self.variant,
+                reproduce=reproduce,
+                lanes=report.lanes(
+                    [event for event in self.events if event.step <= finding.step],
+                    focus=self._focus(finding),
+                ),
+                earlier=findings[:place],
+                run={"engine": "threads", "policy": "replay"},
+            )
+            for place, finding in enumerate(findings)
+        ]
+
+    def _focus(self, finding: Finding) -> str | None:
+        """The name that events have for the page of a finding."""
+        if finding.page is None:
+            return None
+        name = f"pfn:{finding.page.pfn:05x}"
+        return name if any(event.obj == name for event in self.events) else None
+
+
+def replay(variant: Variant, schedule: str, *, keep_going: bool = False) -> Told:
+    """Replay a schedule with its own number of CPUs. Raises UsageError or StaleSchedule."""
+    try:
+        cpus = Schedule.parse(schedule).cpus
+    except BadSchedule as error:
+        raise UsageError(str(error)) from error
+    events: list[Event] = []
+    with Runner(variant, cpus=cpus, seed=0) as runner:
+        result = runner.replay(schedule, listener=events.append, keep_going=keep_going)
+    return Told(variant, schedule, result, tuple(events))
