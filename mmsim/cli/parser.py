@@ -26,10 +26,18 @@ class Parser(argparse.ArgumentParser):
         found, unknown = self.parse_known_args(argv)
         if unknown:
             word = unknown[0].split("=")[0]
-            options = [name for name in self._option_string_actions if name.startswith("--")]
-            hint = nearest(word, options) if word.startswith("-") else ""
+            hint = nearest(word, self._options()) if word.startswith("-") else ""
             raise UsageError(f"unknown argument {word!r}{hint}; --help shows what is allowed")
         return found
+
+    def _options(self) -> set[str]:
+        """The long options, those of subcommands included."""
+        names = {name for name in self._option_string_actions if name.startswith("--")}
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    names |= parser._options()
+        return names
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`python -m mmsim`: each command over a small scenario, and over mmsim's own."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from mmsim.cli import gate_diff, main
+from mmsim.pytest_plugin import run_variant
+
+ROOT = Path(__file__).resolve().parents[2]
+RACE = str(ROOT / "tests" / "stress" / "lost_update.py")
+
+
+@pytest.fixture(scope="module")
+def schedule() -> str:
+    """A failing run of 900.plain."""
+    return run_variant("900.plain", runs=500, cpus=2, stop_after=1, file=RACE).samples[0].schedule
+
+
+def lines_of(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> list[str]:
+    assert main(argv) == code
+    out, err = capsys.readouterr()
+    assert err == ""
+    return [str(line) for line in out.splitlines()]
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """What is said of bad input: one line on standard error, and exit code 2."""
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("mmsim: ")
+    return str(err)
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = lines_of(capsys, "list", "--file", RACE)
+    assert lines[0] == "900 lost_update: Two increments, one counter (5.17)"
+    assert [line.split()[0] for line in lines[1:]] == [
+        "900.plain",
+        "900.locked",
+        "900.up",
+        "900.twice",
+    ]
+
+
+def test_show(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = lines_of(capsys, "show", "900.locked", "--file", RACE, "--cpus", "3")
+    text = "\n".join(lines)
+    assert lines[0] == "900.locked: under a lock"
+    assert "expected  Never" in lines
+    assert "metric    lost == 0 (mean over runs)" in lines
+    assert "actors (3 CPUs)" in lines
+    assert "  CPU2  adder2/102: increment()" in lines
+    assert "gate 900-lock (patch; nobody, 2024-01-01)" in lines
+    assert "  -c.value = c.value + 1" in lines
+    assert "  +spin_lock(lock)" in lines
+    assert "  +spin_unlock(lock)" in lines
+    assert "2. CPU1 reads 0 and writes 1." in text
+    assert "actors (1 CPU)" in lines_of(capsys, "show", "900.up", "--file", RACE, "--cpus", "3")
+
+
+def test_replay_tells_the_run(capsys: pytest.CaptureFixture[str], schedule: str) -> None:
+    lines = lines_of(capsys, "replay", "900.plain", schedule, "--file", RACE)
+    command = f"python -m mmsim replay 900.plain {schedule} --file {RACE}"
+    assert f"Reproduce: {command}" in lines
+    assert re.fullmatch(r"fingerprint [0-9a-f]{6}  an increment was lost", lines[-1])
+    assert any("increment: counter" in line for line in lines), "no lanes"
+
+
+def test_replay_as_json(capsys: pytest.CaptureFixture[str], schedule: str) -> None:
+    lines = lines_of(capsys, "replay", "900.plain", schedule, "--file", RACE, "--json")
+    data = json.loads("\n".join(lines))
+    assert data["findings"][0]["title"] == "an increment was lost"
+    assert re.fullmatch("[0-9a-f]{6}", data["findings"][0]["fingerprint"])
+
+
+@pytest.mark.parametrize("how", ["truncated", "altered", "another variant", "not one"])
+def test_a_schedule_that_does_not_fit_is_one_line(
+    capsys: pytest.CaptureFixture[str], schedule: str, how: str
+) -> None:
+    variant, text = {
+        "truncated": ("900.plain", schedule[:-12]),
+        "altered": ("900.plain", schedule[:12] + "A" + schedule[13:]),
+        "another variant": ("900.locked", schedule),
+        "not one": ("900.plain", "mm9:whatever"),
+    }[how]
+    said = complaint(capsys, "replay", variant, text, "--file", RACE)
+    assert re.search("truncated|altered|stale|schedule", said)
+
+
+def test_bad_names_are_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "900.plain" in complaint(capsys, "show", "900.plane", "--file", RACE)
+    assert "lost_update" in complaint(capsys, "list", "lost_updat", "--file", RACE)
+    assert "replay" in complaint(capsys, "reply")
+    assert "--json" in complaint(capsys, "replay", "900.plain", "mm1:x", "--jsn")
+    assert "no_such.py" in complaint(capsys, "list", "--file", "no_such.py")
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\n".join(lines_of(capsys))
+    modules = (ROOT / "mmsim" / "cli" / "commands").glob("[a-z]*.py")
+    for name in (module.stem for module in modules):
+        assert re.search(rf"^    {name} ", text, re.MULTILINE), name
+
+
+def test_every_command_says_what_it_is_for() -> None:
+    for module in (ROOT / "mmsim" / "cli" / "commands").glob("[a-z]*.py"):
+        names = {
+            target.id
+            for node in ast.parse(module.read_text()).body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        assert "HELP" in names, module.name
+
+
+GATED = """
+def drop(page):
+    if patched("swap"):
+        new(page)
+        newer(page)
+    else:
+        old(page)
+    if not patched("swap"):
+        only_old(page)
+    if patched("swap") and page.flag:
+        both(page)
+    return 1 if patched("swap") else 2
+
+def other(page):
+    if patched("another"):
+        never(page)
+"""
+
+
+def test_a_gate_is_a_diff_of_its_two_sides(tmp_path: Path) -> None:
+    file = tmp_path / "mm.py"
+    file.write_text(GATED)
+    found = list(gate_diff.hunks("swap", [file]))
+    assert [(h.function, h.line) for h in found] == [("drop", n) for n in (3, 8, 10, 12)]
+    assert found[0].lines == ("-old(page)", "+new(page)", "+newer(page)")
+    assert found[1].lines == ("-only_old(page)",)
+    assert found[2].lines == (' if patched("swap") and page.flag:', "     both(page)")
+    assert found[3].lines == (' return 1 if patched("swap") else 2',)
