@@ -52,7 +52,8 @@ class page(Struct):
     """One page frame.  ``history`` is page_owner's: who allocated and who freed it, oldest first.
 
     ``order`` is that of the block it heads, ``state`` the checker's view ("free", "pcp",
-    "allocated"); neither is a field of struct page and no kernel code reads them.
+    "allocated"), ``lock_owner`` and ``lock_object`` its record of the page lock (pagemap.py); none
+    is a field of struct page and no kernel code reads them.
     """
 
     flags = shared(0)
@@ -65,6 +66,8 @@ class page(Struct):
     compound_head = shared(None)
     state = "free"
     order = 0
+    lock_owner = None
+    lock_object = None
     PG: dict[str, int] = {}
 
     def __init__(self, pfn, node):
@@ -276,6 +279,17 @@ def compound_head(page):
 def page_has_private(page):
     """Does somebody (buffer heads) hold a reference through ``private``?"""
     return PagePrivate(page)
+
+
+@cite("include/linux/page-flags.h", "5.17")
+def PageBuddy(page):
+    """Does it head a free block?  *Race:* only zone->lock makes the answer last."""
+    return atomic_read(page, "_mapcount") == buddy_mapcount()
+
+
+def buddy_mapcount():
+    """A value of its own in 3.13; a page_type, that is a cleared bit of -1, from 4.18 on."""
+    return -128 if era().version < (4, 18) else -129
 
 
 # -- references -------------------------------------------------------------------------------

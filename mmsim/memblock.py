@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Memory before the allocator is up (mm/memblock.c): how a scenario's pages come about at boot.
+
+A run boots a machine, thousands of times a second, so the pages that a race starts from are not
+allocated one by one: ``memblock_alloc`` takes an untouched frame as if it had been allocated long
+ago, ``memblock_free_all`` gives the rest to the buddy lists.
+"""
+
+from mmsim.linux.cite import cite
+from mmsim.linux.list import LIST_POISON1, LIST_POISON2, list_add_tail
+from mmsim.mmzone import MAX_ORDER
+from mmsim.page import buddy_mapcount
+
+
+@cite("mm/memblock.c", "5.17")
+def memblock_alloc(vm, node=0):
+    """Set-up only: the next untouched frame of ``node``, as if allocated long ago.
+
+    One reference, poisoned links, in nobody's list.  Much cheaper than alloc_pages().
+    """
+    for page in vm.mem_map:
+        if page.node == node and not page.history:
+            page.v__refcount = 1
+            page.state = "allocated"
+            page.lru.v_next = LIST_POISON1
+            page.lru.v_prev = LIST_POISON2
+            page.history.append("allocated at boot")
+            return page
+    raise RuntimeError(f"node{node} has no frame left: boot_mm(pages=...) is too small")
+
+
+@cite("mm/memblock.c", "5.17")
+def memblock_free_all(vm):
+    """Set-up only: give every frame that memblock_alloc() did not take to the buddy lists."""
+    mem_map = vm.mem_map
+    i = 0
+    while i < len(mem_map):
+        if mem_map[i].history:
+            i += 1
+            continue
+        order = 0
+        while order < MAX_ORDER - 1 and mem_map[i].pfn % (2 << order) == 0:
+            block = mem_map[i : i + (2 << order)]
+            if len(block) < 2 << order or len({p.node for p in block}) > 1:
+                break
+            if any(p.history for p in block):
+                break
+            order += 1
+        page = mem_map[i]
+        for p in mem_map[i : i + (1 << order)]:
+            p.lru.v_next, p.lru.v_prev = LIST_POISON1, LIST_POISON2
+        page.v_private = page.order = order
+        page.v__mapcount = buddy_mapcount()
+        list_add_tail(page.lru, vm.node_data[page.node].zone.free_area[order])
+        i += 1 << order
