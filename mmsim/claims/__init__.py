@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What was said on the list, and what the runs say to it.
+
+A claim is a statement or question of a mail in our own words, with what one would see if it were
+right.  Its verdict is computed from runs: all of that is seen, confirmed; none of it, refuted;
+some of it, half; and open if nothing here can settle it.  Nothing in this package says what a
+verdict is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from mmsim.claims.model import Claim
+
+
+def claims(thread: str | None = None) -> tuple[Claim, ...]:
+    """Every claim, or those of one thread ("002"), in order of thread and number."""
+    found: list[Claim] = []
+    for info in pkgutil.iter_modules(__path__):
+        if info.name.startswith("thread_"):
+            found += importlib.import_module(f"{__name__}.{info.name}").CLAIMS
+    return tuple(c for c in found if thread is None or c.thread == thread)

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Claims, and the conditions that settle them.
+
+A condition looks at the tallies of variants and answers yes or no, with the figures that made it
+say so.  Conditions are about what one would *see*: a variant that fails with this title, one
+that stays clean in so many runs, a metric that is nought, a rate that is lower than another.
+
+A clean variant is never proof; its figures give the upper bound of the failure rate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from mmsim.stress.statistics import exact, upper_bound
+from mmsim.stress.tally import Tally
+
+Tallies = Mapping[str, Tally]
+
+
+class Settled(Enum):
+    """What the runs say to a claim."""
+
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+    HALF = "half"
+    OPEN = "open"
+
+
+class Condition(Protocol):
+    """Something one would see if the claim were right."""
+
+    def variants(self) -> tuple[str, ...]:
+        """The variants whose runs it looks at."""
+
+    def holds(self, tallies: Tallies) -> bool:
+        """Is it seen?"""
+
+    def figures(self, tallies: Tallies) -> str:
+        """The numbers behind the answer."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``text`` in our words; ``who`` said or asked it; ``sees`` what one would see if it is right.
+
+    ``note`` says what no run can: where the statement was made obsolete, what stays open.
+    """
+
+    id: str
+    who: str
+    text: str
+    sees: tuple[Condition, ...] = ()
+    note: str = ""
+
+    @property
+    def thread(self) -> str:
+        """The thread's number, "002"."""
+        return self.id.split(".")[0]
+
+    def variants(self) -> tuple[str, ...]:
+        """Every variant it needs, once."""
+        return tuple(dict.fromkeys(v for sight in self.sees for v in sight.variants()))
+
+    def settle(self, tallies: Tallies) -> Settled:
+        """The verdict these runs give."""
+        seen = [sight.holds(tallies) for sight in self.sees]
+        if not seen:
+            return Settled.OPEN
+        if all(seen):
+            return Settled.CONFIRMED
+        return Settled.HALF if any(seen) else Settled.REFUTED
+
+    def evidence(self, tallies: Tallies) -> tuple[str, ...]:
+        """A line a condition: seen or not, and the figures."""
+        return tuple(
+            f"{'+' if sight.holds(tallies) else '-'} {sight.figures(tallies)}"
+            for sight in self.sees
+        )
+
+
+def _count(tally: Tally) -> str:
+    if tally.findings == 0:
+        return f"{tally.variant.id}: 0 of {tally.runs} runs, rate < {upper_bound(tally.runs):.2%}"
+    interval = exact(tally.findings, tally.runs)
+    return (
+        f"{tally.variant.id}: {tally.findings} of {tally.runs} runs, "
+        f"{interval.value:.2%} [{interval.low:.2%}, {interval.high:.2%}]"
+    )
+
+
+def _titled(tally: Tally, pattern: str) -> list[tuple[str, int]]:
+    """Titles that match, with their counts, most frequent first."""
+    found = [
+        (kind.sample.finding.title, kind.count)
+        for kind in tally.kinds.values()
+        if re.search(pattern, kind.sample.finding.title)
+    ]
+    return sorted(found, key=lambda item: (-item[1], item[0]))
+
+
+@dataclass(frozen=True)
+class Clean:
+    """No run of the variant has a finding."""
+
+    variant: str
+
+    def variants(self) -> tuple[str, ...]:
+        return (self.variant,)
+
+    def holds(self, tallies: Tallies) -> bool:
+        return tallies[self.variant].findings == 0
+
+    def figures(self, tallies: Tallies) -> str:
+        return _count(tallies[self.variant])
+
+
+@dataclass(frozen=True)
+class Fails:
+    """Some run of the variant comes to a finding whose title matches; all runs if ``always``."""
+
+    variant: str
+    title: str = ""
+    always: bool = False
+
+    def variants(self) -> tuple[str, ...]:
+        return (self.variant,)
+
+    def holds(self, tallies: Tallies) -> bool:
+        tally = tallies[self.variant]
+        matching = sum(count for _, count in _titled(tally, self.title))
+        return matching == tally.runs if self.always else matching > 0
+
+    def figures(self, tallies: Tallies) -> str:
+        tally = tallies[self.variant]
+        titles = _titled(tally, self.title)
+        what = f"{titles[0][0]} ({titles[0][1]} times)" if titles else f"no {self.title!r}"
+        return f"{_count(tally)}: {what}" if tally.findings else _count(tally)
+
+
+@dataclass(frozen=True)
+class NeverSays:
+    """The variant fails, but no finding has a title that matches."""
+
+    variant: str
+    title: str
+
+    def variants(self) -> tuple[str, ...]:
+        return (self.variant,)
+
+    def holds(self, tallies: Tallies) -> bool:
+        tally = tallies[self.variant]
+        return tally.findings > 0 and not _titled(tally, self.title)
+
+    def figures(self, tallies: Tallies) -> str:
+        tally = tallies[self.variant]
+        n = sum(count for _, count in _titled(tally, self.title))
+        return f"{_count(tally)}: {n} of them say {self.title!r}"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's mean over runs compares so with a number."""
+
+    variant: str
+    name: str
+    op: str
+    value: float = 0.0
+
+    def variants(self) -> tuple[str, ...]:
+        return (self.variant,)
+
+    def holds(self, tallies: Tallies) -> bool:
+        return _compare(_mean(tallies[self.variant], self.name)[0], self.op, self.value)
+
+    def figures(self, tallies: Tallies) -> str:
+        mean, low, high = _mean(tallies[self.variant], self.name)
+        runs = tallies[self.variant].runs
+        return f"{self.variant}: {self.name} {mean:.3g} [{low:.3g}, {high:.3g}] a run ({runs} runs)"
+
+
+@dataclass(frozen=True)
+class MoreOf:
+    """A metric is larger in one variant than in another: its intervals do not overlap."""
+
+    variant: str
+    other: str
+    name: str
+
+    def variants(self) -> tuple[str, ...]:
+        return (self.variant, self.other)
+
+    def holds(self, tallies: Tallies) -> bool:
+        _, low, _ = _mean(tallies[self.variant], self.name)
+        _, _, high = _mean(tallies[self.other], self.name)
+        return low > high
+
+    def figures(self, tallies: Tallies) -> str:
+        one, other = (Metric(v, self.name, ">").figures(tallies) for v in self.variants())
+        return f"{one}; {other}"
+
+
+@dataclass(frozen=True)
+class Rarer:
+    """One variant fails less often than another (Fisher's exact test, one-sided, 1 %)."""
+
+    variant: str
+    other: str
+
+    def variants(self) -> tuple[str, ...]:
+        return (self.variant, self.other)
+
+    def holds(self, tallies: Tallies) -> bool:
+        return self._p(tallies) < 0.01
+
+    def _p(self, tallies: Tallies) -> float:
+        from scipy.stats import fisher_exact
+
+        rows = [
+            (tally.findings, tally.runs - tally.findings)
+            for tally in (tallies[self.variant], tallies[self.other])
+        ]
+        return float(fisher_exact(rows, alternative="less").pvalue)
+
+    def figures(self, tallies: Tallies) -> str:
+        one, other = (_count(tallies[v]) for v in self.variants())
+        return f"{one}; {other}; p = {self._p(tallies):.2g}"
+
+
+def _mean(tally: Tally, name: str) -> tuple[float, float, float]:
+    if name not in tally.metrics:
+        return (0.0, 0.0, 0.0)
+    interval = tally.metrics[name].interval()
+    return (interval.value, interval.low, interval.high)
+
+
+def _compare(value: float, op: str, wanted: float) -> bool:
+    if op == "==":
+        return value == wanted
+    if op == ">":
+        return value > wanted
+    if op == "<":
+        return value < wanted
+    raise ValueError(f"unknown comparison {op!r}")

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`python -m mmsim claims`: what was said on the list, and what the runs say to it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from mmsim.cli.parser import whole
+from mmsim.claims import claims
+from mmsim.claims.model import Settled
+from mmsim.claims.settle import Answer, answers, campaign
+from mmsim.errors import UsageError, nearest
+from mmsim.stress.output import console
+from mmsim.stress.source import Library
+
+HELP = "what the mails claim, settled by runs: confirmed, refuted, half or open"
+DESCRIPTION = """\
+Every statement and question of the five mail threads, in our own words, with the
+verdict that the runs of its variants give. A claim says what one would see if it
+were right; all of it seen is confirmed, none of it refuted, some of it half; what
+no run here can settle is open. '+' marks what was seen, '-' what was not.
+"""
+INCOMPLETE = 3
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("thread", nargs="*", help="numbers of threads (002); all if none is given")
+    parser.add_argument("--runs", type=whole(1), default=400, help="runs a variant (400)")
+    parser.add_argument("--cpus", type=whole(1, 64), default=8, help="simulated CPUs (8)")
+    parser.add_argument("--seed", type=whole(0), default=1, help="seed of the campaign (1)")
+    parser.add_argument("--jobs", type=whole(1), default=None, help="worker processes (all cores)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the answers there as well")
+
+
+def run(options: argparse.Namespace) -> int:
+    wanted = _threads(options.thread)
+    chosen = [claim for claim in claims() if claim.thread in wanted]
+    tallies, complete = campaign(
+        chosen,
+        Library(),
+        runs=options.runs,
+        cpus=options.cpus,
+        seed=options.seed,
+        jobs=options.jobs,
+    )
+    if not complete:
+        print("mmsim: the campaign is incomplete, so nothing is settled", file=sys.stderr)
+        return INCOMPLETE
+    settled = answers(chosen, tallies)
+    _show(settled)
+    if options.json is not None:
+        _write(options.json, settled, options)
+    return 0
+
+
+def _threads(words: list[str]) -> set[str]:
+    known = sorted({claim.thread for claim in claims()})
+    wanted = {word.zfill(3) if word.isdigit() else word for word in words} or set(known)
+    for word in sorted(wanted - set(known)):
+        raise UsageError(f"no thread {word!r}{nearest(word, known)}; known: {', '.join(known)}")
+    return wanted
+
+
+def _show(settled: tuple[Answer, ...]) -> None:
+    out = console(sys.stdout)
+    thread = ""
+    for answer in settled:
+        claim = answer.claim
+        if claim.thread != thread:
+            thread = claim.thread
+            out.out(f"thread {thread}\n", highlight=False)
+        out.out(f"{claim.id}  {answer.settled.value.upper()}  {claim.who}", highlight=False)
+        out.out(f"    {claim.text}", highlight=False)
+        for line in answer.evidence:
+            out.out(f"    {line}", highlight=False)
+        if claim.note:
+            out.out(f"    note: {claim.note}", highlight=False)
+        out.out("")
+    count = Counter(answer.settled for answer in settled)
+    parts = [f"{count[verdict]} {verdict.value}" for verdict in Settled]
+    out.out(f"{len(settled)} claims: {', '.join(parts)}", highlight=False)
+
+
+def _write(file: Path, settled: tuple[Answer, ...], options: argparse.Namespace) -> None:
+    document = {
+        "runs": options.runs,
+        "cpus": options.cpus,
+        "seed": options.seed,
+        "claims": [
+            {
+                "id": answer.claim.id,
+                "thread": answer.claim.thread,
+                "who": answer.claim.who,
+                "text": answer.claim.text,
+                "verdict": answer.settled.value,
+                "evidence": list(answer.evidence),
+                "variants": list(answer.claim.variants()),
+                "note": answer.claim.note,
+            }
+            for answer in settled
+        ],
+    }
+    try:
+        file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {str(file)!r}: {error.strerror}") from error
