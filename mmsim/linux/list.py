@@ -28,11 +28,14 @@ class Poison:
     def address(self):
         return {"LIST_POISON1": era().poison1, "LIST_POISON2": era().poison2}.get(self.name, 0)
 
-    def _fault(self, offset, write):
-        page_fault(self.address + offset * era().bits // 8, write)
+    def fault(self, offset, write, entry=None):
+        """Touch word ``offset`` of the list_head it would point to, on behalf of ``entry``."""
+        owner = getattr(entry, "owner", None)
+        page = owner if hasattr(owner, "snapshot") else None
+        page_fault(self.address + offset * era().bits // 8, write, page)
 
-    next = property(lambda self: self._fault(0, False), lambda self, node: self._fault(0, True))
-    prev = property(lambda self: self._fault(1, False), lambda self, node: self._fault(1, True))
+    next = property(lambda self: self.fault(0, False), lambda self, node: self.fault(0, True))
+    prev = property(lambda self: self.fault(1, False), lambda self, node: self.fault(1, True))
 
 
 LIST_POISON1 = Poison("LIST_POISON1")
@@ -154,8 +157,12 @@ def __list_add(new, prev, next):
     prev.next = new
 
 
-def __list_del(prev, next):
+def __list_del(prev, next, entry):
+    if isinstance(next, Poison):
+        next.fault(1, True, entry)
     next.prev = prev
+    if isinstance(prev, Poison):
+        prev.fault(0, True, entry)
     prev.next = next
 
 
@@ -175,7 +182,7 @@ def __list_del_entry(entry):
     # 5.4 loads both before the first store: r2 and r3 of the oops in thread 000
     next = entry.next
     prev = entry.prev
-    __list_del(prev, next)
+    __list_del(prev, next, entry)
 
 
 def list_del(entry):
