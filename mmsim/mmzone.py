@@ -20,6 +20,7 @@ from mmsim.page import (
     PageSwapBacked,
     PageUnevictable,
 )
+from mmsim.pagemap import page_wait_table
 
 LRU_INACTIVE_ANON = 0
 LRU_ACTIVE_ANON = 1
@@ -104,6 +105,7 @@ class kernel_mm:
         for memcg in self.memcgs:
             memcg.lruvecs = [lruvec(pgdat, memcg) for pgdat in self.node_data]
         self.mem_map = []
+        self.page_wait_table = page_wait_table()
 
 
 def boot_mm(machine, nodes=1, memcgs=0, pages=0):
