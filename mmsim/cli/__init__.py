@@ -22,8 +22,8 @@ import traceback
 from collections.abc import Sequence
 
 import mmsim.cli.commands
-from mmsim.cli.parser import Parser
 from mmsim.errors import UsageError, one_line
+from mmsim.stress.parser import Parser
 
 OK, USAGE, BROKEN = 0, 2, 3
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 
-from mmsim.cli.parser import Parser, seconds, whole
 from mmsim.stress.output import REPORTS
+from mmsim.stress.parser import Parser, seconds, whole
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_SEED, MOST_CPUS, Request
 
 EPILOG = """\

@@ -9,12 +9,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from mmsim.cli.parser import whole
 from mmsim.claims import claims
 from mmsim.claims.model import Settled
 from mmsim.claims.settle import Answer, answers, campaign
 from mmsim.errors import UsageError, nearest
 from mmsim.stress.output import console
+from mmsim.stress.parser import whole
 from mmsim.stress.source import Library
 
 HELP = "what the mails claim, settled by runs: confirmed, refuted, half or open"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import mmsim
 from mmsim.cli import gate_diff
-from mmsim.cli.parser import whole
 from mmsim.engine.machine import Machine
 from mmsim.linux.gate import GATES
 from mmsim.scenarios.api import Variant
+from mmsim.stress.parser import whole
 from mmsim.stress.settings import MOST_CPUS
 from mmsim.stress.source import Library, find_variant
 
