@@ -50,7 +50,7 @@ format: $(STAMP)
 	$(BIN)/ruff format $(FORMATTED)
 
 bench: $(STAMP)
-	$(BIN)/python -m mmsim.stress.bench
+	$(BIN)/python -m mmsim bench
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`python -m mmsim bench`: how fast the engine is here, beside what it could at best be."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from mmsim.cli import measure
+from mmsim.scenarios.api import SOMETIMES, Variant
+from mmsim.stress.output import console
+from mmsim.stress.parser import seconds, whole
+from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_SEED, MOST_CPUS
+from mmsim.stress.source import Library, select
+from mmsim.stress.store import environment
+
+HELP = "speed of the engine and of every scenario, and runs to the first finding by policy"
+MOST_RUNS = 20_000
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "variant",
+        nargs="*",
+        help="variants to time (default: the first Sometimes of each scenario)",
+    )
+    parser.add_argument("--file", metavar="FILE.py", help="the scenario in a file of your own")
+    parser.add_argument(
+        "--cpus",
+        type=whole(1, MOST_CPUS),
+        default=DEFAULT_CPUS,
+        metavar="N",
+        help=f"simulated CPUs (default {DEFAULT_CPUS})",
+    )
+    parser.add_argument("--seed", type=whole(0), default=DEFAULT_SEED, metavar="N")
+    parser.add_argument(
+        "--seconds",
+        type=seconds,
+        default=0.5,
+        metavar="S",
+        help="for each variant and engine (default 0.5)",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=whole(1, 100),
+        default=5,
+        metavar="N",
+        help="campaigns behind each median of runs to the first finding (default 5)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    source = Library(options.file)
+    if options.variant:
+        variants = select(source, (), options.variant)
+    else:
+        sometimes = (
+            [v for v in scenario.variants if v.expect is SOMETIMES]
+            for scenario in source.scenarios()
+        )
+        variants = [found[0] for found in sometimes if found]
+    out = console(sys.stdout)
+    out.out(f"{environment()}; one core", highlight=False)
+    with measure.one_core():
+        _engine(out)
+        _scenarios(out, variants, source.engines(), options)
+        _policies(out, variants, source.policies(), options)
+    return 0
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left", no_wrap=True)
+    return table
+
+
+def _engine(out: Console) -> None:
+    point, handover = measure.point(), measure.handover()
+    table = _table("engine", "mmsim", "bare", "difference", "ratio", "a second")
+    for name, pair in (("point, no switch", point), ("hand-over", handover)):
+        table.add_row(
+            name,
+            f"{pair.ours * 1e6:.3f} µs",
+            f"{pair.bare * 1e6:.3f} µs",
+            f"{(pair.ours - pair.bare) * 1e6:.3f} µs",
+            f"{pair.ours / pair.bare:.2f}",
+            f"{1 / pair.ours:,.0f}",
+        )
+    out.print()
+    out.print(table)
+
+
+def _scenarios(
+    out: Console, variants: Sequence[Variant], engines: Sequence[str], options: argparse.Namespace
+) -> None:
+    table = _table("runs a second", *engines, "steps a run", "failing")
+    for variant in variants:
+        speeds = [
+            measure.speed(
+                variant,
+                engine=engine,
+                cpus=options.cpus,
+                seed=options.seed,
+                seconds=options.seconds,
+            )
+            for engine in engines
+        ]
+        table.add_row(
+            f"{variant.id}, {variant.effective_cpus(options.cpus)} CPUs",
+            *(f"{speed.runs_per_second:,.0f}" for speed in speeds),
+            f"{speeds[0].steps:,.0f}",
+            " / ".join(f"{speed.failing:.2%}" for speed in speeds),
+        )
+    out.print()
+    out.print(table)
+
+
+def _policies(
+    out: Console, variants: Sequence[Variant], policies: Sequence[str], options: argparse.Namespace
+) -> None:
+    table = _table("first finding (median)", *policies)
+    for variant in variants:
+        cells = []
+        for policy in policies:
+            first = measure.first_finding(
+                variant,
+                policy=policy,
+                cpus=options.cpus,
+                seeds=range(options.seed, options.seed + options.seeds),
+                most_runs=MOST_RUNS,
+                seconds=4 * options.seconds,
+            )
+            cells.append(
+                f"> {4 * options.seconds:.3g} s"
+                if first.runs is None or first.seconds is None
+                else f"{first.runs:,.0f} runs, {first.seconds:.3f} s"
+            )
+        table.add_row(variant.id, *cells)
+    out.print()
+    out.print(table)
