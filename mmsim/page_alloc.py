@@ -28,6 +28,7 @@ from mmsim.linux.list import (
     list_add_tail,
     list_del,
     list_empty,
+    list_entry,
     list_first_entry,
     list_last_entry,
 )
@@ -368,7 +369,7 @@ def free_unref_page_list(list):
     node = list.next
     while node is not list:
         after = node.next
-        if not free_pages_prepare(node.owner, 0, checks_pcp()):
+        if not free_pages_prepare(list_entry(node), 0, checks_pcp()):
             list_del(node)
         node = after
     flags = local_irq_save()
@@ -376,7 +377,7 @@ def free_unref_page_list(list):
     node = list.next
     while node is not list:
         after = node.next
-        free_unref_page_commit(node.owner)
+        free_unref_page_commit(list_entry(node))
         batch_count += 1
         if batch_count == SWAP_CLUSTER_MAX:
             local_irq_restore(flags)

@@ -32,8 +32,10 @@ class Poison:
         """Touch word ``offset`` of the list_head it would point to, on behalf of ``entry``."""
         owner = getattr(entry, "owner", None)
         page = owner if hasattr(owner, "snapshot") else None
-        page_fault(self.address + offset * era().bits // 8, write, page)
+        address = self.address + offset * era().bits // 8
+        page_fault(address & (1 << era().bits) - 1, write, page)
 
+    owner = property(lambda self: self.fault(-1, False))  # list_entry(): the struct begins before
     next = property(lambda self: self.fault(0, False), lambda self, node: self.fault(0, True))
     prev = property(lambda self: self.fault(1, False), lambda self, node: self.fault(1, True))
 
@@ -235,14 +237,27 @@ def list_splice_init(list, head):
         INIT_LIST_HEAD(list)
 
 
+def list_entry(node):
+    """The struct a node is embedded in (container_of).
+
+    Two lists that have been spliced by a race lead a walk into the head of the other one.  In C the
+    memory around that head is then taken for a struct; what happens next nobody can tell, so the
+    checker ends it here.
+    """
+    owner = node.owner
+    if owner is None:
+        report("list-corruption", "a list walk ran into the head of another list", fatal=True)
+    return owner
+
+
 def list_first_entry(head):
     """The struct of the first node (undefined on an empty list, as in C)."""
-    return head.next.owner
+    return list_entry(head.next)
 
 
 def list_last_entry(head):
     """The struct of the last node (undefined on an empty list, as in C)."""
-    return head.prev.owner
+    return list_entry(head.prev)
 
 
 def list_nodes(head, limit=100_000):
