@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import pkgutil
 import sys
 import traceback
@@ -23,6 +22,7 @@ from collections.abc import Sequence
 
 import mmsim.cli.commands
 from mmsim.errors import UsageError, one_line
+from mmsim.stress.output import reader_has_left
 from mmsim.stress.parser import Parser
 
 OK, USAGE, BROKEN = 0, 2, 3
@@ -72,13 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
         return code
+    except BrokenPipeError:
+        reader_has_left(sys.stdout)
+        return OK
     except UsageError as error:
         print(f"mmsim: {one_line(error)}", file=sys.stderr)
         return USAGE
-    except BrokenPipeError:
-        # Whoever read the output has gone (`| head`). What is still in the buffer goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     except KeyboardInterrupt:
         print("mmsim: interrupted", file=sys.stderr)
         return BROKEN

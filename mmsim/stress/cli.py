@@ -8,8 +8,9 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+
+from rich.console import Console
 
 from mmsim.errors import InternalError, UsageError, one_line
 from mmsim.stress import options, output, profile, progress, store
@@ -46,13 +47,11 @@ def main(argv: Sequence[str] | None = None, source: Source | None = None) -> int
     except UsageError as error:
         print(f"mmsim.stress: {one_line(error)}", file=sys.stderr)
         return USAGE
+    except BrokenPipeError:
+        output.reader_has_left(sys.stdout)
+        return OK
     except KeyboardInterrupt:
         print("mmsim.stress: interrupted before anything was run", file=sys.stderr)
-        return BROKEN
-    except BrokenPipeError:
-        # Whoever read the output has gone (`| head`); nobody is left to tell.
-        with suppress(OSError):
-            sys.stdout.close()
         return BROKEN
     except Exception:
         traceback.print_exc()
@@ -69,22 +68,33 @@ def _main(argv: Sequence[str], source: Source | None) -> int:
     if parsed.list:
         cpus = request.cpus or DEFAULT_CPUS
         output.show_list(out, chosen(request, campaign_profile, source), cpus)
+        sys.stdout.flush()
         return OK
     settings = resolve(request, campaign_profile, source)
     if parsed.json is not None:
         store.check_writable(parsed.json)
     outcome = run(settings, source)
+    if parsed.json is not None:
+        data = store.document(
+            outcome.campaign, settings, complete=outcome.complete, wall=outcome.wall
+        )
+        store.write(parsed.json, data)
+    try:
+        _show(out, outcome, settings, parsed.reports)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        output.reader_has_left(sys.stdout)
+    return outcome.code
+
+
+def _show(out: Console, outcome: Outcome, settings: Settings, reports: str) -> None:
     campaign = outcome.campaign
     output.show_table(out, campaign.tallies)
     output.show_metrics(out, campaign.tallies)
-    output.show_reports(out, campaign.tallies, parsed.reports, settings)
+    output.show_reports(out, campaign.tallies, reports, settings)
     out.print()
     for line in output.summary(campaign, settings, complete=outcome.complete, wall=outcome.wall):
         out.out(line, highlight=False)
-    if parsed.json is not None:
-        data = store.document(campaign, settings, complete=outcome.complete, wall=outcome.wall)
-        store.write(parsed.json, data)
-    return outcome.code
 
 
 def run(

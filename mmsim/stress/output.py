@@ -8,6 +8,7 @@ cut out with grep.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
@@ -30,11 +31,21 @@ REPORTS = ("first", "all", "none")
 _STYLES = {True: "green", False: "bold red", None: "yellow"}
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the program what `| head` means; rich would exit with 1."""
+        raise BrokenPipeError
+
+
 def console(file: TextIO) -> Console:
     """A console that never wraps a row of a table when nobody's terminal has to hold it."""
-    if file.isatty():
-        return Console(file=file, highlight=False, markup=False, emoji=False)
-    return Console(file=file, width=400, highlight=False, markup=False, emoji=False)
+    width = None if file.isatty() else 400
+    return _Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def reader_has_left(file: TextIO) -> None:
+    """After a BrokenPipeError: a `| head` has seen enough. Let the flush at exit go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
 
 def percent(interval: Interval, k: int) -> str:
@@ -129,7 +140,7 @@ def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str
         reproduce=command,
         count=kind.count,
         runs=tally.runs,
-        run={"engine": settings.engine, "policy": settings.policy, "seed": settings.seed},
+        run={"engine": settings.engine, "policy": settings.scheduler, "seed": settings.seed},
     )
 
 
@@ -150,7 +161,7 @@ def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: flo
     lines.append(
         f"{len(judgements)} variants, {campaign.runs:,} runs, {campaign.findings:,} findings in "
         f"{wall:.1f} s (cpus {settings.cpus}, seed {settings.seed}, engine {settings.engine}, "
-        f"policy {settings.policy}, jobs {settings.jobs}): {verdict}"
+        f"policy {settings.scheduler}, jobs {settings.jobs}): {verdict}"
     )
     return lines
 

@@ -55,6 +55,11 @@ class Settings:
     file: str | None
 
     @property
+    def scheduler(self) -> str:
+        """Who decides what runs next: the policy, or under `free` nobody here."""
+        return "os" if self.engine == "free" else self.policy
+
+    @property
     def pin(self) -> bool:
         """One core a worker, unless real parallelism inside a worker is what is wanted."""
         return not (self.engine == "free" and not worker.gil_enabled())
@@ -82,6 +87,8 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
     seconds = request.seconds
     if seconds is None and request.runs is None:
         seconds = profile.seconds
+    if request.engine == "free" and request.policy is not None:
+        raise UsageError("--policy: under --engine free it is the operating system that schedules")
     seed = request.seed if request.seed is not None else profile.seed
     return Settings(
         variants=tuple((v, _budget(v, request, profile, seconds)) for v in variants),

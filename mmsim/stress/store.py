@@ -46,7 +46,7 @@ def document(
         "python": platform.python_version(),
         "gil": gil_enabled(),
         "engine": settings.engine,
-        "policy": settings.policy,
+        "policy": settings.scheduler,
         "cpus": settings.cpus,
         "seed": settings.seed,
         "profile": settings.profile,

@@ -152,6 +152,7 @@ BAD_INPUT = {
     "--scenario fake": "nearest: fake_race",
     "--scenario ,": "names nothing",
     "--policy pctt": "allowed: mix, pct",
+    "--engine free --policy mix": "the operating system",
     "--engine fee": "allowed: threads, free",
     "--profile nowhere": "classroom, default, nightly, smoke",
     "--profile nowhere/x.toml": "does not exist",
@@ -202,6 +203,17 @@ def start(*argv: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    target = tmp_path / "out.json"
+    process = start("--runs", "50", "--reports", "all", "--json", str(target))
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    assert (process.wait(timeout=30), "Traceback" in err, "Exception" in err) == (0, False, False)
+    assert json.loads(target.read_text())["complete"] is True
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
