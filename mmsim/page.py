@@ -64,10 +64,12 @@ class page(Struct):
     private = shared(0)
     mem_cgroup = shared(None)  # memcg_data from 5.11 on
     compound_head = shared(None)
+    data = shared(None)  # the frame's memory, as one value
     state = "free"
     order = 0
     lock_owner = None
     lock_object = None
+    slab = None  # the view of it as a slab (slab.py), made when first asked for
     PG: dict[str, int] = {}
 
     def __init__(self, pfn, node):
