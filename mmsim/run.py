@@ -9,6 +9,7 @@ written down, and the same line of text replays it with the token.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -107,11 +108,11 @@ class Runner:
             free = self._free_carrier()
             rng = stream(seed, "policy")
             self._go(lambda: free.run(machine, q=rng.choice((0.5, 0.125, 0.03125))))
-            return self._result(index, machine, seed, free.segments, 0)
+            return self._result(index, machine, seed, free, 0)
         threads = self._token_carrier()
         policy = policies.make(self.policy, stream(seed, "policy"), self._typical_length())
         self._go(lambda: threads.run(machine, policy))
-        return self._result(index, machine, seed, tuple(threads.segments), threads.handovers)
+        return self._result(index, machine, seed, threads, threads.handovers)
 
     def replay(
         self, schedule: str, *, listener: Listener | None = None, keep_going: bool = False
@@ -132,24 +133,27 @@ class Runner:
         machine = self._boot(recorded.seed)
         machine.listener = listener
         machine.stop_on_first = not keep_going
+        carrier: ThreadsCarrier | FreeCarrier
         try:
             if self.engine == "free":
-                free = self._free_carrier()
+                carrier = free = self._free_carrier()
                 self._go(lambda: free.run(machine, gate=recorded.segments))
-                segments, handovers = free.segments, 0
+                handovers = 0
             else:
-                threads = self._token_carrier()
+                carrier = threads = self._token_carrier()
                 follow = Replay(recorded.segments)
                 self._go(lambda: threads.run(machine, follow))
-                segments, handovers = tuple(threads.segments), threads.handovers
+                handovers = threads.handovers
                 if not follow.finished and not machine.findings:
                     raise Diverged(f"the run ended after {follow.step} of {recorded.steps} steps")
         except Diverged as error:
             raise StaleSchedule(f"{self._stale(recorded)} ({error})") from error
-        result = self._result(-1, machine, recorded.seed, segments, handovers)
+        result = self._result(-1, machine, recorded.seed, carrier, handovers)
         found = result.findings[0].fingerprint if result.findings else NO_FINDING
         if found != recorded.fingerprint:
-            what = f"it now comes to {result.findings[0].title}" if result.findings else "it is clean"
+            what = (
+                f"it now comes to {result.findings[0].title}" if result.findings else "it is clean"
+            )
             raise StaleSchedule(f"{self._stale(recorded)} ({what})")
         return result
 
@@ -180,30 +184,35 @@ class Runner:
             run()  # type: ignore[operator]
         except (Diverged, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:  # SystemExit in an actor, too, is none of the caller's doing
             self.close()
-            raise InternalError(
-                f"{self.variant.id}: {type(error).__name__}: {error}"
-            ) from error
+            raise InternalError(f"{self.variant.id}: {type(error).__name__}: {error}") from error
 
     def _result(
         self,
         index: int,
         machine: Machine,
         seed: int,
-        segments: tuple[tuple[int, int], ...],
+        carrier: ThreadsCarrier | FreeCarrier,
         handovers: int,
     ) -> RunResult:
         check = self.variant.scenario.check
         if not machine.findings and check is not None:
-            try:
+            # an assertion of the kernel that fires inside the check is a finding
+            with contextlib.suppress(ContextDied):
                 check(machine, self.variant)
-            except ContextDied:
-                pass  # an assertion of the kernel fired inside the check: it is a finding
         findings = tuple(machine.findings)
-        fingerprint = findings[0].fingerprint if findings else NO_FINDING
-        code = code_hash(self.variant.scenario.file) if findings else NO_FINDING
-        line = str(Schedule(self.cpus, seed, segments, fingerprint, code)) if findings else ""
+        line = ""
+        if findings:
+            line = str(
+                Schedule(
+                    self.cpus,
+                    seed,
+                    carrier.segments,
+                    findings[0].fingerprint,
+                    code_hash(self.variant.scenario.file),
+                )
+            )
         return RunResult(index, findings, machine.steps, handovers, line, machine.metrics)
 
     def _typical_length(self) -> int:
@@ -211,9 +220,7 @@ class Runner:
         if not self._length:
             seed = run_seed(self.seed, self.variant.id + "/probe", 0)
             machine = self._boot(seed)
-            self._go(
-                lambda: self._token_carrier().run(machine, RandomWalk(stream(seed, "policy")))
-            )
+            self._go(lambda: self._token_carrier().run(machine, RandomWalk(stream(seed, "policy"))))
             self._length = max(machine.steps, 16)
         return self._length
 
@@ -234,10 +241,9 @@ def code_hash(scenario_file: str) -> str:
     """Six hex digits over the source of everything that decides how a scenario runs."""
     root = Path(__file__).parent
     files = sorted(
-        [*root.glob("*.py"), *root.glob("engine/*.py"), *root.glob("linux/*.py")]
-        + [*root.glob("v2_4/*.py"), Path(scenario_file)]
+        file for part in ("", "engine/", "linux/", "v2_4/") for file in root.glob(f"{part}*.py")
     )
     digest = hashlib.sha1(usedforsecurity=False)
-    for file in files:
+    for file in (*files, Path(scenario_file)):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:6]

@@ -62,6 +62,7 @@ class Context:
     preempt_count: int = 0
     flags: int = 0
     irqs_before: bool = False
+    stamp: int = -1  # free carrier: effects up to its last one; -1 before its first on this CPU
 
     def __init__(
         self,

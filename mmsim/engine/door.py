@@ -22,6 +22,7 @@ Concurrent decrements of ``-inf`` lose nothing, so no atomicity is asked of this
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from mmsim.engine.context import Context, Cpu
@@ -56,6 +57,10 @@ class Carrier(Protocol):
 
     def abort(self) -> None: ...
 
+    def position(self) -> int: ...
+
+    def still(self) -> AbstractContextManager[Any]: ...
+
 
 class Door:
     """Countdown and current carrier.  There is one instance, :data:`door`."""
@@ -63,7 +68,7 @@ class Door:
     __slots__ = ("carrier", "left", "machine", "slow")
 
     def __init__(self) -> None:
-        self.left: float = float("inf")
+        self.left: Any = float("inf")  # an int under the token carrier, else one of the infinities
         self.carrier: Carrier | None = None
         self.machine: Any = None
         self.slow: Callable[..., Any] = self._nobody
@@ -81,9 +86,7 @@ class Door:
         self.slow = self._nobody
 
     @staticmethod
-    def _nobody(
-        kind: str, obj: Any, field: str, effect: Callable[..., Any], *args: Any
-    ) -> Any:
+    def _nobody(kind: str, obj: Any, field: str, effect: Callable[..., Any], *args: Any) -> Any:
         return effect(*args)
 
 

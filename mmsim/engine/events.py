@@ -17,10 +17,11 @@ from typing import Any
 class Event:
     """One effect.
 
-    ``step`` counts effects of the run from 0; ``entity`` is the context's id; ``kind`` one of
-    :mod:`mmsim.engine.access` or ``irq-enter``/``irq-exit``/``exit``; ``obj`` a printable name;
-    ``value`` what was read, or what an atomic operation returned; ``func``/``line`` the
-    kernel-dialect function that made the access.
+    ``step`` is the effect's number in the run, from 1; what is no effect has the number of the last
+    one.  So everything up to a finding has a ``step`` not above the finding's.  ``entity`` is the
+    context's id; ``kind`` one of :mod:`mmsim.engine.access` or ``irq-enter``/``irq-exit``/``exit``;
+    ``obj`` a printable name; ``value`` what was read, or what an atomic operation returned;
+    ``func``/``line`` the kernel-dialect function that made the access.
     """
 
     step: int

@@ -10,12 +10,16 @@ token carrier replays it.  No atomicity is taken from the interpreter's lock.
 Tasks of one CPU exclude each other: a task that is not ``cpu.curr`` is parked.  Interrupts run on
 the stack of whatever host the CPU has, at injected points, while it spins, and when it is idle.
 
+A run ends in two steps.  First it is *over*: whoever comes to a point stays there, so that stacks
+can be looked at.  Then everybody leaves.
+
 With ``gate`` the carrier follows a recorded schedule instead: a context waits before each effect
 until the record says it is its turn.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -28,7 +32,6 @@ from mmsim.engine.context import (
     FRESH,
     HARDIRQ,
     READY,
-    SLEEPING,
     SPINNING,
     TASK,
     Context,
@@ -37,163 +40,164 @@ from mmsim.engine.context import (
     tls,
 )
 from mmsim.engine.door import RunAborted, door
+from mmsim.engine.hosts import Hosts
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.schedule import Diverged, merge
-from mmsim.engine.seeds import stream
+from mmsim.engine.seats import Seats
 
-PATIENCE = 2_000_000  # yields without an effect by anybody before a gated replay is given up
+PATIENCE = 2_000_000  # yields without an effect by anybody before a run is given up
 
 
-class FreeCarrier:
+class FreeCarrier(Seats):
     """Runs machines one after the other on free-running threads; ``close()`` ends them."""
 
     name = "free"
 
     def __init__(self) -> None:
-        self._pool: list[Host] = []
-        self._pooled: set[Host] = set()  # waiting for a run
-        self._parked: set[Host] = set()  # waiting in the middle of one
-        self._closing = False
+        self._hosts = Hosts("mmsim-free", self._serve)
 
     # -- a run --------------------------------------------------------------------------------
 
     def run(
         self, machine: Machine, q: float = 0.25, gate: Sequence[tuple[int, int]] | None = None
     ) -> None:
-        """Run ``machine``; at each point yield with probability ``q``, or follow ``gate``."""
-        self._machine = machine
+        """Run ``machine``; at each point yield with probability ``q``, or follow ``gate``.
+
+        Raises what a context raised, and Diverged if the gate cannot be followed.
+        KeyboardInterrupt ends the run and its threads.
+        """
+        self._seat(machine, gate)
         self._scale = 1.0 / math.log1p(-q)
-        self._gate = None if gate is None else [list(segment) for segment in reversed(gate)]
         self._mutex = threading.Lock()
-        self._over = threading.Event()
-        self._aborting = False
+        self._over = threading.Event()  # set: the control thread goes on
+        self._leave = threading.Event()  # set: everybody else leaves
+        self._ending = False  # nobody performs another effect
         self._stuck = ""
         self._idle_polls = 0
-        self.log: list[int] = []
-        self._rng = [stream(machine.seed, f"cpu{cpu.id}") for cpu in machine.cpus]
+        self._log: list[int] = []
+        self._last: tuple[tuple[int, int], ...] = ()
+        self._reporters: list[tuple[int, int]] = []
         self._left = [self._draw(cpu) for cpu in machine.cpus]
-        used = self._assign(machine)
-        first = [cpu for cpu in machine.cpus if cpu.host is not None]
-        self._waiting = len(first)
-        self._working = 0
-        door.open(self, machine)
-        door.left = float("-inf")
         try:
-            with self._mutex:
-                for cpu in first:
-                    if cpu.tasks:
-                        cpu.curr = cpu.tasks[0]
-                    assert cpu.host is not None
-                    self._wake(cpu.host)
+            self._start(machine)
             self._over.wait()
+            machine.steps = len(self._log)
+            machine.over = True
+            if self._stuck and machine.error is None and machine.on_stuck is not None:
+                machine.on_stuck(machine, self._stuck)
+            self._unwind()
+        except BaseException:  # Ctrl-C, at any moment
+            self.close()
+            raise
         finally:
             door.close()
-        machine.steps = len(self.log)
-        if self._stuck and machine.error is None and machine.on_stuck is not None:
-            machine.on_stuck(machine, self._stuck)
-        self._unwind(used)
+        self._settle_findings()
         if machine.error is not None:
             raise machine.error
 
     @property
     def segments(self) -> tuple[tuple[int, int], ...]:
         """The schedule of the last run."""
-        return merge(self.log)
+        return merge(self._log) + self._last
 
-    def _assign(self, machine: Machine) -> list[Host]:
+    def _start(self, machine: Machine) -> None:
         n = 0
         for cpu in machine.cpus:
             if cpu.tasks or cpu.lines:
-                cpu.host = self._host(n)
+                cpu.host = self._hosts[n]
                 for task in cpu.tasks:
-                    task.host = self._host(n)
+                    task.host = self._hosts[n]
                     n += 1
                 n += not cpu.tasks
-            for task in cpu.tasks:
-                assert task.host is not None
-                task.host.thread.cpu = cpu
-            if cpu.host is not None:
-                cpu.host.thread.cpu = cpu
-        return self._pool[:n]
+                for host in (cpu.host, *(task.host for task in cpu.tasks)):
+                    assert host is not None
+                    self._cpu[host] = cpu
+        self._pooled.update(self._hosts.first(n))
+        door.open(self, machine)
+        door.left = float("-inf")
+        with self._mutex:
+            first = [cpu for cpu in machine.cpus if cpu.host is not None]
+            self._waiting = len(first)
+            for cpu in first:
+                if cpu.tasks:
+                    cpu.curr = self._pick(cpu, cpu.tasks)
+                    cpu.host = cpu.curr.host
+                assert cpu.host is not None
+                self._wake(cpu.host)
+            self._check()
 
-    def _host(self, i: int) -> Host:
-        while len(self._pool) <= i:
-            host = Host()
-            host.lock = threading.Lock()
-            host.lock.acquire()
-            host.thread = _Thread(self, host, len(self._pool))
-            self._pool.append(host)
-            self._pooled.add(host)
-            host.thread.start()
-        return self._pool[i]
+    def _settle_findings(self) -> None:
+        """Put findings in the order of the effects they follow, which is that of a replay.
 
-    def _unwind(self, hosts: list[Host]) -> None:
+        Two contexts may find something at once; and others go on for a moment after a finding.
+        """
+        machine = self._machine
+        machine.findings.sort(key=lambda finding: int(getattr(finding, "step", 0)))
+        if not (self._reporters and machine.stop_on_first and machine.findings):
+            return
+        del machine.findings[1:]
+        step, id = min(self._reporters, key=lambda reporter: reporter[0])
+        del self._log[step:]
+        machine.steps = step
+        if not self._log or self._log[-1] != id:
+            self._last = ((id, 0),)
+
+    def _unwind(self) -> None:
         """Let everybody leave; return when all hosts used are back in the pool."""
-        self._aborting = True
+        self._ending = True
+        self._leave.set()
         while True:
             with self._mutex:
-                for host in hosts:
-                    if host in self._parked:
-                        self._wake(host)
+                for host in list(self._parked):
+                    self._wake(host)
                 if self._working == 0:
                     return
             os.sched_yield()
 
     def close(self) -> None:
-        """End the threads.  The carrier cannot be used again."""
-        self._closing = True
-        for host in self._pool:
-            host.lock.release()
-        for host in self._pool:
-            host.thread.join()
-        self._pool.clear()
+        """End the threads, wherever they are.  The next run starts new ones."""
+        self._hosts.end(self._push)
+
+    def _push(self) -> None:
+        if door.carrier is self:
+            self._ending = True
+            self._leave.set()
 
     # -- what a host does ---------------------------------------------------------------------
 
-    def main(self, host: Host) -> None:
-        """The body of every thread."""
-        tls.host = host
-        while True:
-            host.lock.acquire()
-            if self._closing:
-                return
-            try:
-                self._serve(host)
-            except RunAborted:
-                pass
-            with self._mutex:
-                host.ctx = None
-                self._pooled.add(host)
-                self._working -= 1
-
     def _serve(self, host: Host) -> None:
-        cpu: Cpu = host.thread.cpu
+        try:
+            cpu = self._cpu[host]
+            with self._mutex:
+                task = cpu.curr
+                self._waiting -= 1
+            while self._waiting > 0 and not self._ending:
+                os.sched_yield()  # all CPUs start together
+            if task is not None and task.host is host and task.state == FRESH:
+                self._run_task(host, task)
+            self._idle(host, cpu, None)
+        except RunAborted:
+            pass
+        except BaseException as error:  # this file is broken
+            self._fail(error)
         with self._mutex:
-            task = cpu.curr
-            self._waiting -= 1
-        while self._waiting > 0 and not self._aborting:
-            os.sched_yield()  # all CPUs start together
-        if task is not None and task.host is host and task.state == FRESH:
-            self._run_task(host, task)
-        self._idle(host, cpu, None)
+            host.ctx = None
+            self._pooled.add(host)
+            self._working -= 1
 
     def _run_task(self, host: Host, task: Context) -> None:
         host.ctx = task
         task.state = READY
-        self._run(task)
+        self._call(task)
         with self._mutex:
-            task.state = DONE
-            cpu = task.cpu
-            cpu.curr = None
-            cpu.host = host
-            if task.died:
-                cpu.irqs_off = False
-                cpu.bh_off = 0
-            self._next(cpu)
+            self._machine.retire(task)
             host.ctx = None
+            task.cpu.host = host
+            self._next(task.cpu)
 
-    def _run(self, ctx: Context) -> None:
+    def _call(self, ctx: Context) -> None:
+        ctx.stamp = -1
         try:
             ctx.fn(*ctx.args)
         except ContextDied:
@@ -205,9 +209,14 @@ class FreeCarrier:
         except RunAborted:
             raise
         except BaseException as error:
-            self._machine.error = error
-            self.abort()
+            self._fail(error)
             raise RunAborted from None
+
+    def _fail(self, error: BaseException) -> None:
+        """Not a finding: the simulated code, or the simulator, is broken."""
+        if self._machine.error is None:
+            self._machine.error = error
+        self._finish()
 
     def _run_irq(self, host: Host, irq: Context) -> None:
         """Deliver ``irq`` on top of what ``host`` is doing.  Its CPU was claimed already."""
@@ -217,7 +226,7 @@ class FreeCarrier:
         if irq.kind is HARDIRQ:
             cpu.irqs_off = True
         irq.host = host
-        self._run(irq)
+        self._call(irq)
         with self._mutex:
             irq.state = DONE
             cpu.stack.pop()
@@ -227,37 +236,43 @@ class FreeCarrier:
     def _idle(self, host: Host, cpu: Cpu, ctx: Context | None) -> None:
         """Serve the CPU's interrupts until its CPU is given to ``ctx``; to the end if None."""
         while True:
+            line = None
+            gated = False
             with self._mutex:
-                if self._aborting:
-                    raise RunAborted
-                if ctx is not None and cpu.curr is ctx:
-                    return
-                if cpu.curr is None and not cpu.stack:
+                if cpu.curr is None and not cpu.stack and not self._ending:
                     self._next(cpu)
-                line = None
-                if cpu.curr is None and not cpu.stack and cpu.host is host:
-                    line = self._claim(cpu)
-                if line is None and ctx is not None and cpu.curr is ctx:
+                    if cpu.curr is None and cpu.host is host:
+                        line = self._claim(cpu)
+                if ctx is not None and cpu.curr is ctx and not self._ending:
+                    ctx.stamp = -1
                     return
-                if line is None:
+                if line is None and not self._ending:
                     self._check()
-                    gated = self._gate is not None and cpu.lines and cpu.host is host
+                    serves = cpu.host is host and bool(cpu.lines)
+                    gated = bool(self._gate) and serves
                     if not gated:
-                        if ctx is None and not (cpu.host is host and cpu.lines):
+                        if ctx is None and not serves:
                             return
                         self._parked.add(host)
             if line is not None:
                 self._run_irq(host, line)
+            elif self._ending:
+                self._stay()
             elif gated:
                 self._poll()
             else:
                 host.lock.acquire()
+                if self._leave.is_set():
+                    raise RunAborted
+
+    def _stay(self) -> None:
+        """The run is over: remain on this stack as long as somebody may want to see it."""
+        self._leave.wait()
+        raise RunAborted
 
     # -- points -------------------------------------------------------------------------------
 
-    def slow(
-        self, kind: str, obj: Any, field: str, effect: Callable[..., Any], *args: Any
-    ) -> Any:
+    def slow(self, kind: str, obj: Any, field: str, effect: Callable[..., Any], *args: Any) -> Any:
         """Every access of every context comes through here."""
         host = tls.host
         ctx = host.ctx
@@ -271,23 +286,29 @@ class FreeCarrier:
                 self._inject(host, ctx)
         while True:
             with self._mutex:
-                if self._aborting:
-                    raise RunAborted
-                if not self._gate or self._gate[-1][0] == ctx.id:
-                    value = effect(*args)
-                    if not (kind is LOCK and value is False):
-                        self._log(ctx)
-                    return value
+                if not self._ending:
+                    if not self._gate or self._gate[-1][0] == ctx.id:
+                        value = effect(*args)
+                        if not (kind is LOCK and value is False):
+                            self._note(ctx)
+                        return value
+                    if kind is LOCK and obj.locked:
+                        return False  # a failed attempt is no effect, and is nobody's turn
+            if self._ending:
+                if ctx.id < 0:  # a look at the machine when the run is over
+                    return effect(*args)
+                self._stay()
             self._give_way(host, ctx)
 
-    def _log(self, ctx: Context) -> None:
-        self.log.append(ctx.id)
+    def _note(self, ctx: Context) -> None:
+        self._log.append(ctx.id)
+        ctx.stamp = len(self._log)
         self._idle_polls = 0
         if self._gate:
             self._gate[-1][1] -= 1
-            if self._gate[-1][1] == 0:
+            if self._gate[-1][1] <= 0:
                 self._gate.pop()
-        if len(self.log) > self._machine.max_steps:
+        if len(self._log) > self._machine.max_steps:
             self._finish("budget")
 
     def spin(self, ctx: Context, lock: Any) -> None:
@@ -297,24 +318,26 @@ class FreeCarrier:
             ctx.spin = lock
             ctx.state = SPINNING
             self._check()
-        while lock.locked and not self._aborting:
-            line = None
+        while lock.locked and not self._ending:
             with self._mutex:
                 line = self._claim(ctx.cpu)
             if line is not None:
                 self._run_irq(host, line)
+                with self._mutex:
+                    self._check()
             else:
                 os.sched_yield()
-        if self._aborting:
-            raise RunAborted
+        if self._ending:
+            self._stay()
         with self._mutex:
             ctx.state = READY
             ctx.spin = None
 
     def relax(self, ctx: Context) -> None:
         """cpu_relax()."""
-        if self._aborting:
-            raise RunAborted
+        ctx.pending = ("relax", None, "")
+        if self._ending:
+            self._stay()
         self._inject(tls.host, ctx)
         self._poll()
 
@@ -325,17 +348,12 @@ class FreeCarrier:
         with self._mutex:
             cpu.curr = None
             cpu.host = host
-            if ctx.state == READY:  # woken since it decided to sleep
+            if ctx.state == READY and not self._gate:  # woken since it decided to sleep
                 cpu.curr = ctx
+                ctx.stamp = -1
                 return
             self._next(cpu)
         self._idle(host, cpu, ctx)
-
-    def woken(self, ctx: Context) -> None:
-        """``ctx`` became READY.  Called from an effect, with the mutex held."""
-        cpu = ctx.cpu
-        if cpu.curr is None and not cpu.stack:
-            self._next(cpu)
 
     def irq_raised(self, ctx: Context) -> None:
         """A line was armed.  Called from an effect, with the mutex held."""
@@ -350,75 +368,37 @@ class FreeCarrier:
         """Spinners look for themselves."""
 
     def abort(self) -> None:
-        """Nobody performs another effect."""
-        self._aborting = True
+        """The calling context has found something that ends the run."""
+        ctx = tls.host.ctx
+        if ctx is not None:
+            self._reporters.append((self.position(), ctx.id))
+        self._finish()
+
+    def position(self) -> int:
+        """Effects of the run before what the calling context does now.
+
+        Between two effects it does nothing that others could see, so that is at once after its
+        last effect, however late it comes to it; before its first effect it is now.
+        """
+        ctx = tls.host.ctx
+        if ctx is None or ctx.id < 0:
+            return len(self._log)
+        if ctx.stamp < 0:
+            ctx.stamp = len(self._log)
+        return ctx.stamp
+
+    def still(self) -> contextlib.AbstractContextManager[Any]:
+        """Nobody performs an effect meanwhile."""
+        return self._mutex
+
+    def _finish(self, stuck: str | None = None) -> None:
+        """Nobody performs another effect.  If stuck, or at the regular end, all stay for a look."""
+        if not self._ending and stuck is not None:
+            self._stuck = stuck
+        self._ending = True
         self._over.set()
 
-    # -- who has which CPU (mutex held, but for _inject and _poll) -------------------------------
-
-    def _wake(self, host: Host) -> None:
-        if host in self._pooled:
-            self._pooled.discard(host)
-            self._working += 1
-        elif host in self._parked:
-            self._parked.discard(host)
-        else:
-            return
-        host.lock.release()
-
-    def _next(self, cpu: Cpu) -> None:
-        """The CPU has no task: give it one that can run."""
-        ready = [t for t in cpu.tasks if t.state <= READY]
-        if not ready:
-            self._check()
-            return
-        if self._gate:
-            turn = {id: i for i, (id, _) in enumerate(self._gate)}
-            task = max(ready, key=lambda t: turn.get(t.id, -1))
-        else:
-            task = self._rng[cpu.id].choice(ready)
-        self._give(cpu, task)
-
-    def _give(self, cpu: Cpu, task: Context) -> None:
-        cpu.curr = task
-        cpu.host = task.host
-        assert task.host is not None
-        if task.host is not tls.host:
-            if task.state == FRESH:
-                self._waiting += 1
-            self._wake(task.host)
-
-    def _claim(self, cpu: Cpu) -> Context | None:
-        """An interrupt to deliver now, if any: it owns the CPU from here on."""
-        lines = [line for line in cpu.lines if cpu.takes(line)]
-        if self._gate:
-            lines = [line for line in lines if line.id == self._gate[-1][0]]
-        if not lines:
-            return None
-        line = lines[0] if len(lines) == 1 else self._rng[cpu.id].choice(lines)
-        cpu.lines.remove(line)
-        cpu.stack.append(line)
-        line.state = READY
-        return line
-
-    def _check(self) -> None:
-        """Is anybody left who can go on?  If not: next timer, the end, or stuck."""
-        machine = self._machine
-        while not machine.enabled():
-            late = machine.clock.jump()
-            if late is None:
-                alive = any(c.state not in (DONE, FRESH) for c in machine.contexts)
-                self._finish("stuck" if alive else "")
-                return
-            if late.state == SLEEPING:
-                late.state = READY
-                late.task_state = 0
-                self.woken(late)
-
-    def _finish(self, stuck: str) -> None:
-        if not self._aborting:
-            self._stuck = stuck
-            self.abort()
+    # -- at a point: somebody else instead ----------------------------------------------------
 
     def _draw(self, cpu: Cpu) -> int:
         return int(math.log(1.0 - self._rng[cpu.id].random()) * self._scale)
@@ -428,15 +408,14 @@ class FreeCarrier:
         cpu = ctx.cpu
         line = other = None
         with self._mutex:
-            if self._aborting:
-                raise RunAborted
-            if cpu.lines:
-                line = self._claim(cpu)
-            if line is None and len(cpu.tasks) > 1 and cpu.preemptible(self._machine.preempt):
-                ready = [t for t in cpu.tasks if t is not ctx and t.state <= READY]
-                if ready:
-                    other = self._rng[cpu.id].choice(ready)
-                    self._give(cpu, other)
+            if not self._ending:
+                if cpu.lines:
+                    line = self._claim(cpu)
+                if line is None and len(cpu.tasks) > 1 and cpu.preemptible(self._machine.preempt):
+                    ready = [t for t in cpu.tasks if t is not ctx and t.state <= READY]
+                    if ready and not self._gate:
+                        other = self._rng[cpu.id].choice(ready)
+                        self._give(cpu, other)
         if line is not None:
             self._run_irq(host, line)
         elif other is not None:
@@ -449,13 +428,15 @@ class FreeCarrier:
         cpu = ctx.cpu
         line = switched = None
         with self._mutex:
-            if not self._gate:
+            if not self._gate or self._ending:
                 return
             turn = self._machine.contexts[self._gate[-1][0]]
             if turn.cpu is cpu and turn.state <= READY:
                 if turn.kind is not TASK:
                     line = self._claim(cpu)
-                elif cpu.preemptible(self._machine.preempt):
+                elif cpu.curr is ctx and (
+                    cpu.preemptible(self._machine.preempt) or not self._started(ctx)
+                ):
                     switched = turn
                     self._give(cpu, turn)
         if line is not None:
@@ -465,20 +446,18 @@ class FreeCarrier:
         else:
             self._poll()
 
+    def _started(self, ctx: Context) -> bool:
+        """Has ``ctx`` performed an effect since it got its CPU?  If not, it may still wait."""
+        return ctx.stamp >= 0
+
     def _poll(self) -> None:
         self._idle_polls += 1
         if self._idle_polls > PATIENCE:
-            self._machine.error = Diverged(f"step {len(self.log)}: nobody takes the recorded turn")
-            self.abort()
-        if self._aborting:
-            raise RunAborted
+            if self._gate is None:
+                self._finish("budget")
+            else:
+                step = len(self._log)
+                self._fail(Diverged(f"step {step}: nobody takes the recorded turn"))
+        if self._ending:
+            self._stay()
         os.sched_yield()
-
-
-class _Thread(threading.Thread):
-    """A host's thread; ``cpu`` is the CPU it serves in the present run."""
-
-    cpu: Cpu
-
-    def __init__(self, carrier: FreeCarrier, host: Host, n: int) -> None:
-        super().__init__(target=carrier.main, args=(host,), name=f"mmsim-free-{n}", daemon=True)

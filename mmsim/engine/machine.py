@@ -15,7 +15,17 @@ from typing import Any
 
 from mmsim.engine import context
 from mmsim.engine.clock import Clock
-from mmsim.engine.context import HARDIRQ, READY, SLEEPING, SPINNING, TASK, Context, Cpu, Host
+from mmsim.engine.context import (
+    DONE,
+    HARDIRQ,
+    READY,
+    SLEEPING,
+    SPINNING,
+    TASK,
+    Context,
+    Cpu,
+    Host,
+)
 from mmsim.engine.door import RunAborted, door
 from mmsim.engine.events import Listener
 from mmsim.engine.seeds import stream
@@ -61,6 +71,7 @@ class Machine:
         self.on_stuck: Callable[[Machine, str], None] | None = None
         self.max_steps = 100_000
         self.steps = 0
+        self.over = False  # nobody runs any more: a finding ends nothing
         self._rng: random.Random | None = None
         self._lock = threading.Lock()
         boot = Host()
@@ -102,48 +113,70 @@ class Machine:
     def _add(
         self, kind: str, fn: Callable[..., Any], args: tuple[Any, ...], comm: str, cpu: int
     ) -> Context:
+        if door.carrier is not None:
+            raise RuntimeError(f"{comm}: contexts are made while the machine is set up")
         n = len(self.contexts)
         ctx = Context(n, kind, self.cpus[cpu % len(self.cpus)], comm, 100 + n, fn, args)
         self.contexts.append(ctx)
         return ctx
 
+    def retire(self, task: Context) -> None:
+        """``task`` has returned, or died, and leaves its CPU."""
+        task.state = DONE
+        cpu = task.cpu
+        cpu.tasks.remove(task)
+        cpu.curr = None
+        if task.died:
+            cpu.irqs_off = False
+            cpu.bh_off = 0
+
     def enabled(self) -> list[Context]:
-        """Every context that could go on now, in order of id: the choices of a policy.
+        """Every context that could go on now, CPU by CPU: the choices of a policy.
 
         A spinner whose lock is taken is not among them: a simulator need not burn time to wait.
         """
         out: list[Context] = []
+        preempt = self.preempt
         for cpu in self.cpus:
             top = cpu.stack[-1] if cpu.stack else cpu.curr
-            if top is None or (top.state == SLEEPING and not cpu.stack):
-                out += [task for task in cpu.tasks if task.state <= READY]
+            if top is None:
+                for task in cpu.tasks:
+                    if task.state <= READY:
+                        out.append(task)
             else:
-                if top.state <= READY or (top.state == SPINNING and not top.spin.locked):
+                state = top.state
+                if state <= READY:
                     out.append(top)
-                if len(cpu.tasks) > 1 and cpu.preemptible(self.preempt):
+                elif state == SPINNING:
+                    if not top.spin.locked:
+                        out.append(top)
+                elif state == SLEEPING and not cpu.stack:  # on its way out
+                    out += [t for t in cpu.tasks if t.state <= READY]
+                    state = DONE
+                if len(cpu.tasks) > 1 and state != DONE and cpu.preemptible(preempt):
                     out += [t for t in cpu.tasks if t is not top and t.state <= READY]
             if cpu.lines and not cpu.irqs_off:
                 out += [line for line in cpu.lines if cpu.takes(line)]
-        if len(out) > 1:
-            out.sort(key=_id)
         return out
+
+    def position(self) -> int:
+        """Effects of the run before this moment."""
+        carrier = door.carrier
+        return self.steps if self.over or carrier is None else carrier.position()
 
     def report(self, finding: Any) -> None:
         """Keep a finding; end the run there unless it is to go on to quiescence."""
         with self._lock:
             self.findings.append(finding)
-        if self.stop_on_first and door.carrier is not None:
-            door.carrier.abort()
+        carrier = door.carrier
+        if self.stop_on_first and carrier is not None and not self.over:
+            carrier.abort()
             raise RunAborted
 
     def count(self, name: str, n: float = 1) -> None:
         """Add to a metric of the run."""
         with self._lock:
             self.metrics[name] = self.metrics.get(name, 0) + n
-
-
-def _id(ctx: Context) -> int:
-    return ctx.id
 
 
 def _nothing() -> None:

@@ -2,7 +2,7 @@
 """Policies: who goes on, and for how many points before it wants to be asked again.
 
 A policy answers two questions.  ``pick(enabled, current)`` names the context that goes on;
-``enabled`` is in order of id and never empty, ``current`` is the one that ran last.
+``enabled`` comes CPU by CPU and is never empty, ``current`` is the one that ran last.
 ``quantum(context)`` says how many effects may pass before the next decision; that number is what
 makes most points free.  Two more methods have defaults: ``ran`` tells how many effects really
 passed, ``kicked`` is asked when somebody became able to run in the middle of a quantum.
@@ -19,10 +19,12 @@ import math
 from collections.abc import Sequence
 from random import Random
 
+from mmsim.engine.access import LOCK
 from mmsim.engine.context import Context
 from mmsim.engine.schedule import Diverged
 
 FOREVER = 1 << 40
+TURN = 64  # effects of a context's turn once a recording is at its end
 
 
 class Policy:
@@ -34,6 +36,11 @@ class Policy:
 
     memoryless = False
     fair = False
+
+    @property
+    def directed(self) -> bool:
+        """Does it know by name who goes on?  Then it is offered those in cpu_relax() as well."""
+        return False
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
         raise NotImplementedError
@@ -128,16 +135,19 @@ class RoundRobin(Policy):
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
         last = -1 if current is None else current.id
-        return next((c for c in enabled if c.id > last), enabled[0])
+        return min(enabled, key=lambda c: (c.id <= last, c.id))
 
     def quantum(self, ctx: Context) -> int:
         return self._slice
 
 
 class Replay(Policy):
-    """Follow recorded segments; then let the lowest id go on, which ends every stuck run alike.
+    """Follow recorded segments; then take turns, which ends every stuck run alike.
 
-    Raises :class:`~mmsim.engine.schedule.Diverged` when a recorded context cannot run.
+    A recording knows effects only.  Somebody may have gone on *without* one before the next
+    recorded context could run: a task that returned at once, an interrupt that found nothing to
+    do, an attempt at a taken lock.  So when the recorded context cannot run, those who can go on
+    without an effect do; if that does not help, raises :class:`~mmsim.engine.schedule.Diverged`.
     """
 
     fair = True
@@ -145,8 +155,10 @@ class Replay(Policy):
     def __init__(self, segments: Sequence[tuple[int, int]]) -> None:
         self._segments = list(segments)
         self._next = 0
-        self._left = 0
         self._id = -1
+        self._left = 0
+        self._quantum = 0
+        self._then = RoundRobin(TURN)
         self.step = 0
 
     @property
@@ -154,26 +166,36 @@ class Replay(Policy):
         """Has the whole recording been followed?"""
         return self._left <= 0 and self._next == len(self._segments)
 
+    @property
+    def directed(self) -> bool:
+        return not self.finished
+
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
-        if self._left <= 0 and self._next < len(self._segments):
+        if self._left <= 0:
+            if self.finished:
+                self._quantum = TURN
+                return self._then.pick(enabled, current)
             self._id, self._left = self._segments[self._next]
             self._next += 1
-        if self._left <= 0:
-            return enabled[0]
+        self._quantum = self._left
         for ctx in enabled:
             if ctx.id == self._id:
+                return ctx
+        self._quantum = 0
+        for ctx in enabled:
+            if not ctx.at_point or (ctx.pending[0] is LOCK and ctx.pending[1].locked):
                 return ctx
         raise Diverged(f"step {self.step}: context {self._id} cannot run here")
 
     def quantum(self, ctx: Context) -> int:
-        return self._left if self._left > 0 else FOREVER
+        return self._quantum
 
     def ran(self, ctx: Context, n: int) -> None:
         self.step += n
         self._left -= n
 
     def kicked(self) -> int | None:
-        return None
+        return None if self.directed else 0
 
 
 NAMES = ("mix", "random-walk", "geometric", "pct")

@@ -6,7 +6,8 @@ It prints as one line and is all that is needed, with the variant's name, to see
     mm1:<cpus>:<base64 of the packed segments>:<crc>
 
 ``mm1`` is the format's version.  The packed part holds the run's set-up seed, the fingerprint of
-the finding, a hash of the code that ran, and the segments ``(context id, number of effects)``.
+the finding, a hash of the code that ran, and the segments ``(context id, number of effects)``.  A
+last segment may have 0 effects: that context found something without performing another.
 The checksum tells a truncated line from a stale one; the code hash is only used to explain a
 replay that diverged, since most edits leave most schedules valid.
 """
@@ -14,25 +15,25 @@ replay that diverged, since most edits leave most schedules valid.
 from __future__ import annotations
 
 import base64
-import binascii
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 VERSION = "mm1"
+HEAD = 14  # bytes before the segments
 
 
-class BadSchedule(ValueError):
+class BadSchedule(ValueError):  # noqa: N818
     """The text is not a schedule of this version: says what is wrong with it."""
 
 
-class Diverged(Exception):
+class Diverged(Exception):  # noqa: N818
     """A replay met a state in which the recorded choice is not possible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """``segments`` are (context id, effects) with effects > 0; ``seed`` is the run's seed."""
+    """``segments`` are (context id, effects); ``seed`` is the run's seed."""
 
     cpus: int
     seed: int
@@ -55,43 +56,52 @@ class Schedule:
     @classmethod
     def parse(cls, text: str) -> Schedule:
         """Read a line printed by ``str()``.  Raises :class:`BadSchedule`."""
-        parts = text.strip().split(":")
+        text = text.strip()
+        parts = text.split(":")
         if parts[0] != VERSION:
             raise BadSchedule(f"a schedule starts with '{VERSION}:', this with {text[:8]!r}")
         if len(parts) != 4:
             raise BadSchedule("the schedule is truncated: it has to have four parts")
-        body = text.strip()[: -len(parts[3]) - 1]
-        if parts[3] != f"{zlib.crc32(body.encode()):08x}":
+        body = text[: -len(parts[3]) - 1].encode(errors="replace")
+        if parts[3] != f"{zlib.crc32(body):08x}":
             raise BadSchedule("the schedule is truncated or was altered: its checksum is wrong")
         try:
             cpus = int(parts[1])
             raw = zlib.decompress(base64.urlsafe_b64decode(parts[2] + "=" * (-len(parts[2]) % 4)))
-            numbers = list(_numbers(raw[14:]))
-        except (ValueError, zlib.error, binascii.Error) as error:
+            numbers = list(_numbers(raw[HEAD:]))
+            segments = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+            if len(raw) < HEAD:
+                raise ValueError("it ends in the middle of its head")
+        except (ValueError, zlib.error) as error:
             raise BadSchedule(f"the schedule cannot be unpacked: {error}") from error
         return cls(
             cpus,
             int.from_bytes(raw[:8], "big"),
-            tuple(zip(numbers[::2], numbers[1::2], strict=True)),
+            segments,
             raw[8:11].hex(),
-            raw[11:14].hex(),
+            raw[11:HEAD].hex(),
         )
+
+
+def join(segments: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Neighbouring segments of one context become one."""
+    out: list[tuple[int, int]] = []
+    last, total = -1, 0
+    for id, n in segments:
+        if id == last:
+            total += n
+            continue
+        if last >= 0:
+            out.append((last, total))
+        last, total = id, n
+    if last >= 0:
+        out.append((last, total))
+    return tuple(out)
 
 
 def merge(ids: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """Run-length encode a list of context ids, one per effect."""
-    out: list[tuple[int, int]] = []
-    last, n = -1, 0
-    for id in ids:
-        if id == last:
-            n += 1
-            continue
-        if n:
-            out.append((last, n))
-        last, n = id, 1
-    if n:
-        out.append((last, n))
-    return tuple(out)
+    return join((id, 1) for id in ids)
 
 
 def _varint(n: int) -> bytes:

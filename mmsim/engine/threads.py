@@ -11,12 +11,15 @@ gave, ``left`` what remains; a context that resumes at an announced point perfor
 without passing the door again, which is why it gets one less.  A failed attempt to take a lock is
 not an effect and is handed back.  The segments are the schedule: exact, and the same that a
 record of free-running threads yields.
+
+What runs between two effects of a context touches nothing shared, and happens at once after the
+first of them.  So the order of effects says everything, but for one case: a context that finds
+something before its first effect.  A last segment of no effects stands for it.
 """
 
 from __future__ import annotations
 
-import os
-import sys
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -33,13 +36,14 @@ from mmsim.engine.context import (
     Context,
     Cpu,
     Host,
-    tls,
 )
 from mmsim.engine.door import RunAborted, door
-from mmsim.engine.events import Event, plain, printable
+from mmsim.engine.hosts import Hosts
 from mmsim.engine.machine import Machine
+from mmsim.engine.observe import accessor, emit, here
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import FOREVER, Policy, RandomWalk
+from mmsim.engine.schedule import join
 from mmsim.engine.seeds import stream
 
 
@@ -52,68 +56,73 @@ class ThreadsCarrier:
     name = "threads"
 
     def __init__(self, pin: int | None = None) -> None:
-        self._pool: list[Host] = []
-        self._pin = pin
-        self._closing = False
-        self._control = threading.Lock()
-        self._control.acquire()
+        self._hosts = Hosts("mmsim", self._serve, pin, batch=True)
+        self._control = _taken()
 
     # -- a run --------------------------------------------------------------------------------
 
     def run(self, machine: Machine, policy: Policy) -> None:
-        """Run every context of ``machine`` to its end, or until nobody can go on."""
+        """Run every context of ``machine`` to its end, or until nobody can go on.
+
+        Raises what a context or the policy raised.  KeyboardInterrupt ends the run and its threads.
+        """
         self._machine = machine
-        self._policy = policy
+        self._obey(policy)
         self._running: Context | None = None
         self._aborting = False
-        self._stuck = False
+        self._stuck = ""
         self._relaxed: list[Context] = []
         self._granted = 0
-        self._left = 0
+        self._left = 0  # what is left when somebody listens; else door.left
+        self._budget = machine.max_steps + 1
+        self._limit = self._budget if policy.fair else self._budget // 2
+        self._log: list[tuple[int, int]] = []
         self.steps = 0
         self.handovers = 0
-        self.segments: list[tuple[int, int]] = []
-        used = self._assign(machine)
-        self.slow = self._slow if machine.listener is None else self._slow_observed
-        door.open(self, machine)
+        self._observed = machine.listener is not None
+        self.slow = self._slow_observed if self._observed else self._slow
         try:
-            first = self._choose()
+            used = self._assign(machine)
+            door.open(self, machine)
+            first = self._choose(None)
             if first is not None:
                 self._host_of(first).lock.release()
                 self._control.acquire()
+            machine.steps = self.steps
+            machine.over = True
+            door.left = float("inf")
+            if self._stuck and machine.error is None and machine.on_stuck is not None:
+                # before the stacks are unwound, so that they can be shown
+                machine.on_stuck(machine, self._stuck)
+            self._unwind(used)
+        except BaseException:  # Ctrl-C, at any moment: nobody knows who holds the token
+            self.close()
+            raise
         finally:
             door.close()
-        machine.steps = self.steps
-        if self._stuck and machine.error is None and machine.on_stuck is not None:
-            # before the stacks are unwound, so that they can be shown
-            machine.on_stuck(machine, "budget" if self.steps > machine.max_steps else "stuck")
-        self._unwind(used)
         if machine.error is not None:
             raise machine.error
+
+    @property
+    def segments(self) -> tuple[tuple[int, int], ...]:
+        """The schedule of the last run."""
+        return join(self._log)
+
+    def _obey(self, policy: Policy) -> None:
+        self._policy = policy
+        self._tell = type(policy).ran is not Policy.ran
 
     def _assign(self, machine: Machine) -> list[Host]:
         """Give every task a host, and every CPU one that serves its interrupts when idle."""
         n = 0
         for cpu in machine.cpus:
             if cpu.tasks or cpu.lines:
-                cpu.host = self._host(n)
+                cpu.host = self._hosts[n]
                 for task in cpu.tasks:
-                    task.host = self._host(n)
+                    task.host = self._hosts[n]
                     n += 1
                 n += not cpu.tasks
-        return self._pool[:n]
-
-    def _host(self, i: int) -> Host:
-        while len(self._pool) <= i:
-            host = Host()
-            host.lock = threading.Lock()
-            host.lock.acquire()
-            host.thread = threading.Thread(
-                target=self._main, args=(host,), name=f"mmsim-{len(self._pool)}", daemon=True
-            )
-            self._pool.append(host)
-            host.thread.start()
-        return self._pool[i]
+        return self._hosts.first(n)
 
     def _unwind(self, hosts: list[Host]) -> None:
         """Let every context that is still on a stack leave it."""
@@ -124,48 +133,48 @@ class ThreadsCarrier:
                 self._control.acquire()
 
     def close(self) -> None:
-        """End the threads.  The carrier cannot be used again."""
-        self._closing = True
-        for host in self._pool:
-            host.lock.release()
-        for host in self._pool:
-            host.thread.join()
-        self._pool.clear()
+        """End the threads, wherever they are.  The next run starts new ones."""
+        self._hosts.end(self._push)
+        self._control = _taken()
+
+    def _push(self) -> None:
+        """Whoever runs now leaves at its next point.  Called from outside, again and again."""
+        self._aborting = True
+        self._limit = -1
+        if door.carrier is self:
+            door.slow = self._leave
+            door.left = float("-inf")
+
+    def _leave(self, *args: Any) -> Any:
+        raise RunAborted
 
     # -- what a host does ---------------------------------------------------------------------
 
-    def _main(self, host: Host) -> None:
-        tls.host = host
-        if self._pin is not None:
-            os.sched_setaffinity(0, {self._pin})
-        while True:
-            host.lock.acquire()
-            if self._closing:
-                return
-            try:
-                self._serve(host)
-            except RunAborted:
-                host.ctx = None
-                self._control.release()
-
     def _serve(self, host: Host) -> None:
         """Run contexts that begin on this host until the token has to go elsewhere."""
-        ctx = self._running
-        while True:
-            assert ctx is not None
-            if ctx.kind is TASK:
-                self._run_task(host, ctx)
-            else:
-                self._run_irq(host, ctx)
-            ctx = self._choose(ctx)
-            if ctx is None:
-                self._control.release()
-                return
-            there = self._host_of(ctx)
-            if there is not host:
-                self.handovers += 1
-                there.lock.release()
-                return
+        try:
+            ctx = self._running
+            while True:
+                assert ctx is not None
+                if ctx.kind is TASK:
+                    self._run_task(host, ctx)
+                else:
+                    self._run_irq(host, ctx)
+                ctx = self._choose(ctx)
+                if ctx is None:
+                    break
+                there = self._host_of(ctx)
+                if there is not host:
+                    self.handovers += 1
+                    there.lock.release()
+                    return
+        except RunAborted:
+            host.ctx = None
+        except BaseException as error:  # a listener, or this file
+            host.ctx = None
+            self._fail(error)
+        if not self._hosts.closing:
+            self._control.release()
 
     def _run_task(self, host: Host, task: Context) -> None:
         host.ctx = task
@@ -177,19 +186,13 @@ class ThreadsCarrier:
         except RunAborted:
             raise
         except BaseException as error:
-            self._machine.error = error
-            self.abort()
+            self._fail(error)
             raise RunAborted from None
         self._end_segment(0)
-        task.state = DONE
         host.ctx = None
-        cpu = task.cpu
-        cpu.curr = None
-        if task.died:
-            cpu.irqs_off = False
-            cpu.bh_off = 0
-        if self._machine.listener is not None:
-            self._emit("exit", None, "", "oops" if task.died else "", "", 0)
+        self._machine.retire(task)
+        if self._observed:
+            self._emit("exit", value="oops" if task.died else "")
 
     def _run_irq(self, host: Host, irq: Context) -> None:
         cpu = irq.cpu
@@ -201,9 +204,8 @@ class ThreadsCarrier:
         irq.host = host
         irq.state = READY
         below, host.ctx = host.ctx, irq
-        listening = self._machine.listener is not None
-        if listening:
-            self._emit("irq-enter", None, "", irq.kind, "", 0)
+        if self._observed:
+            self._emit("irq-enter", value=irq.kind)
         try:
             irq.fn(*irq.args)
         except ContextDied:
@@ -214,29 +216,35 @@ class ThreadsCarrier:
         except RunAborted:
             raise
         except BaseException as error:
-            self._machine.error = error
-            self.abort()
+            self._fail(error)
             raise RunAborted from None
         self._end_segment(0)
-        if listening:
-            self._emit("irq-exit", None, "", irq.kind, "", 0)
+        if self._observed:
+            self._emit("irq-exit", value=irq.kind)
         irq.state = DONE
         cpu.stack.pop()
         cpu.irqs_off = irq.irqs_before
         host.ctx = below
 
+    def _fail(self, error: BaseException) -> None:
+        """Not a finding: the simulated code, or the simulator, is broken."""
+        if self._machine.error is None:
+            self._machine.error = error
+        self._aborting = True
+
     # -- points -------------------------------------------------------------------------------
 
-    def _slow(
-        self, kind: str, obj: Any, field: str, effect: Callable[..., Any], *args: Any
-    ) -> Any:
+    def _slow(self, kind: str, obj: Any, field: str, effect: Callable[..., Any], *args: Any) -> Any:
+        """The grant is used up: somebody decides, then this access is the next effect."""
         ctx = self._running
         assert ctx is not None
         ctx.pending = (kind, obj, field)
-        self._left = int(door.left)
-        self._end_segment(1)
+        if self._granted:
+            self._account(ctx, self._granted)
         ctx.at_point = True
-        self._wait_for_turn(ctx)
+        chosen = self._choose(ctx)
+        if chosen is not ctx:
+            self._wait(ctx, chosen)
         return effect(*args)
 
     def _slow_observed(
@@ -247,75 +255,65 @@ class ThreadsCarrier:
         ctx.pending = (kind, obj, field)
         self._left -= 1
         if self._left < 0:
-            self._end_segment(1)
+            if self._granted:
+                self._account(ctx, self._granted)
             ctx.at_point = True
-            self._wait_for_turn(ctx)
+            chosen = self._choose(ctx)
+            if chosen is not ctx:
+                self._wait(ctx, chosen)
         door.left = 0
-        frame = sys._getframe(1)
-        while frame.f_back is not None and "/mmsim/engine/" in frame.f_code.co_filename:
-            frame = frame.f_back
-        while frame.f_back is not None and frame.f_globals.get("__mmsim_primitive__"):
-            frame = frame.f_back
+        where = accessor(here(1))
         value = effect(*args)
         if not (kind is LOCK and value is False):
-            self._emit(kind, obj, field, value, frame.f_code.co_name, frame.f_lineno)
+            self._emit(kind, obj, field, value, where)
         return value
 
-    def _emit(self, kind: str, obj: Any, field: str, value: Any, func: str, line: int) -> None:
-        ctx = self._running
-        listener = self._machine.listener
-        assert ctx is not None and listener is not None
-        step = self.steps + self._granted - self._left
-        listener(
-            Event(
-                step,
-                ctx.id,
-                ctx.comm,
-                ctx.pid,
-                ctx.cpu.id,
-                ctx.kind,
-                kind,
-                printable(obj),
-                field,
-                plain(value),
-                func,
-                line,
-            )
-        )
+    def _emit(
+        self,
+        kind: str,
+        obj: Any = None,
+        field: str = "",
+        value: Any = "",
+        where: tuple[str, int] = ("", 0),
+    ) -> None:
+        assert self._running is not None and self._machine.listener is not None
+        emit(self._machine.listener, self._running, self.position(), kind, obj, field, value, where)
 
     def spin(self, ctx: Context, lock: Any) -> None:
         """``ctx`` found ``lock`` taken: let others run until it is free again."""
-        self._sync()
         self._end_segment(1)
+        ctx.pending = (LOCK, lock, "")
         ctx.spin = lock
         ctx.state = SPINNING
         lock.spinners += 1
-        self._wait_for_turn(ctx)
+        self._pause(ctx)
         lock.spinners -= 1
         ctx.state = READY
         ctx.spin = None
 
     def relax(self, ctx: Context) -> None:
         """cpu_relax(): nothing will change until somebody else has done something."""
-        self._sync()
         self._end_segment(0)
-        self.steps += 1  # so that a loop of nothing but relaxing ends
+        self._limit -= 1  # so that a loop of nothing but relaxing ends
+        self._budget -= 1
+        ctx.pending = ("relax", None, "")
         ctx.relaxed = True
         self._relaxed.append(ctx)
-        self._wait_for_turn(ctx)
+        self._pause(ctx)
         ctx.relaxed = False
 
     def sleep(self, ctx: Context) -> None:
         """``ctx``, whose state is SLEEPING already, gives its CPU away until it is woken."""
-        self._sync()
         self._end_segment(0)
         ctx.cpu.curr = None
-        self._wait_for_turn(ctx)
+        self._pause(ctx)
 
     def woken(self, ctx: Context) -> None:
+        """``ctx`` became READY."""
         self.kick()
 
     def irq_raised(self, ctx: Context) -> None:
+        """A line was armed."""
         self.kick()
 
     def opened(self, cpu: Cpu) -> None:
@@ -323,6 +321,7 @@ class ThreadsCarrier:
         self.kick()
 
     def lock_freed(self, lock: Any) -> None:
+        """Those who spin on ``lock`` can go on."""
         if lock.spinners:
             self.kick()
 
@@ -331,59 +330,74 @@ class ThreadsCarrier:
         soon = self._policy.kicked()
         if soon is None:
             return
-        self._sync()
-        self._granted += soon - self._left
-        self._left = soon
-        if self._machine.listener is None:
+        if self._observed:
+            self._granted += soon - self._left
+            self._left = soon
+        else:
+            self._granted += soon - door.left
             door.left = soon
 
     def abort(self) -> None:
+        """The running context has found something that ends the run here."""
+        ctx = self._running
+        if self._aborting or ctx is None:
+            return
+        self._end_segment(0)
+        if not self._log or self._log[-1][0] != ctx.id:
+            self._log.append((ctx.id, 0))
         self._aborting = True
+
+    def position(self) -> int:
+        """Effects of the run so far."""
+        return self.steps + self._granted - (self._left if self._observed else door.left)
+
+    def still(self) -> contextlib.AbstractContextManager[Any]:
+        """Nobody performs an effect meanwhile: here nobody can."""
+        return _STILL
 
     # -- decisions ----------------------------------------------------------------------------
 
-    def _sync(self) -> None:
-        if self._machine.listener is None:
-            self._left = int(door.left)
-
     def _end_segment(self, undone: int) -> None:
         """Close the running context's segment; ``undone`` points passed without an effect."""
-        if undone == 0:
-            self._sync()
-        ctx = self._running
-        assert ctx is not None
-        n = self._granted - self._left - undone
+        n = self._granted - (self._left if self._observed else door.left) - undone
+        if n > 0:
+            assert self._running is not None
+            self._account(self._running, n)
         self._granted = self._left = 0
         door.left = 0
-        if n <= 0:
-            return
+
+    def _account(self, ctx: Context, n: int) -> None:
         self.steps += n
-        self._policy.ran(ctx, n)
-        segments = self.segments
-        if segments and segments[-1][0] == ctx.id:
-            segments[-1] = (ctx.id, segments[-1][1] + n)
-        else:
-            segments.append((ctx.id, n))
+        self._log.append((ctx.id, n))
+        if self._tell:
+            self._policy.ran(ctx, n)
         if self._relaxed:
             for other in self._relaxed:
                 if other is not ctx:
                     other.relaxed = False
             self._relaxed = [c for c in self._relaxed if c.relaxed]
 
-    def _wait_for_turn(self, ctx: Context) -> None:
-        """Return when ``ctx`` is chosen; meanwhile run interrupts on top of it."""
+    def _pause(self, ctx: Context) -> None:
+        chosen = self._choose(ctx)
+        if chosen is not ctx:
+            self._wait(ctx, chosen)
+
+    def _wait(self, ctx: Context, chosen: Context | None) -> None:
+        """Another was chosen: return when it is the turn of ``ctx``.
+
+        Meanwhile interrupts run on top of it.
+        """
         host = ctx.host
         assert host is not None
-        while True:
-            chosen = self._choose(ctx)
-            if chosen is ctx:
-                return
+        while chosen is not ctx:
             if chosen is None:
-                self._control.release()
+                if not self._hosts.closing:
+                    self._control.release()
                 host.lock.acquire()
                 raise RunAborted
-            there = self._host_of(chosen)
+            there = chosen.host or chosen.cpu.host
             if there is not host:
+                assert there is not None
                 self.handovers += 1
                 there.lock.release()
                 host.lock.acquire()
@@ -394,59 +408,80 @@ class ThreadsCarrier:
                     return
                 assert chosen is not None
             self._run_irq(host, chosen)
+            chosen = self._choose(ctx)
 
     def _host_of(self, ctx: Context) -> Host:
-        host = ctx.cpu.host if ctx.kind is not TASK and ctx.state == FRESH else ctx.host
+        """Where ``ctx`` goes on: an interrupt that has not begun takes its CPU's present stack."""
+        host = ctx.host or ctx.cpu.host
         assert host is not None
         return host
 
-    def _choose(self, ctx: Context | None = None) -> Context | None:
-        """Ask the policy; grant the chosen its quantum.  None: nobody can run."""
-        machine = self._machine
-        if self.steps > machine.max_steps:
-            self._stuck = True
+    def _choose(self, ctx: Context | None) -> Context | None:
+        """Ask the policy; grant the chosen its quantum.  None: nobody goes on."""
+        if self.steps >= self._limit and self._at_limit():
             return None
-        if self.steps * 2 > machine.max_steps and not self._policy.fair:
-            # only a loop that survives fair scheduling is a livelock
-            self._policy = RandomWalk(stream(machine.seed, "fair"))
-        enabled = self._enabled()
-        while not enabled:
-            late = machine.clock.jump()
-            if late is None:
-                self._stuck = any(c.state not in (DONE, FRESH) for c in machine.contexts)
-                return None
-            if late.state == SLEEPING:
-                late.state = READY
-                late.task_state = 0
-            enabled = self._enabled()
+        enabled = self._machine.enabled() or self._let_time_pass()
+        if not enabled:
+            return None
         policy = self._policy
+        if self._relaxed and not policy.directed:
+            enabled = [c for c in enabled if not c.relaxed] or enabled
         try:
             chosen = policy.pick(enabled, ctx)
+            alone = policy.memoryless and len(enabled) == 1
+            granted = FOREVER if alone else policy.quantum(chosen)
         except BaseException as error:
-            machine.error = error
-            self._stuck = True
+            self._fail(error)
             return None
-        if len(enabled) == 1 and policy.memoryless:
-            granted = FOREVER
-        else:
-            granted = policy.quantum(chosen)
-        granted = min(granted, machine.max_steps - self.steps + 1)
+        if granted > self._limit - self.steps:
+            granted = self._limit - self.steps
+        self._granted = granted
+        left = granted
         if chosen.at_point:
             chosen.at_point = False
-            self._left = granted - 1
+            left -= 1
+        if self._observed:
+            self._left = left
+            door.left = 0
         else:
-            self._left = granted
-        self._granted = granted
+            door.left = left
         self._running = chosen
-        door.left = self._left if machine.listener is None else 0
         if chosen.kind is TASK:
             cpu = chosen.cpu
             cpu.curr = chosen
             cpu.host = chosen.host
         return chosen
 
-    def _enabled(self) -> list[Context]:
-        out = self._machine.enabled()
-        if self._relaxed:
-            out = [c for c in out if not c.relaxed] or out
-        return out
+    def _at_limit(self) -> bool:
+        """The budget is spent.  Only a loop that survives fair scheduling is a livelock."""
+        if self._aborting:
+            return True
+        if self.steps < self._budget and not self._policy.fair:
+            self._obey(RandomWalk(stream(self._machine.seed, "fair")))
+            self._limit = self._budget
+            return False
+        self._stuck = "budget"
+        return True
+
+    def _let_time_pass(self) -> list[Context]:
+        """Nobody can run: go to the next timers.  An empty list: the run is over, or stuck."""
+        machine = self._machine
+        while (late := machine.clock.jump()) is not None:
+            if late.state == SLEEPING:
+                late.state = READY
+                late.task_state = 0
+            enabled = machine.enabled()
+            if enabled:
+                return enabled
+        if any(c.state not in (DONE, FRESH) for c in machine.contexts):
+            self._stuck = "stuck"
+        return []
+
+
+_STILL = contextlib.nullcontext()
+
+
+def _taken() -> Any:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock

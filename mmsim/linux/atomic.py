@@ -9,12 +9,16 @@ the free carrier performs it under its mutex.  The interpreter's lock plays no p
 from mmsim.engine.access import (
     ACQUIRE,
     MB,
-    READ_ONCE as _READ_ONCE,
     RELEASE,
     RMB,
     RMW,
     RMW_RELAXED,
     WMB,
+)
+from mmsim.engine.access import (
+    READ_ONCE as _READ_ONCE,
+)
+from mmsim.engine.access import (
     WRITE_ONCE as _WRITE_ONCE,
 )
 from mmsim.engine.door import access

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""BUG, WARN, VM_BUG_ON and page faults: the kernel's own detectors (include/linux/bug.h, mmdebug.h).
+"""BUG, WARN, VM_BUG_ON and page faults: the kernel's own detectors (linux/bug.h, mmdebug.h).
 
 Each makes a Finding out of the moment: who, where, which frames, which locks, what the page looked
 like.  BUG ends the context it happens in and leaves its locks held; the other CPUs go on, so that
@@ -10,6 +10,7 @@ evaluate them, so here they must not pass a point either.
 """
 
 import sys
+from contextlib import nullcontext
 
 from mmsim.detect.finding import Finding, Frame
 from mmsim.engine.context import current
@@ -64,38 +65,42 @@ def report(kind, title, *, page=None, detail=(), fatal=False, where="", at=None,
         ctx = current()
     if at is None:
         at = frames(1)
-    finding = Finding(
-        kind=kind,
-        title=title,
-        where=where or (at[0].func if at else ""),
-        comm=ctx.comm,
-        pid=ctx.pid,
-        cpu=ctx.cpu.id,
-        context=ctx.kind,
-        frames=at,
-        page=None if page is None else page.snapshot(),
-        locks=tuple(lock.name for lock in ctx.locks),
-        detail=tuple(detail),
-        era=machine.era,
-        cpus=len(machine.cpus),
-        preempt=machine.preempt,
-        step=machine.steps,
-    )
+    with nullcontext() if door.carrier is None else door.carrier.still():
+        finding = Finding(
+            kind=kind,
+            title=title,
+            where=where or (at[0].func if at else ""),
+            comm=ctx.comm,
+            pid=ctx.pid,
+            cpu=ctx.cpu.id,
+            context=ctx.kind,
+            frames=at,
+            page=None if page is None else page.snapshot(),
+            locks=tuple(lock.name for lock in ctx.locks),
+            detail=tuple(detail),
+            era=machine.era,
+            cpus=len(machine.cpus),
+            preempt=machine.preempt,
+            step=machine.position(),
+        )
     machine.report(finding)
     if fatal:
         raise ContextDied
     return finding
 
 
-def BUG(where):
-    """``where`` as printed: "page_alloc.c:84" (2.4), "mm/mlock.c:82" (later)."""
-    report("BUG", f"kernel BUG at {where}!", fatal=True)
+def BUG(where, page=None):
+    """``where`` as printed: "page_alloc.c:84" (2.4), "mm/mlock.c:82" (later).
+
+    ``page`` is the one it is about, for the report; the kernel itself does not print it.
+    """
+    report("BUG", f"kernel BUG at {where}!", page=page, fatal=True)
 
 
-def BUG_ON(condition, where):
+def BUG_ON(condition, where, page=None):
     """BUG if the condition holds.  The condition is evaluated in every configuration."""
     if condition:
-        report("BUG", f"kernel BUG at {where}!", fatal=True)
+        report("BUG", f"kernel BUG at {where}!", page=page, fatal=True)
 
 
 def VM_BUG_ON_PAGE(condition, text, page):

@@ -11,6 +11,7 @@ With DEBUG_LIST the neighbours are checked first and a corruption is a BUG at li
 
 import zlib
 
+from mmsim.linux.atomic import READ_ONCE, smp_load_acquire
 from mmsim.linux.bug import page_fault, report
 from mmsim.linux.era import IS_ENABLED, era
 from mmsim.linux.struct import Struct, shared
@@ -216,6 +217,12 @@ def list_move_tail(entry, head):
 def list_empty(head):
     """Is there nothing on it?"""
     return head.next is head
+
+
+def list_empty_careful(head):
+    """The same while another CPU may be in the middle of list_del_init()."""
+    next = smp_load_acquire(head, "next")
+    return next is head and READ_ONCE(head, "prev") is head
 
 
 def list_splice(list, head):

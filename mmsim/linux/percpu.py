@@ -18,15 +18,16 @@ class DEFINE_PER_CPU:
 
 def per_cpu(var, cpu):
     """CPU number ``cpu``'s instance."""
-    data = door.machine.cpus[cpu].data
-    if var not in data:
-        data[var] = var.make(cpu)
-    return data[var]
+    return _instance(door.machine.cpus[cpu], var)
 
 
 def this_cpu_ptr(var):
     """The local CPU's instance."""
-    cpu = current().cpu
-    if var not in cpu.data:
-        cpu.data[var] = var.make(cpu.id)
-    return cpu.data[var]
+    return _instance(current().cpu, var)
+
+
+def _instance(cpu, var):
+    instance = cpu.data.get(var)
+    if instance is None:  # two CPUs may look at once: one instance wins
+        instance = cpu.data.setdefault(var, var.make(cpu.id))
+    return instance

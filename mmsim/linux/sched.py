@@ -87,21 +87,24 @@ def _set_state(ctx, state):
     ctx.task_state = state
 
 
-def _deschedule(ctx):
+def _deschedule(ctx, seconds=None):
     if ctx.task_state == TASK_RUNNING:
         return False
+    if seconds is not None:
+        door.machine.clock.arm(ctx, seconds)
     ctx.state = SLEEPING
     return True
 
 
 def _wake(ctx):
+    if ctx.task_state == TASK_RUNNING:
+        return False  # it runs, or sleeps for something that only its owner can give it
     ctx.task_state = TASK_RUNNING
     ctx.timeout = None
-    if ctx.state != SLEEPING:
-        return False
-    ctx.state = READY
-    if door.carrier is not None:
-        door.carrier.woken(ctx)
+    if ctx.state == SLEEPING:
+        ctx.state = READY
+        if door.carrier is not None:
+            door.carrier.woken(ctx)
     return True
 
 
@@ -113,7 +116,15 @@ def set_current_state(state):
 
 def schedule():
     """Second half: sleep, unless a wake-up came since set_current_state()."""
-    ctx = current()
+    _schedule(current())
+
+
+def schedule_timeout(seconds):
+    """Sleep for so much virtual time, or until woken."""
+    _schedule(current(), seconds)
+
+
+def _schedule(ctx, seconds=None):
     if ctx.kind is not TASK or preempt_count() or ctx.cpu.irqs_off:
         report(
             "atomic-sleep",
@@ -123,25 +134,20 @@ def schedule():
             ),
             fatal=True,
         )
-    if access(SLEEP, ctx, "state", _deschedule, ctx):
+    if access(SLEEP, ctx, "state", _deschedule, ctx, seconds):
         door.carrier.sleep(ctx)
 
 
-def schedule_timeout(seconds):
-    """Sleep for so much virtual time, or until woken."""
-    ctx = current()
-    door.machine.clock.arm(ctx, seconds)
-    schedule()
-    ctx.timeout = None
-
-
 def wake_up_process(task):
-    """Make ``task`` runnable; true if it was asleep."""
+    """Make ``task`` runnable; true if it slept or was about to."""
     return access(WAKE, task, "state", _wake, task)
 
 
 def cond_resched():
     """A voluntary preemption point."""
+    cpu = current().cpu
+    if len(cpu.tasks) > 1 and door.carrier is not None:
+        door.carrier.opened(cpu)
     access(RESCHED, None, "", _nothing)
 
 

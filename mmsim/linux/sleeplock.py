@@ -11,13 +11,13 @@ from mmsim.engine.access import DOWN, UP
 from mmsim.engine.context import READY, SLEEPING, current
 from mmsim.engine.door import access, door
 from mmsim.linux.bug import report
-from mmsim.linux.sched import might_sleep
+from mmsim.linux.sched import TASK_RUNNING, might_sleep
 
 __mmsim_primitive__ = True
 
 
 class rw_semaphore:
-    """``readers`` and ``owner`` (a writer) exclude each other; ``waiters`` queue (context, write)."""
+    """``readers`` and ``owner`` (a writer) exclude each other; ``waiters``: (context, write)."""
 
     def __init__(self, name):
         self.name = name
@@ -55,10 +55,16 @@ def _enter(sem, ctx, write):
     return True
 
 
+def _try_enter(sem, ctx, write):
+    """Nobody overtakes those who queue."""
+    return not sem.waiters and _enter(sem, ctx, write)
+
+
 def _enter_or_queue(sem, ctx, write):
-    if not sem.waiters and _enter(sem, ctx, write):
+    if _try_enter(sem, ctx, write):
         return True
     sem.waiters.append((ctx, write))
+    ctx.task_state = TASK_RUNNING  # only the lock wakes it, whatever it meant to wait for before
     ctx.blocked_on = sem
     ctx.state = SLEEPING
     return False
@@ -66,6 +72,8 @@ def _enter_or_queue(sem, ctx, write):
 
 def _leave(sem, ctx, write):
     if write:
+        if sem.owner is not None:
+            ctx = sem.owner
         sem.owner = None
     elif ctx in sem.readers:
         sem.readers.remove(ctx)
@@ -102,12 +110,12 @@ def down_write(sem):
 
 def down_read_trylock(sem):
     """Shared if no writer is inside; true if taken.  Never sleeps."""
-    return access(DOWN, sem, "", _enter, sem, current(), False)
+    return access(DOWN, sem, "", _try_enter, sem, current(), False)
 
 
 def down_write_trylock(sem):
     """Exclusive if nobody is inside; true if taken.  Never sleeps."""
-    return access(DOWN, sem, "", _enter, sem, current(), True)
+    return access(DOWN, sem, "", _try_enter, sem, current(), True)
 
 
 def up_read(sem):
@@ -127,7 +135,7 @@ def mutex_lock(lock):
 
 def mutex_trylock(lock):
     """True if taken.  Never sleeps."""
-    return access(DOWN, lock, "", _enter, lock, current(), True)
+    return access(DOWN, lock, "", _try_enter, lock, current(), True)
 
 
 def mutex_unlock(lock):

@@ -10,8 +10,8 @@ With DEBUG_SPINLOCK misuse is reported where it happens (recursion, wrong owner,
 already unlocked); without it the CPU simply spins, and the engine finds out that it spins for ever.
 """
 
-from mmsim.engine.access import LOCK, TRYLOCK, UNLOCK
-from mmsim.engine.context import current
+from mmsim.engine.access import LOCK, READ_ONCE, TRYLOCK, UNLOCK
+from mmsim.engine.context import TASK, current
 from mmsim.engine.door import access, door
 from mmsim.linux.bug import report
 from mmsim.linux.era import IS_ENABLED
@@ -33,6 +33,7 @@ class spinlock:
 
     locked = False
     owner = None
+    owner_cpu = None
     spinners = 0
 
     def __init__(self, name):
@@ -52,6 +53,7 @@ def _try(lock, ctx):
         return False
     lock.locked = True
     lock.owner = ctx
+    lock.owner_cpu = ctx.cpu
     ctx.locks.append(lock)
     return True
 
@@ -66,9 +68,23 @@ def _release(lock, ctx):
         door.carrier.lock_freed(lock)
 
 
-def _spin_bug(lock, what):
-    ctx = current()
+def _release_checked(lock, ctx):
+    """The same, and what DEBUG_SPINLOCK finds wrong with it, as of the moment it happens."""
     owner = lock.owner
+    if not lock.locked:
+        wrong = "already unlocked"
+    elif _task_of(owner) is not _task_of(ctx):
+        wrong = "wrong owner"
+    elif lock.owner_cpu is not ctx.cpu:
+        wrong = "wrong CPU"
+    else:
+        wrong = ""
+    _release(lock, ctx)
+    return wrong, owner
+
+
+def _spin_bug(lock, what, owner):
+    ctx = current()
     report(
         "spinlock",
         f"BUG: spinlock {what}",
@@ -82,26 +98,18 @@ def _spin_bug(lock, what):
 
 
 def _task_of(ctx):
-    """The task an interrupt runs on top of: ``current`` in C is the same for both."""
-    return ctx.cpu.curr if ctx.cpu.stack else ctx
+    """``current`` in C: an interrupt's is the task below it, on an idle CPU the idle task."""
+    return ctx if ctx.kind is TASK else ctx.cpu.curr or ctx.cpu
 
 
 def _debug_lock(lock, ctx):
+    # A lock that this task or this CPU holds cannot change hands meanwhile: no point is needed.
     owner = lock.owner
     if owner is not None:
         if _task_of(owner) is _task_of(ctx):
-            _spin_bug(lock, "recursion")
+            _spin_bug(lock, "recursion", owner)
         elif owner.cpu is ctx.cpu:
-            _spin_bug(lock, "cpu recursion")
-
-
-def _debug_unlock(lock, ctx):
-    if not lock.locked:
-        _spin_bug(lock, "already unlocked")
-    elif _task_of(lock.owner) is not _task_of(ctx):
-        _spin_bug(lock, "wrong owner")
-    elif lock.owner.cpu is not ctx.cpu:
-        _spin_bug(lock, "wrong CPU")
+            _spin_bug(lock, "cpu recursion", owner)
 
 
 def _acquire(lock):
@@ -120,9 +128,12 @@ def _drop(lock):
     if not door.machine.smp:
         return
     ctx = current()
-    if IS_ENABLED("DEBUG_SPINLOCK"):
-        _debug_unlock(lock, ctx)
-    access(UNLOCK, lock, "", _release, lock, ctx)
+    if not IS_ENABLED("DEBUG_SPINLOCK"):
+        access(UNLOCK, lock, "", _release, lock, ctx)
+        return
+    wrong, owner = access(UNLOCK, lock, "", _release_checked, lock, ctx)
+    if wrong:
+        _spin_bug(lock, wrong, owner)
 
 
 def _try_acquire(lock):
@@ -204,12 +215,16 @@ def spin_unlock_bh(lock):
     local_bh_enable()
 
 
-def spin_is_locked(lock):
-    """A look at the lock word (for assertions)."""
+def _is_locked(lock):
     return lock.locked
+
+
+def spin_is_locked(lock):
+    """A look at the lock word (for assertions); never set in a UP build."""
+    return access(READ_ONCE, lock, "", _is_locked, lock)
 
 
 def assert_spin_locked(lock):
     """BUG unless the lock is held by somebody; says nothing in a UP build."""
-    if door.machine.smp and not lock.locked:
+    if door.machine.smp and not spin_is_locked(lock):
         report("BUG", f"BUG: {lock.name} is not held", fatal=True)

@@ -7,7 +7,14 @@ which decides whether it is meant.  filemap.py builds the page lock on this, wit
 """
 
 from mmsim.engine.context import current
-from mmsim.linux.list import LIST_HEAD, list_add_tail, list_del_init, list_empty, list_head
+from mmsim.linux.list import (
+    LIST_HEAD,
+    list_add_tail,
+    list_del_init,
+    list_empty,
+    list_empty_careful,
+    list_head,
+)
 from mmsim.linux.sched import TASK_RUNNING, set_current_state, wake_up_process
 from mmsim.linux.spinlock import (
     spin_lock_init,
@@ -90,7 +97,7 @@ def prepare_to_wait(queue, wait, state):
 def finish_wait(queue, wait):
     """Running again; off the queue if still on it."""
     set_current_state(TASK_RUNNING)
-    if wait.entry.v_next is not wait.entry:
+    if not list_empty_careful(wait.entry):
         flags = spin_lock_irqsave(queue.lock)
         list_del_init(wait.entry)
         spin_unlock_irqrestore(queue.lock, flags)

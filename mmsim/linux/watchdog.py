@@ -101,6 +101,7 @@ def _waits(ctx):
 
 def _livelock(machine):
     busy = [c for c in machine.contexts if c.state not in (DONE, FRESH, SLEEPING)]
+    busy = busy or [c for c in machine.contexts if c.state != DONE]
     ctx = busy[0]
     stack = _frames(ctx, sys._current_frames())
     where = stack[-1].func if stack else ""
