@@ -58,7 +58,14 @@ class lruvec(Struct):
 
 
 class zone:
-    """The allocator's half of a node: buddy free lists under ``lock``, order 0 first."""
+    """The allocator's half of a node: buddy free lists under ``lock``, order 0 first.
+
+    A CPU keeps up to ``pageset_high`` order-0 pages and gives back ``pageset_batch`` at a time
+    (sysctl vm.percpu_pagelist_fraction).
+    """
+
+    pageset_high = 6
+    pageset_batch = 2
 
     def __init__(self, pgdat):
         self.name = f"zone{pgdat.node_id}"

@@ -53,9 +53,6 @@ from mmsim.page import (
 from mmsim.page_check import bad_page, check_new_page, checks_pcp, free_pages_check
 from mmsim.page_owner import reset_page_owner, set_page_owner
 
-PCP_BATCH = 2
-PCP_HIGH = 6  # pages a CPU keeps of a zone before it gives a batch back
-
 
 class per_cpu_pages:
     """Order-0 pages of one zone kept by one CPU, hottest first; only that CPU touches them."""
@@ -175,7 +172,7 @@ def __rmqueue(zone, order):
 def rmqueue_bulk(zone, pcp):
     """Refill a per-CPU list.  *Locks:* entered with interrupts off; takes zone->lock."""
     spin_lock(zone.lock)
-    for _ in range(PCP_BATCH):
+    for _ in range(zone.pageset_batch):
         page = __rmqueue(zone, 0)
         if page is None:
             break
@@ -340,8 +337,8 @@ def free_unref_page_commit(page):
     pcp = _pcp(zone)
     list_add(page.lru, pcp.list)
     pcp.count += 1
-    if pcp.count >= PCP_HIGH:
-        free_pcppages_bulk(zone, PCP_BATCH, pcp)
+    if pcp.count >= zone.pageset_high:
+        free_pcppages_bulk(zone, zone.pageset_batch, pcp)
 
 
 @cite("mm/page_alloc.c", "5.17")
