@@ -61,7 +61,7 @@ def _what(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="ID",
-        help="variant, or a pattern such as '002.*'; repeatable",
+        help="variant, or a pattern such as '002.*'; repeatable; narrows --scenario",
     )
     group.add_argument("--file", metavar="FILE.py", help="run the scenario in a file of your own")
     group.add_argument(

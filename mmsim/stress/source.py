@@ -82,26 +82,29 @@ def select(
     """The variants that were asked for, in the source's order; everything if nothing was.
 
     A scenario is given by number or name; a variant by its id, a pattern (``002.*``) or the
-    scenario it belongs to. Each may be a comma list.
+    scenario it belongs to. Each may be a comma list. With both, the variants narrow the scenarios.
     """
     known = all_variants(source)
-    chosen: set[str] = set()
-    asked = False
-    for word in _words(scenarios):
-        asked = True
-        chosen.update(_of_scenario(source, word, "scenario"))
-    for word in _words(variants):
-        asked = True
-        if word in known:
-            chosen.add(word)
-        elif any(c in word for c in "*?["):
-            matching = fnmatch.filter(known, word)
-            if not matching:
-                raise UsageError(f"no variant matches {word!r}{nearest(word, known)}; see --list")
-            chosen.update(matching)
-        else:
-            chosen.update(_of_scenario(source, word, "variant"))
-    return [v for v in known.values() if v.id in chosen or not asked]
+    within = set(known)
+    if words := _words(scenarios):
+        within = {v for word in words for v in _of_scenario(source, word, "scenario")}
+    chosen = within
+    if words := _words(variants):
+        chosen = {v for word in words for v in _matching(source, known, word)} & within
+        if not chosen:
+            raise UsageError(f"no variant {', '.join(words)} in {', '.join(_words(scenarios))}")
+    return [v for v in known.values() if v.id in chosen]
+
+
+def _matching(source: Source, known: Iterable[str], word: str) -> list[str]:
+    if word in known:
+        return [word]
+    if not any(c in word for c in "*?["):
+        return _of_scenario(source, word, "variant")
+    matching = fnmatch.filter(known, word)
+    if not matching:
+        raise UsageError(f"no variant matches {word!r}{nearest(word, known)}; see --list")
+    return matching
 
 
 def _words(options: Iterable[str]) -> list[str]:

@@ -114,7 +114,11 @@ def _runs(
     for offset in range(block.count):
         if setting.deadline is not None and time.monotonic() >= setting.deadline:
             break
-        result = runner.run(block.first + offset)
+        try:
+            result = runner.run(block.first + offset)
+        except Exception as error:
+            error.add_note(f"in run {block.first + offset} of {block.variant}")
+            raise
         done += 1
         now = time.perf_counter()
         metrics.append(dict(result.metrics))

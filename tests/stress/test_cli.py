@@ -15,7 +15,7 @@ import pytest
 
 from mmsim.stress.cli import main
 from tests.stress.driver import BUG, GOOD, OTHER
-from tests.stress.fake import FakeSource, FakeVariant, Verdict, source
+from tests.stress.fake import FakeScenario, FakeSource, FakeVariant, Verdict, source
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -191,6 +191,33 @@ def test_list_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list", "--variant", "900.s*"], GOOD) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["variant", "900.sure"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "ids"),
+    [
+        ("", ["quiet", "noisy", "sure"]),
+        ("--scenario 900", ["quiet", "noisy", "sure"]),
+        ("--scenario fake_race --variant 900.sure", ["sure"]),
+        ("--variant 900.sure,900.quiet", ["quiet", "sure"]),
+        ("--variant 900.sure --variant 900.n*", ["noisy", "sure"]),
+        ("--variant 900", ["quiet", "noisy", "sure"]),
+    ],
+)
+def test_variants_are_chosen_by_name_pattern_and_scenario(
+    argv: str, ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--list", *argv.split()], GOOD) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [f"900.{name}" for name in ids]
+
+
+def test_variants_outside_the_scenario_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    two = FakeSource(
+        (*GOOD.content, FakeScenario("901", "other", (FakeVariant("901.x", Verdict.NEVER),)))
+    )
+    assert main(["--scenario", "901", "--variant", "900.*"], two) == 2
+    assert "no variant 900.* in 901" in capsys.readouterr().err
 
 
 def start(*argv: str) -> subprocess.Popen[str]:

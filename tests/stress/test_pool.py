@@ -84,6 +84,7 @@ def test_an_internal_error_costs_its_block_and_shows_where() -> None:
     assert campaign.tallies[0].runs == 300 - cut(0)[1]
     assert "the engine lost its token" in campaign.lost[0]
     assert "Traceback" in campaign.lost[0]
+    assert "in run 5 of 900.bad" in campaign.lost[0]
 
 
 def test_a_worker_that_falls_silent_is_ended_and_its_block_given_up() -> None:
