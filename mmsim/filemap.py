@@ -45,6 +45,7 @@ from mmsim.linux.sched import (
 from mmsim.linux.spinlock import (
     spin_lock_irq,
     spin_lock_irqsave,
+    spin_unlock,
     spin_unlock_irq,
     spin_unlock_irqrestore,
 )
@@ -56,6 +57,7 @@ from mmsim.linux.wait import (
     __wake_up_locked_key,
     finish_wait,
 )
+from mmsim.lru import put_page
 from mmsim.page import ClearPageWaiters, PageLocked, PageWriteback, SetPageWaiters
 from mmsim.pagemap import (
     clear_bit_unlock_is_negative_byte,
@@ -64,9 +66,11 @@ from mmsim.pagemap import (
     try_locked_bit,
     trylock_page,
 )
+from mmsim.swapops import pfn_swap_entry_to_page
 
 EXCLUSIVE = "exclusive"  # wait for the lock, to take it
 SHARED = "shared"  # wait until it is free, holding a reference
+DROP = "drop"  # the same, dropping the caller's reference as soon as we are queued
 
 sysctl_page_lock_unfairness = 5
 
@@ -167,6 +171,8 @@ def folio_wait_bit_common(page, bit, behavior):
         spin_lock_irq(q.lock)
         queue_page_waiter(q, page, bit, wait)
         spin_unlock_irq(q.lock)
+        if behavior == DROP:
+            put_page(page)
 
         # from here on only the entry's flags are looked at, not the page
         while True:
@@ -255,6 +261,51 @@ def wait_on_page_locked(page):
     """Sleep until the page is unlocked.  *Locks:* may sleep; the caller holds a reference."""
     if PageLocked(page):
         wait_on_page_bit(page, "locked")
+
+
+@cite("mm/filemap.c", "5.16", thread="003")
+def put_and_wait_on_page_locked(page):
+    """Drop a reference and sleep until the page is unlocked.
+
+    *Locks:* may sleep.  *Race:* the page may be freed and used again while we sleep; it is not
+    looked at again.  Until the reference is dropped it makes migration fail (``003.old-get``).
+    """
+    if era().version >= (5, 9):
+        folio_wait_bit_common(page, "locked", DROP)
+    else:
+        wait_on_page_bit_common_v5_4(page, "locked", False, put_page)
+
+
+@cite("mm/filemap.c", "5.17", thread="003")
+def migration_entry_wait_on_locked(entry, ptep, ptl):
+    """Sleep until the page of a migration entry is unlocked, without a reference to it.
+
+    ``ffa65753c431``.  *Locks:* entered with the PTL, drops it; sleeps.
+    *Race:* the PTL is what keeps the page: the entry can be removed only under it, and the page is
+    unlocked and freed only after.  So everything that touches the page comes before the PTL is
+    dropped; after that only the queue entry is looked at.
+    """
+    page = pfn_swap_entry_to_page(entry)
+    if patched("drop-ptl-early"):
+        spin_unlock(ptl)
+    q = page_waitqueue(page)
+    wait = wait_page_queue(wake_page_function, page, "locked")
+
+    spin_lock_irq(q.lock)
+    queue_page_waiter(q, page, "locked", wait)
+    spin_unlock_irq(q.lock)
+    if not patched("drop-ptl-early"):
+        spin_unlock(ptl)
+
+    while True:
+        set_current_state(TASK_UNINTERRUPTIBLE)
+        flags = smp_load_acquire(wait, "flags")
+        if flags & WQ_FLAG_WOKEN:
+            break
+        current().blocked_on = page_lock_of(page)
+        schedule()
+        current().blocked_on = None
+    finish_wait(q, wait)
 
 
 @cite("mm/page-writeback.c", "5.17")

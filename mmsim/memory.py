@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Page faults (mm/memory.c, arch/x86/mm/fault.c, 5.17): the side that meets migration entries.
+
+A task touches an address; the MMU walks the table without any lock; if it finds nothing to
+translate, the kernel is entered.  The fault reads the entry again, *without* the PTL, and decides
+what it is; each branch takes the PTL later and looks whether the entry is still the same.  A fault
+that finds it changed returns, and the access is simply made again.
+
+So a fault that meets a migration entry has a copy of it that may be old by the time it waits.  It
+must not conclude anything about the page from that copy (gate ``stale-pte`` does).
+"""
+
+from mmsim.engine.access import READ, WRITE
+from mmsim.engine.door import access
+from mmsim.filemap import unlock_page
+from mmsim.filemap_cache import filemap_fault
+from mmsim.linux.bug import report
+from mmsim.linux.cite import cite
+from mmsim.linux.era import kernel
+from mmsim.linux.gate import patched
+from mmsim.linux.sleeplock import down_read, up_read
+from mmsim.linux.spinlock import spin_lock, spin_unlock
+from mmsim.lru import lru_cache_add, put_page
+from mmsim.migrate import migration_entry_wait
+from mmsim.mm_types import (
+    _PAGE_ACCESSED,
+    _PAGE_DIRTY,
+    _PAGE_PRESENT,
+    _PAGE_RW,
+    _PAGE_SPECIAL,
+    PAGE_SHIFT,
+    find_vma,
+    maybe_mkwrite,
+    mk_pte,
+    pmd_offset,
+    pte_lockptr,
+    pte_mkdirty,
+    pte_mkyoung,
+    pte_none,
+    pte_offset_map,
+    pte_offset_map_lock,
+    pte_present,
+    pte_unmap_unlock,
+    pte_write,
+    set_pte_at,
+    vma_is_anonymous,
+)
+from mmsim.page import SetPageUptodate
+from mmsim.page_alloc import alloc_page
+from mmsim.rmap import page_add_file_rmap, page_add_new_anon_rmap
+from mmsim.swapops import (
+    is_migration_entry,
+    non_swap_entry,
+    pfn_swap_entry_to_page,
+    pte_to_swp_entry,
+)
+
+VM_FAULT_OOM = 0x1
+VM_FAULT_SIGBUS = 0x2
+VM_FAULT_SIGSEGV = 0x40
+VM_FAULT_NOPAGE = 0x100
+
+ZERO = 0  # what an anonymous page contains at first, and the zero page always
+
+
+class vm_fault:
+    """One fault: where, for what, and the entry as it was read without the lock."""
+
+    def __init__(self, vma, address, write):
+        self.vma = vma
+        self.address = address
+        self.write = write
+        self.pmd = pmd_offset(vma.vm_mm, address)
+        self.pte = None
+        self.orig_pte = 0
+        self.ptl = None
+
+
+@cite("mm/memory.c", "5.17")
+def do_anonymous_page(vmf):
+    """First touch of anonymous memory: the zero page for a read, a new page for a write.
+
+    *Locks:* entered with mmap_lock; takes the PTL.  *Race:* somebody else may have been first, or
+    the entry was none only for the moment in which migration replaced it.
+    """
+    vma = vmf.vma
+    if not vmf.write:
+        entry = _PAGE_PRESENT | _PAGE_SPECIAL | _PAGE_ACCESSED
+        vmf.pte, vmf.ptl = pte_offset_map_lock(vmf.pmd, vmf.address)
+        if pte_none(vmf.pte.pte):
+            set_pte_at(vmf.pte, entry)
+        pte_unmap_unlock(vmf.pte, vmf.ptl)
+        return 0
+    page = alloc_page()
+    if page is None:
+        return VM_FAULT_OOM
+    page.data = ZERO
+    SetPageUptodate(page)
+    entry = maybe_mkwrite(pte_mkdirty(mk_pte(page)), vma)
+    vmf.pte, vmf.ptl = pte_offset_map_lock(vmf.pmd, vmf.address)
+    if not pte_none(vmf.pte.pte):
+        pte_unmap_unlock(vmf.pte, vmf.ptl)
+        put_page(page)
+        return 0
+    page_add_new_anon_rmap(page, vma, vmf.address)
+    lru_cache_add(page)
+    set_pte_at(vmf.pte, entry)
+    pte_unmap_unlock(vmf.pte, vmf.ptl)
+    return 0
+
+
+@cite("mm/memory.c", "5.17")
+def finish_fault(vmf, page):
+    """Map a locked page of a file, unless somebody was faster.  *Locks:* page lock; takes PTL."""
+    vmf.pte, vmf.ptl = pte_offset_map_lock(vmf.pmd, vmf.address)
+    ret = 0
+    if pte_none(vmf.pte.pte):
+        entry = mk_pte(page)
+        if vmf.write:
+            entry = maybe_mkwrite(pte_mkdirty(entry), vmf.vma)
+        page_add_file_rmap(page)
+        set_pte_at(vmf.pte, entry)
+    else:
+        ret = VM_FAULT_NOPAGE
+    pte_unmap_unlock(vmf.pte, vmf.ptl)
+    return ret
+
+
+@cite("mm/memory.c", "5.17")
+def do_fault(vmf):
+    """First touch of a shared file mapping.  *Locks:* entered with mmap_lock; sleeps for pages."""
+    vma = vmf.vma
+    pgoff = vma.vm_pgoff + ((vmf.address - vma.vm_start) >> PAGE_SHIFT)
+    page = filemap_fault(vma, pgoff)
+    if page is None:
+        return VM_FAULT_SIGBUS
+    ret = finish_fault(vmf, page)
+    unlock_page(page)
+    if ret & VM_FAULT_NOPAGE:
+        put_page(page)
+        return 0
+    return ret
+
+
+@cite("mm/memory.c", "5.17", thread="003")
+def do_swap_page(vmf):
+    """The entry is neither none nor present.  There are no swap devices: it is migration's.
+
+    *Locks:* entered with mmap_lock; sleeps.  *Race:* orig_pte was read without the PTL and may be
+    history; migration_entry_wait() reads the entry again.
+    """
+    entry = pte_to_swp_entry(vmf.orig_pte)
+    if non_swap_entry(entry) and is_migration_entry(entry):
+        if patched("stale-pte"):
+            pfn_swap_entry_to_page(entry)
+        migration_entry_wait(vmf.vma.vm_mm, vmf.pmd, vmf.address)
+        return 0
+    report("bad-page", "BUG: Bad page map")
+    return VM_FAULT_SIGBUS
+
+
+@cite("mm/memory.c", "5.17", thread="003")
+def handle_pte_fault(vmf):
+    """Read the entry without the PTL and choose what to do.  *Locks:* entered with mmap_lock."""
+    vmf.pte = pte_offset_map(vmf.pmd, vmf.address)
+    vmf.orig_pte = vmf.pte.pte
+    if pte_none(vmf.orig_pte):
+        if vma_is_anonymous(vmf.vma):
+            return do_anonymous_page(vmf)
+        return do_fault(vmf)
+    if not pte_present(vmf.orig_pte):
+        return do_swap_page(vmf)
+    vmf.ptl = pte_lockptr(vmf.pmd)
+    spin_lock(vmf.ptl)
+    entry = vmf.orig_pte
+    if vmf.pte.pte == entry:
+        if vmf.write and not pte_write(entry):
+            spin_unlock(vmf.ptl)
+            return VM_FAULT_SIGSEGV  # no copy on write here: nobody writes where he may not
+        if vmf.write:
+            entry = pte_mkdirty(entry)
+        set_pte_at(vmf.pte, pte_mkyoung(entry))
+    spin_unlock(vmf.ptl)
+    return 0
+
+
+@cite("mm/memory.c", "5.17")
+def handle_mm_fault(vma, address, write):
+    """A fault in a vma.  *Locks:* entered with mmap_lock; may sleep."""
+    return handle_pte_fault(vm_fault(vma, address, write))
+
+
+@cite("arch/x86/mm/fault.c", "5.17")
+def do_user_addr_fault(mm, address, write):
+    """Find the vma and handle the fault.  *Locks:* takes mmap_lock for read."""
+    down_read(mm.mmap_lock)
+    vma = find_vma(mm, address)
+    if vma is None or vma.vm_start > address:
+        up_read(mm.mmap_lock)
+        return VM_FAULT_SIGSEGV
+    ret = handle_mm_fault(vma, address, write)
+    up_read(mm.mmap_lock)
+    return ret
+
+
+# -- what the hardware does -----------------------------------------------------------------------
+
+
+def _mmu(slot, mem_map, value):
+    """Effect: translate and access in one: (True, what was there), or (False, None) for a fault."""
+    write = value is not None
+    pte = slot.v_pte
+    if not pte & _PAGE_PRESENT or (write and not pte & _PAGE_RW):
+        return False, None
+    slot.v_pte = pte | _PAGE_ACCESSED | (_PAGE_DIRTY if write else 0)
+    if pte & _PAGE_SPECIAL:
+        return True, ZERO
+    page = mem_map[(pte >> PAGE_SHIFT) - mem_map[0].pfn]
+    before = page.v_data
+    if write:
+        page.v_data = value
+    return True, before
+
+
+def user_access(mm, address, value=None):
+    """A load (or, with ``value``, a store) in user mode: (done, what was there before).
+
+    Not done: the task got SIGSEGV or SIGBUS.  Translation and access are one step, as if the TLB
+    were flushed everywhere the moment a pte changes.
+    """
+    slot = pte_offset_map(pmd_offset(mm, address), address)
+    mem_map = kernel().mem_map
+    kind = READ if value is None else WRITE
+    while True:
+        done, before = access(kind, slot, "pte", _mmu, slot, mem_map, value)
+        if done:
+            return True, before
+        if do_user_addr_fault(mm, address, value is not None):
+            return False, None

@@ -1,0 +1,450 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Moving a page under the feet of those who use it (mm/migrate.c, 5.17).
+
+    lock the old page, lock the new one
+    replace every pte by a migration entry          try_to_migrate
+    copy, hand mapping and references over          move_to_new_page
+    replace every entry by a pte of the new page    remove_migration_ptes
+    unlock the new page, unlock the old one *last*
+
+Whoever touches the memory in between faults, finds the entry and sleeps for the old page's lock.
+Two facts make that sound, and each half of thread 003 is about one of them.  Entries are put and
+removed under the PTL, and the page is locked before the first is put and unlocked after the last is
+removed: so with the PTL in hand an entry means a locked page.  And removal finds every entry that
+was put: both walks go by the page's index and the vmas of its object, so nobody may change those,
+or move the entries, in between.
+
+Who sleeps for a page lock here may hold others: compaction runs inside allocations made with pages
+locked.  Hence the rules at the top of __unmap_and_move.
+"""
+
+from mmsim.engine.context import current
+from mmsim.filemap import (
+    lock_page,
+    migration_entry_wait_on_locked,
+    put_and_wait_on_page_locked,
+    trylock_page,
+    unlock_page,
+    wait_on_page_writeback,
+)
+from mmsim.linux.bug import VM_BUG_ON_PAGE
+from mmsim.linux.cite import cite
+from mmsim.linux.era import era
+from mmsim.linux.gate import patched
+from mmsim.linux.list import LIST_HEAD, list_add_tail, list_del, list_entry, list_splice
+from mmsim.linux.sched import PF_MEMALLOC, cond_resched
+from mmsim.linux.spinlock import spin_lock, spin_unlock
+from mmsim.lru import put_page
+from mmsim.migrate_copy import migrate_page
+from mmsim.mm_types import (
+    is_swap_pte,
+    maybe_mkwrite,
+    mk_pte,
+    pte_lockptr,
+    pte_mkold,
+    pte_offset_map,
+    set_pte_at,
+)
+from mmsim.page import (
+    ClearPageActive,
+    ClearPageUnevictable,
+    PageAnon,
+    PageIsolated,
+    PageLocked,
+    PageWriteback,
+    __ClearPageIsolated,
+    __PageMovable,
+    __SetPageIsolated,
+    get_page,
+    get_page_unless_zero,
+    page_count,
+    page_has_private,
+    page_mapped,
+)
+from mmsim.rmap import (
+    PVMW_MIGRATION,
+    PVMW_SYNC,
+    page_add_anon_rmap,
+    page_add_file_rmap,
+    page_get_anon_vma,
+    page_vma_mapped,
+    page_vma_mapped_walk,
+    page_vma_mapped_walk_done,
+    put_anon_vma,
+    rmap_walk,
+    rmap_walk_control,
+    try_to_migrate,
+)
+from mmsim.swapops import (
+    is_migration_entry,
+    is_writable_migration_entry,
+    pfn_swap_entry_to_page,
+    pte_to_swp_entry,
+)
+from mmsim.util import page_mapping
+from mmsim.vmscan import putback_lru_page
+from mmsim.vmstat import count_vm_event
+
+MIGRATE_ASYNC = 0  # never sleep
+MIGRATE_SYNC_LIGHT = 1  # sleep for locks, not for writeback
+MIGRATE_SYNC = 2
+MIGRATE_SYNC_NO_COPY = 3
+
+MIGRATEPAGE_SUCCESS = 0
+ENOMEM = 12
+EAGAIN = 11
+EBUSY = 16
+
+
+# -- non-LRU movable pages ------------------------------------------------------------------------
+
+
+@cite("mm/migrate.c", "5.17", thread="003")
+def isolate_movable_page(page, mode=0):
+    """Take a driver's movable page for migration; 0 or -EBUSY.
+
+    *Locks:* called with none, on any frame; trylocks the page.
+    *Race:* the frame may just have been handed to somebody who believes that nobody knows it, and
+    sets PG_locked without looking.  So nothing but the count is touched before the type is known;
+    a type that says "movable" belongs to an owner who expects us.
+    """
+    if not get_page_unless_zero(page):
+        return -EBUSY
+    if patched("fresh-page-trylock"):
+        if not trylock_page(page):
+            put_page(page)
+            return -EBUSY
+        if not __PageMovable(page):
+            unlock_page(page)
+            put_page(page)
+            return -EBUSY
+    else:
+        if not __PageMovable(page):
+            put_page(page)
+            return -EBUSY
+        if not trylock_page(page):
+            put_page(page)
+            return -EBUSY
+    if not __PageMovable(page) or PageIsolated(page):
+        unlock_page(page)
+        put_page(page)
+        return -EBUSY
+    if not page.mapping.isolate_page(page, mode):
+        unlock_page(page)
+        put_page(page)
+        return -EBUSY
+    __SetPageIsolated(page)
+    unlock_page(page)
+    return 0
+
+
+@cite("mm/migrate.c", "5.17")
+def putback_movable_page(page):
+    """Give a driver its page back.  *Locks:* entered with the page lock."""
+    page.mapping.putback_page(page)
+    __ClearPageIsolated(page)
+
+
+@cite("mm/migrate.c", "5.17")
+def putback_movable_pages(list):
+    """Give back what was isolated and not migrated.  *Locks:* sleeps for page locks."""
+    node = list.next
+    while node is not list:
+        after = node.next
+        page = list_entry(node)
+        list_del(node)
+        if __PageMovable(page):
+            VM_BUG_ON_PAGE(lambda page=page: not PageIsolated(page), "!PageIsolated(page)", page)
+            lock_page(page)
+            if __PageMovable(page):
+                putback_movable_page(page)
+            else:
+                __ClearPageIsolated(page)
+            unlock_page(page)
+            put_page(page)
+        else:
+            putback_lru_page(page)
+        node = after
+
+
+# -- entries back to ptes -------------------------------------------------------------------------
+
+
+@cite("mm/migrate.c", "5.17", thread="003")
+def remove_migration_pte(new, vma, address, old):
+    """Where ``old`` left a migration entry in this vma, map ``new``; with a reference.
+
+    The address comes from ``new``, which has the old one's mapping and index by now; the entry is
+    known by the old one's frame.  *Locks:* entered with both page locks and the object's; takes the
+    PTL, before it looks at the pte at all.
+    """
+    pvmw = page_vma_mapped(old, vma, address, PVMW_SYNC | PVMW_MIGRATION)
+    if page_vma_mapped_walk(pvmw):
+        get_page(new)
+        pte = pte_mkold(mk_pte(new))
+        entry = pte_to_swp_entry(pvmw.pte.pte)
+        if is_writable_migration_entry(entry):
+            pte = maybe_mkwrite(pte, vma)
+        set_pte_at(pvmw.pte, pte)
+        if PageAnon(new):
+            page_add_anon_rmap(new, vma, pvmw.address)
+        else:
+            page_add_file_rmap(new)
+        page_vma_mapped_walk_done(pvmw)
+    return True
+
+
+@cite("mm/migrate.c", "5.17", thread="003")
+def remove_migration_ptes(old, new):
+    """Turn every migration entry of ``old`` into a pte of ``new`` (``old`` itself if it stays).
+
+    *Locks:* entered with both page locks; may sleep for the object's.
+    *Race:* an entry that is not where the walk looks is left behind, and nobody notices.
+    """
+    rmap_walk(new, rmap_walk_control(remove_migration_pte, arg=old))
+
+
+# -- waiting --------------------------------------------------------------------------------------
+
+
+@cite("mm/migrate.c", "5.17", thread="003")
+def __migration_entry_wait(ptep, ptl):
+    """Sleep until the page of the entry at ``ptep`` has been migrated, if it is still there.
+
+    *Locks:* takes the PTL and drops it; sleeps.  *Race:* 5.17 none.  5.16 holds a reference while
+    it sets out to wait, and a page with one reference too many cannot be migrated.
+    """
+    spin_lock(ptl)
+    pte = ptep.pte
+    if not is_swap_pte(pte):
+        spin_unlock(ptl)
+        return
+    entry = pte_to_swp_entry(pte)
+    if not is_migration_entry(entry):
+        spin_unlock(ptl)
+        return
+    if era().version >= (5, 17):
+        migration_entry_wait_on_locked(entry, ptep, ptl)
+        return
+    page = pfn_swap_entry_to_page(entry)
+    if not get_page_unless_zero(page):
+        # its count is frozen: fault again
+        spin_unlock(ptl)
+        return
+    spin_unlock(ptl)
+    put_and_wait_on_page_locked(page)
+
+
+@cite("mm/migrate.c", "5.17", thread="003")
+def migration_entry_wait(mm, pmd, address):
+    """__migration_entry_wait() for an address.  *Locks:* sleeps."""
+    __migration_entry_wait(pte_offset_map(pmd, address), pte_lockptr(pmd))
+
+
+# -- one page -------------------------------------------------------------------------------------
+
+
+@cite("mm/migrate.c", "5.17", thread="003")
+def move_to_new_page(newpage, page, mode):
+    """Copy and hand over; 0 or a negative errno.  *Locks:* entered with both page locks."""
+    VM_BUG_ON_PAGE(lambda: not PageLocked(page), "!PageLocked(page)", page)
+    VM_BUG_ON_PAGE(lambda: not PageLocked(newpage), "!PageLocked(newpage)", newpage)
+    is_lru = not __PageMovable(page)
+    mapping = page_mapping(page)
+    if is_lru:
+        rc = migrate_page(mapping, newpage, page, mode)
+    else:
+        VM_BUG_ON_PAGE(lambda: not PageIsolated(page), "!PageIsolated(page)", page)
+        if not page.mapping:
+            # the driver let go of it
+            __ClearPageIsolated(page)
+            return MIGRATEPAGE_SUCCESS
+        rc = page.mapping.migratepage(newpage, page, mode)
+    if rc == MIGRATEPAGE_SUCCESS:
+        if not is_lru or patched("lost-waiters"):
+            # by load and store.  Waiters set a flag of the same word: harmless only as long as
+            # nobody waits for such a page without its lock
+            __ClearPageIsolated(page)
+        # what is anonymous or a driver's keeps its mapping: free_pages_prepare() clears it
+        if not getattr(page.mapping, "mapping_flags", 0):
+            page.mapping = None
+    return rc
+
+
+def _out_unlock(page, anon_vma, rc):
+    if anon_vma is not None:
+        put_anon_vma(anon_vma)
+    unlock_page(page)
+    return rc
+
+
+def _lock_old_page(page, force, mode):
+    if trylock_page(page):
+        return True
+    if patched("async-lock") and mode == MIGRATE_ASYNC:
+        lock_page(page)
+        return True
+    if not force or mode == MIGRATE_ASYNC:
+        return False
+    # A direct compactor may hold this very lock: readahead adds pages locked, to the page cache and
+    # the LRU, and unlocks them when the I/O is over that it will submit after the next allocation.
+    if current().flags & PF_MEMALLOC:
+        if not patched("pf-memalloc-lock"):
+            return False
+    lock_page(page)
+    return True
+
+
+def _unmap_and_move_locked(page, newpage, force, mode, is_lru):
+    """From the old page's lock to its unlock."""
+    rc = -EAGAIN
+    page_was_mapped = False
+    anon_vma = None
+
+    if PageWriteback(page):
+        if mode not in (MIGRATE_SYNC, MIGRATE_SYNC_NO_COPY):
+            return _out_unlock(page, anon_vma, -EBUSY)
+        if not force:
+            return _out_unlock(page, anon_vma, rc)
+        wait_on_page_writeback(page)
+
+    # page->mapping of an anonymous page does not keep its anon_vma, and while the page is unmapped
+    # nothing else does
+    if PageAnon(page):
+        anon_vma = page_get_anon_vma(page)
+
+    # Somebody may know the new page from its previous life and hold its lock.  There is no order
+    # between that lock and the one we have.
+    if patched("newpage-blocking-lock"):
+        lock_page(newpage)
+    else:
+        if not trylock_page(newpage):
+            return _out_unlock(page, anon_vma, rc)
+
+    if not is_lru:
+        rc = move_to_new_page(newpage, page, mode)
+        unlock_page(newpage)
+        return _out_unlock(page, anon_vma, rc)
+
+    if page.mapping is None:
+        VM_BUG_ON_PAGE(lambda: PageAnon(page), "PageAnon(page)", page)
+        if page_has_private(page):
+            unlock_page(newpage)
+            return _out_unlock(page, anon_vma, rc)
+    elif page_mapped(page):
+        VM_BUG_ON_PAGE(
+            lambda: PageAnon(page) and anon_vma is None, "PageAnon(page) && !anon_vma", page
+        )
+        try_to_migrate(page)
+        page_was_mapped = True
+
+    if not page_mapped(page):
+        rc = move_to_new_page(newpage, page, mode)
+
+    if patched("unlock-first"):
+        unlock_page(page)
+    if page_was_mapped:
+        remove_migration_ptes(page, newpage if rc == MIGRATEPAGE_SUCCESS else page)
+
+    unlock_page(newpage)
+    if anon_vma is not None:
+        put_anon_vma(anon_vma)
+    if not patched("unlock-first"):
+        unlock_page(page)
+    return rc
+
+
+@cite("mm/migrate.c", "5.17", thread="003")
+def __unmap_and_move(page, newpage, force, mode):
+    """Move the page's contents, users and flags to ``newpage``; 0 or a negative errno.
+
+    *Locks:* takes both page locks, sleeps for the first if ``force``; the caller isolated the page
+    and holds a reference.  *Race:* see the top of this file.
+    """
+    is_lru = not __PageMovable(page)
+    if not _lock_old_page(page, force, mode):
+        return -EAGAIN
+    rc = _unmap_and_move_locked(page, newpage, force, mode, is_lru)
+    # the new page belongs to its owners by now: nothing about it can be relied on
+    if rc == MIGRATEPAGE_SUCCESS:
+        if is_lru:
+            putback_lru_page(newpage)
+        else:
+            put_page(newpage)
+    return rc
+
+
+@cite("mm/migrate.c", "5.17", thread="003")
+def unmap_and_move(get_new_page, put_new_page, private, page, force, mode, ret):
+    """Migrate one isolated page; 0 or a negative errno.
+
+    It stays on its list for -EAGAIN, other failures go to ``ret``.  *Locks:* sleeps.  Drops the
+    isolation's reference on success.
+    """
+    if page_count(page) == 1:
+        # freed under us: done
+        ClearPageActive(page)
+        ClearPageUnevictable(page)
+        list_del(page.lru)
+        put_page(page)
+        return MIGRATEPAGE_SUCCESS
+    newpage = get_new_page(page, private)
+    if newpage is None:
+        return -ENOMEM
+    newpage.private = 0
+    rc = __unmap_and_move(page, newpage, force, mode)
+    if rc != -EAGAIN:
+        list_del(page.lru)
+    if rc == MIGRATEPAGE_SUCCESS:
+        put_page(page)
+    else:
+        if rc != -EAGAIN:
+            list_add_tail(page.lru, ret)
+        if put_new_page is not None:
+            put_new_page(newpage, private)
+        else:
+            put_page(newpage)
+    return rc
+
+
+@cite("mm/migrate.c", "5.17", thread="003")
+def migrate_pages(from_list, get_new_page, put_new_page, private, mode):
+    """Migrate a list of isolated pages; how many were not.  They stay on the list.
+
+    Ten passes, sleeping for locks from the fourth on.  *Locks:* sleeps.
+    *Race:* whoever holds a reference for a moment costs a pass; ten such moments, and the page is
+    given up.
+    """
+    ret_pages = LIST_HEAD("ret_pages")
+    nr_failed = 0
+    nr_succeeded = 0
+    retry = 1
+    attempt = 0
+    while attempt < 10 and retry:
+        retry = 0
+        node = from_list.next
+        while node is not from_list:
+            after = node.next
+            page = list_entry(node)
+            cond_resched()
+            rc = unmap_and_move(
+                get_new_page, put_new_page, private, page, attempt > 2, mode, ret_pages
+            )
+            if rc == MIGRATEPAGE_SUCCESS:
+                nr_succeeded += 1
+            elif rc == -ENOMEM:
+                nr_failed += 1
+                attempt = 10  # goto out
+                break
+            elif rc == -EAGAIN:
+                retry += 1
+                count_vm_event("migrate_again")
+            else:
+                nr_failed += 1
+            node = after
+        attempt += 1
+    nr_failed += retry
+    list_splice(ret_pages, from_list)
+    count_vm_event("pgmigrate_success", nr_succeeded)
+    count_vm_event("pgmigrate_fail", nr_failed)
+    return nr_failed

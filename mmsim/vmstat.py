@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Event counters (mm/vmstat.c).  They become metrics of the run; counting is no shared access."""
+
+from mmsim.engine.door import door
+
+
+def count_vm_event(name, n=1):
+    """One more ``name``: pgmigrate_success, pgmigrate_fail ... in lower case."""
+    door.machine.count(name, n)
