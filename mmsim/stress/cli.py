@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import time
@@ -80,18 +81,18 @@ def _main(argv: Sequence[str], source: Source | None) -> int:
         )
         store.write(parsed.json, data)
     try:
-        _show(out, outcome, settings, parsed.reports)
+        _show(out, outcome, settings, parsed)
         sys.stdout.flush()
     except BrokenPipeError:
         output.reader_has_left(sys.stdout)
     return outcome.code
 
 
-def _show(out: Console, outcome: Outcome, settings: Settings, reports: str) -> None:
+def _show(out: Console, outcome: Outcome, settings: Settings, parsed: argparse.Namespace) -> None:
     campaign = outcome.campaign
     output.show_table(out, campaign.tallies)
-    output.show_metrics(out, campaign.tallies)
-    output.show_reports(out, campaign.tallies, reports, settings)
+    output.show_metrics(out, campaign.tallies, parsed.metrics)
+    output.show_reports(out, campaign.tallies, parsed.reports, settings)
     out.print()
     for line in output.summary(campaign, settings, complete=outcome.complete, wall=outcome.wall):
         out.out(line, highlight=False)

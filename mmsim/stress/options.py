@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from mmsim.stress.output import REPORTS
+from mmsim.stress.output import METRICS, REPORTS
 from mmsim.stress.parser import Parser, seconds, whole
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_SEED, MOST_CPUS, Request
 
@@ -124,6 +124,12 @@ def _output(group: argparse._ArgumentGroup) -> None:
         choices=REPORTS,
         default="first",
         help="kernel reports in full: the most frequent kind of each variant (default), all, none",
+    )
+    group.add_argument(
+        "--metrics",
+        choices=METRICS,
+        default="declared",
+        help="numbers of a variant: those with a declared expectation (default), all",
     )
     group.add_argument("--json", metavar="FILE", help="write everything that was counted as JSON")
 

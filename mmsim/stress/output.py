@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mmsim.scenarios.api import Variant
 
 REPORTS = ("first", "all", "none")
+METRICS = ("declared", "all")
 _STYLES = {True: "green", False: "bold red", None: "yellow"}
 
 
@@ -93,13 +94,15 @@ def _cells(tally: Tally) -> list[Text | str]:
     ]
 
 
-def show_metrics(out: Console, tallies: Sequence[Tally]) -> None:
-    """The numbers that runs report, one line each; nothing if none does."""
+def show_metrics(out: Console, tallies: Sequence[Tally], which: str) -> None:
+    """The numbers that runs report, one line each; by default those that a variant declares."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("variant", "metric", "mean [95 %]", "declared", ""):
         table.add_column(name, no_wrap=True)
     for tally in tallies:
         for m in measure(tally):
+            if not m.expect and which != "all":
+                continue
             mean = f"{m.mean:.4g} [{m.low:.4g}, {m.high:.4g}]"
             word = {True: "ok", False: "DIFFERS", None: ""}[m.ok]
             table.add_row(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,6 +95,14 @@ def test_reports_can_be_had_in_full_or_not_at_all(
 ) -> None:
     main(["--runs", "400", "--seed", "3", "--reports", which], GOOD)
     assert capsys.readouterr().out.count("---[ mmsim ]---") == count
+
+
+def test_metrics_are_those_declared_or_all(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["--runs", "50", "--reports", "none"]
+    main(argv, GOOD)
+    assert re.findall(r"^(900\.\w+) +draw ", capsys.readouterr().out, re.M) == ["900.noisy"]
+    main([*argv, "--metrics", "all"], GOOD)
+    assert len(re.findall(r"^900\.\w+ +draw ", capsys.readouterr().out, re.M)) == 3
 
 
 DIFFERING = {
@@ -302,7 +311,5 @@ def _read(descriptor: int) -> bytes:
 
 
 def _words(text: str) -> list[str]:
-    import re
-
     clean = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     return [re.sub(r"\d+\.\d+", "#", word) for word in clean.split()]
