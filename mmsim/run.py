@@ -103,6 +103,8 @@ class Runner:
     def run(self, index: int) -> RunResult:
         """Run number ``index`` of the campaign."""
         seed = run_seed(self.seed, self.variant.id, index)
+        # the probe boots a machine, too, so it has to come before the one that is checked
+        length = 0 if self.engine == "free" else self._typical_length()
         machine = self._boot(seed)
         if self.engine == "free":
             free = self._free_carrier()
@@ -110,7 +112,7 @@ class Runner:
             self._go(lambda: free.run(machine, q=rng.choice((0.5, 0.125, 0.03125))))
             return self._result(index, machine, seed, free, 0)
         threads = self._token_carrier()
-        policy = policies.make(self.policy, stream(seed, "policy"), self._typical_length())
+        policy = policies.make(self.policy, stream(seed, "policy"), length)
         self._go(lambda: threads.run(machine, policy))
         return self._result(index, machine, seed, threads, threads.handovers)
 
