@@ -43,7 +43,7 @@ from mmsim.engine.door import RunAborted, door
 from mmsim.engine.hosts import Hosts
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
-from mmsim.engine.schedule import Diverged, merge
+from mmsim.engine.schedule import Diverged, join, merge
 from mmsim.engine.seats import Seats
 
 PATIENCE = 2_000_000  # yields without an effect by anybody before a run is given up
@@ -71,7 +71,8 @@ class FreeCarrier(Seats):
         self._scale = 1.0 / math.log1p(-q)
         self._mutex = threading.Lock()
         self._over = threading.Event()  # set: the control thread goes on
-        self._leave = threading.Event()  # set: everybody else leaves
+        self._leave = threading.Lock()  # taken until everybody else is to leave
+        self._leave.acquire()
         self._ending = False  # nobody performs another effect
         self._stuck = ""
         self._idle_polls = 0
@@ -99,7 +100,7 @@ class FreeCarrier(Seats):
     @property
     def segments(self) -> tuple[tuple[int, int], ...]:
         """The schedule of the last run."""
-        return merge(self._log) + self._last
+        return join([*merge(self._log), *self._last])
 
     def _start(self, machine: Machine) -> None:
         n = 0
@@ -118,12 +119,11 @@ class FreeCarrier(Seats):
         door.left = float("-inf")
         with self._mutex:
             first = [cpu for cpu in machine.cpus if cpu.host is not None]
-            self._waiting = len(first)
             for cpu in first:
                 if cpu.tasks:
-                    cpu.curr = self._pick(cpu, cpu.tasks)
-                    cpu.host = cpu.curr.host
+                    self._give_next(cpu)
                 assert cpu.host is not None
+                self._arriving.add(cpu.host)
                 self._wake(cpu.host)
             self._check()
 
@@ -133,10 +133,13 @@ class FreeCarrier(Seats):
         Two contexts may find something at once; and others go on for a moment after a finding.
         """
         machine = self._machine
+        if self._stuck == "stuck":
+            self._last = machine.seated()
         machine.findings.sort(key=lambda finding: int(getattr(finding, "step", 0)))
-        if not (self._reporters and machine.stop_on_first and machine.findings):
+        if not self._reporters:
             return
-        del machine.findings[1:]
+        if machine.stop_on_first:
+            del machine.findings[1:]
         step, id = min(self._reporters, key=lambda reporter: reporter[0])
         del self._log[step:]
         machine.steps = step
@@ -146,7 +149,7 @@ class FreeCarrier(Seats):
     def _unwind(self) -> None:
         """Let everybody leave; return when all hosts used are back in the pool."""
         self._ending = True
-        self._leave.set()
+        self._leave.release()
         while True:
             with self._mutex:
                 for host in list(self._parked):
@@ -162,7 +165,8 @@ class FreeCarrier(Seats):
     def _push(self) -> None:
         if door.carrier is self:
             self._ending = True
-            self._leave.set()
+            with contextlib.suppress(RuntimeError):  # it was released already
+                self._leave.release()
 
     # -- what a host does ---------------------------------------------------------------------
 
@@ -170,21 +174,20 @@ class FreeCarrier(Seats):
         try:
             cpu = self._cpu[host]
             with self._mutex:
-                task = cpu.curr
-                self._waiting -= 1
-            while self._waiting > 0 and not self._ending:
+                self._arriving.discard(host)
+            while self._arriving and not self._ending:
                 os.sched_yield()  # all CPUs start together
-            if task is not None and task.host is host and task.state == FRESH:
-                self._run_task(host, task)
-            self._idle(host, cpu, None)
+            while self._idle(host, cpu, None):
+                assert cpu.curr is not None
+                self._run_task(host, cpu.curr)
+            return
         except RunAborted:
             pass
         except BaseException as error:  # this file is broken
             self._fail(error)
         with self._mutex:
             host.ctx = None
-            self._pooled.add(host)
-            self._working -= 1
+            self._retire(host)
 
     def _run_task(self, host: Host, task: Context) -> None:
         host.ctx = task
@@ -233,8 +236,12 @@ class FreeCarrier(Seats):
             cpu.irqs_off = irq.irqs_before
             host.ctx = below
 
-    def _idle(self, host: Host, cpu: Cpu, ctx: Context | None) -> None:
-        """Serve the CPU's interrupts until its CPU is given to ``ctx``; to the end if None."""
+    def _idle(self, host: Host, cpu: Cpu, ctx: Context | None) -> bool:
+        """Serve the CPU's interrupts until the CPU is given to ``ctx``.
+
+        With no ``ctx`` until it is given to a task that begins on this host, or, false, the host is
+        not needed any more.
+        """
         while True:
             line = None
             gated = False
@@ -243,16 +250,21 @@ class FreeCarrier(Seats):
                     self._next(cpu)
                     if cpu.curr is None and cpu.host is host:
                         line = self._claim(cpu)
-                if ctx is not None and cpu.curr is ctx and not self._ending:
-                    ctx.stamp = -1
-                    return
+                curr = cpu.curr
+                if curr is not None and not self._ending:
+                    if curr is ctx:
+                        ctx.stamp = -1
+                        return True
+                    if ctx is None and curr.host is host and curr.state == FRESH:
+                        return True
                 if line is None and not self._ending:
                     self._check()
-                    serves = cpu.host is host and bool(cpu.lines)
-                    gated = bool(self._gate) and serves
+                    serves = cpu.host is host and curr is None
+                    gated = serves and bool(self._gate)
                     if not gated:
-                        if ctx is None and not serves:
-                            return
+                        if ctx is None and not (cpu.host is host and cpu.lines):
+                            self._retire(host)
+                            return False
                         self._parked.add(host)
             if line is not None:
                 self._run_irq(host, line)
@@ -262,12 +274,11 @@ class FreeCarrier(Seats):
                 self._poll()
             else:
                 host.lock.acquire()
-                if self._leave.is_set():
-                    raise RunAborted
 
     def _stay(self) -> None:
         """The run is over: remain on this stack as long as somebody may want to see it."""
-        self._leave.wait()
+        self._leave.acquire()  # no threading.Event: its frames would lie on the stacks to be shown
+        self._leave.release()
         raise RunAborted
 
     # -- points -------------------------------------------------------------------------------
@@ -287,6 +298,8 @@ class FreeCarrier(Seats):
         while True:
             with self._mutex:
                 if not self._ending:
+                    if self._gate and self._gate[-1] == [ctx.id, 0]:
+                        self._gate.pop()  # it was only to come this far
                     if not self._gate or self._gate[-1][0] == ctx.id:
                         value = effect(*args)
                         if not (kind is LOCK and value is False):
@@ -327,11 +340,12 @@ class FreeCarrier(Seats):
                     self._check()
             else:
                 os.sched_yield()
-        if self._ending:
-            self._stay()
         with self._mutex:
-            ctx.state = READY
-            ctx.spin = None
+            if not self._ending:
+                ctx.state = READY
+                ctx.spin = None
+                return
+        self._stay()
 
     def relax(self, ctx: Context) -> None:
         """cpu_relax()."""
@@ -345,6 +359,7 @@ class FreeCarrier(Seats):
         """Give the CPU away until ``ctx`` is woken and gets it back."""
         host = tls.host
         cpu = ctx.cpu
+        ctx.pending = ("sleep", None, "")
         with self._mutex:
             cpu.curr = None
             cpu.host = host
@@ -409,8 +424,7 @@ class FreeCarrier(Seats):
         line = other = None
         with self._mutex:
             if not self._ending:
-                if cpu.lines:
-                    line = self._claim(cpu)
+                line = self._claim(cpu)
                 if line is None and len(cpu.tasks) > 1 and cpu.preemptible(self._machine.preempt):
                     ready = [t for t in cpu.tasks if t is not ctx and t.state <= READY]
                     if ready and not self._gate:

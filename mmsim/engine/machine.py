@@ -159,6 +159,19 @@ class Machine:
                 out += [line for line in cpu.lines if cpu.takes(line)]
         return out
 
+    def seated(self) -> tuple[tuple[int, int], ...]:
+        """Segments of no effects for whoever has a CPU, what was interrupted first.
+
+        They end the recording of a run that is stuck: who got a CPU, and never came to an effect
+        there, keeps others from it all the same.
+        """
+        return tuple(
+            (ctx.id, 0)
+            for cpu in self.cpus
+            for ctx in (cpu.curr, *cpu.stack)
+            if ctx is not None and ctx.state != SLEEPING
+        )
+
     def position(self) -> int:
         """Effects of the run before this moment."""
         carrier = door.carrier

@@ -171,19 +171,24 @@ class Replay(Policy):
         return not self.finished
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
-        if self._left <= 0:
+        while self._left <= 0:
             if self.finished:
                 self._quantum = TURN
                 return self._then.pick(enabled, current)
             self._id, self._left = self._segments[self._next]
             self._next += 1
+            if self._left == 0:
+                self._quantum = 0
+                for ctx in enabled:
+                    if ctx.id == self._id and _without_effect(ctx):
+                        return ctx
         self._quantum = self._left
         for ctx in enabled:
             if ctx.id == self._id:
                 return ctx
         self._quantum = 0
         for ctx in enabled:
-            if not ctx.at_point or (ctx.pending[0] is LOCK and ctx.pending[1].locked):
+            if _without_effect(ctx):
                 return ctx
         raise Diverged(f"step {self.step}: context {self._id} cannot run here")
 
@@ -196,6 +201,11 @@ class Replay(Policy):
 
     def kicked(self) -> int | None:
         return None if self.directed else 0
+
+
+def _without_effect(ctx: Context) -> bool:
+    """Can it go on without performing one?"""
+    return not ctx.at_point or (ctx.pending[0] is LOCK and ctx.pending[1].locked)
 
 
 NAMES = ("mix", "random-walk", "geometric", "pct")

@@ -6,8 +6,8 @@ It prints as one line and is all that is needed, with the variant's name, to see
     mm1:<cpus>:<base64 of the packed segments>:<crc>
 
 ``mm1`` is the format's version.  The packed part holds the run's set-up seed, the fingerprint of
-the finding, a hash of the code that ran, and the segments ``(context id, number of effects)``.  A
-last segment may have 0 effects: that context found something without performing another.
+the finding, a hash of the code that ran, and the segments ``(context id, number of effects)``.
+Last segments of 0 effects name contexts that found something, or got stuck, before their first one.
 The checksum tells a truncated line from a stale one; the code hash is only used to explain a
 replay that diverged, since most edits leave most schedules valid.
 """

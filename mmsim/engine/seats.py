@@ -14,6 +14,7 @@ from random import Random
 
 from mmsim.engine.context import DONE, FRESH, READY, SLEEPING, Context, Cpu, Host, tls
 from mmsim.engine.machine import Machine
+from mmsim.engine.schedule import Diverged
 from mmsim.engine.seeds import stream
 
 
@@ -21,6 +22,8 @@ class Seats:
     """The state of one run that its threads share, mutex held."""
 
     def _seat(self, machine: Machine, gate: Sequence[tuple[int, int]] | None) -> None:
+        if any(id >= len(machine.contexts) for id, _ in gate or ()):
+            raise Diverged("the recording knows contexts that this machine has not")
         self._machine = machine
         self._gate = None if gate is None else [list(segment) for segment in reversed(gate)]
         self._rng: list[Random] = [stream(machine.seed, f"cpu{cpu.id}") for cpu in machine.cpus]
@@ -28,7 +31,7 @@ class Seats:
         self._parked: set[Host] = set()  # hosts that wait in the middle of one
         self._cpu: dict[Host, Cpu] = {}
         self._working = 0  # hosts that do not wait for a run
-        self._waiting = 0  # hosts of the start that have not arrived yet
+        self._arriving: set[Host] = set()  # hosts of the start that are not there yet
 
     def _finish(self, stuck: str | None = None) -> None:
         raise NotImplementedError
@@ -38,6 +41,11 @@ class Seats:
         cpu = ctx.cpu
         if cpu.curr is None and not cpu.stack:
             self._next(cpu)
+
+    def _retire(self, host: Host) -> None:
+        """The host waits for another run, or for another task in this one."""
+        self._pooled.add(host)
+        self._working -= 1
 
     def _wake(self, host: Host) -> None:
         if host in self._pooled:
@@ -51,33 +59,49 @@ class Seats:
 
     def _next(self, cpu: Cpu) -> None:
         """The CPU has no task: give it one that can run."""
-        ready = [t for t in cpu.tasks if t.state <= READY]
-        if ready:
-            self._give(cpu, self._pick(cpu, ready))
-        else:
+        if not self._give_next(cpu):
             self._check()
 
-    def _pick(self, cpu: Cpu, ready: Sequence[Context]) -> Context:
-        """A task for the CPU: any; with a gate, the one whose turn comes first."""
-        if self._gate:
-            turn = {id: i for i, (id, _) in enumerate(self._gate)}
-            return max(ready, key=lambda t: turn.get(t.id, -1))
-        return self._rng[cpu.id].choice(ready)
+    def _give_next(self, cpu: Cpu) -> bool:
+        ready = [t for t in cpu.tasks if t.state <= READY]
+        turn = self._turn()
+        if turn is not None:
+            ready = [t for t in ready if t is turn]
+        if ready:
+            self._give(cpu, ready[0] if len(ready) == 1 else self._rng[cpu.id].choice(ready))
+        return bool(ready)
+
+    def _turn(self) -> Context | None:
+        """Who has to go on according to the gate.
+
+        None if there is no gate, or if that context is waiting for something: then others may have
+        to go on without an effect (a task that returns at once) before time can pass.
+        """
+        while self._gate and self._gate[-1][1] == 0:
+            turn = self._machine.contexts[self._gate[-1][0]]
+            if turn.state <= READY:
+                return turn
+            self._gate.pop()
+        if not self._gate:
+            return None
+        turn = self._machine.contexts[self._gate[-1][0]]
+        return turn if turn.state <= READY else None
 
     def _give(self, cpu: Cpu, task: Context) -> None:
         cpu.curr = task
         cpu.host = task.host
         assert task.host is not None
         if task.host is not tls.host:
-            if task.state == FRESH:
-                self._waiting += 1
             self._wake(task.host)
 
     def _claim(self, cpu: Cpu) -> Context | None:
         """An interrupt to deliver now, if any: it owns the CPU from here on."""
+        if not cpu.lines:
+            return None
         lines = [line for line in cpu.lines if cpu.takes(line)]
-        if self._gate:
-            lines = [line for line in lines if line.id == self._gate[-1][0]]
+        turn = self._turn()
+        if turn is not None:
+            lines = [line for line in lines if line is turn]
         if not lines:
             return None
         line = lines[0] if len(lines) == 1 else self._rng[cpu.id].choice(lines)

@@ -13,8 +13,9 @@ not an effect and is handed back.  The segments are the schedule: exact, and the
 record of free-running threads yields.
 
 What runs between two effects of a context touches nothing shared, and happens at once after the
-first of them.  So the order of effects says everything, but for one case: a context that finds
-something before its first effect.  A last segment of no effects stands for it.
+first of them.  So the order of effects says everything, but for contexts whose first effect never
+came: one that finds something before it, or is stuck before it.  Last segments of no effects stand
+for them.
 """
 
 from __future__ import annotations
@@ -305,6 +306,7 @@ class ThreadsCarrier:
     def sleep(self, ctx: Context) -> None:
         """``ctx``, whose state is SLEEPING already, gives its CPU away until it is woken."""
         self._end_segment(0)
+        ctx.pending = ("sleep", None, "")
         ctx.cpu.curr = None
         self._pause(ctx)
 
@@ -475,6 +477,7 @@ class ThreadsCarrier:
                 return enabled
         if any(c.state not in (DONE, FRESH) for c in machine.contexts):
             self._stuck = "stuck"
+            self._log += machine.seated()
         return []
 
 

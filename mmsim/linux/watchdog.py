@@ -5,12 +5,13 @@ The engine knows *that* a run is stuck.  This file says how: a cycle of waiting 
 sleeper whom nobody will wake a hung task, a spinner whose lock was left by the dead a soft
 lockup, and a run that goes on and on under fair scheduling a livelock.
 
-A context waits for the owner of the lock it spins or sleeps on; one that could run but is not on
-its CPU waits for whatever is.  Stacks are taken before the engine unwinds them.
+A context waits for the owner of the lock it spins or sleeps on; one that is not on its CPU, but
+for that could run, waits for whatever is.  Stacks are taken before the engine unwinds them.
 """
 
 import sys
 
+from mmsim.engine.access import LOCK
 from mmsim.engine.context import DONE, FRESH, READY, SLEEPING, SPINNING
 from mmsim.linux.bug import frames_of, report
 
@@ -28,9 +29,9 @@ def stuck(machine, why):
     if cycle:
         _deadlock(cycle, stacks)
         return
-    spinner = next((c for c in alive if c.state == SPINNING), None)
+    spinner = next((c for c in alive if _spins_on(c) is not None), None)
     if spinner is not None:
-        title = f"soft lockup - CPU stuck on {spinner.spin.name}"
+        title = f"soft lockup - CPU stuck on {_spins_on(spinner).name}"
         _enter("soft-lockup", title, spinner, stacks, (_waits(spinner),))
         return
     sleeper = next((c for c in alive if c.state == SLEEPING), alive[0])
@@ -43,31 +44,53 @@ def stuck(machine, why):
     )
 
 
-def _waits_for(ctx):
+def _spins_on(ctx):
+    """The lock that a context on its CPU cannot get.
+
+    One that was interrupted just before its first attempt stands no better than one that has made
+    it, and only the latter may be known from a recording.
+    """
     if ctx.state == SPINNING:
-        return [ctx.spin.owner]
-    if ctx.state == SLEEPING:
-        lock = ctx.blocked_on
-        return lock.holders() if hasattr(lock, "holders") else [getattr(lock, "owner", None)]
-    return [ctx.cpu.top()]
+        lock = ctx.spin
+    else:
+        lock = ctx.pending[1] if ctx.state == READY and ctx.pending[0] is LOCK else None
+    return lock if lock is not None and lock.locked else None
+
+
+def _lock(ctx):
+    return ctx.blocked_on if ctx.state == SLEEPING else _spins_on(ctx)
+
+
+def _owners(ctx):
+    """Who holds what ``ctx`` is after."""
+    lock = _lock(ctx)
+    owners = lock.holders() if hasattr(lock, "holders") else [getattr(lock, "owner", None)]
+    return [owner for owner in owners if owner is not None]
+
+
+def _waits_for(ctx):
+    top = ctx.cpu.top()
+    if ctx.state == SLEEPING or top is None or top is ctx:
+        return _owners(ctx)
+    return [*_owners(ctx), top]
 
 
 def _cycle(alive):
     """The first cycle of the wait-for graph, in order of context id; [] if there is none."""
-    for start in alive:
-        path = []
-        ctx = start
-        while ctx is not None and ctx.state != DONE and ctx not in path:
-            path.append(ctx)
-            after = [c for c in _waits_for(ctx) if c is not None]
-            top = ctx.cpu.top()
-            if ctx.state == READY and top is ctx:
-                break
-            ctx = next((c for c in after if c in path), after[0] if after else None)
-            # a lock owner below an interrupt waits for that interrupt
-        if ctx in path:
-            return path[path.index(ctx) :]
-    return []
+    dead_ends = set()
+
+    def follow(path):
+        for ctx in _waits_for(path[-1]):
+            if ctx in path:
+                return path[path.index(ctx) :]
+            if ctx.state != DONE and ctx not in dead_ends:
+                cycle = follow([*path, ctx])
+                if cycle:
+                    return cycle
+        dead_ends.add(path[-1])
+        return []
+
+    return next((cycle for start in alive if (cycle := follow([start]))), [])
 
 
 def _deadlock(cycle, stacks):
@@ -75,10 +98,6 @@ def _deadlock(cycle, stacks):
     spinner = min((c for c in cycle if _lock(c) is not None), key=lambda c: c.id)
     title = f"deadlock on {', '.join(locks)}"
     _enter("deadlock", title, spinner, stacks, tuple(_waits(c) for c in cycle))
-
-
-def _lock(ctx):
-    return ctx.spin if ctx.state == SPINNING else ctx.blocked_on if ctx.state == SLEEPING else None
 
 
 def _waits(ctx):
@@ -92,10 +111,9 @@ def _waits(ctx):
         return f"{who} waits for its CPU, which {below} has"
     owners = ", ".join(
         f"{o.comm}/{o.pid}{' (exited)' if o.state == DONE else ''}"
-        for o in _waits_for(ctx)
-        if o is not None
+        for o in _owners(ctx)
     )
-    verb = "spins on" if ctx.state == SPINNING else "sleeps for"
+    verb = "sleeps for" if ctx.state == SLEEPING else "spins on"
     return f"{who} {verb} {lock.name}, held by {owners or 'nobody'}"
 
 
