@@ -5,6 +5,8 @@ The engine knows *that* a run is stuck.  This file says how: a cycle of waiting 
 sleeper whom nobody will wake a hung task, a spinner whose lock was left by the dead a soft
 lockup, and a run that goes on and on under fair scheduling a livelock.
 
+Of several sleepers the one is named who waits for nobody alive: the others wait for it.
+
 A context waits for the owner of the lock it spins or sleeps on; one that is not on its CPU, but
 for that could run, waits for whatever is.  Stacks are taken before the engine unwinds them.
 """
@@ -31,10 +33,12 @@ def stuck(machine, why):
         return
     spinner = next((c for c in alive if _spins_on(c) is not None), None)
     if spinner is not None:
-        title = f"soft lockup - CPU stuck on {_spins_on(spinner).name}"
+        title = f"soft lockup - CPU stuck on {_class(_spins_on(spinner))}"
         _enter("soft-lockup", title, spinner, stacks, (_waits(spinner),))
         return
-    sleeper = next((c for c in alive if c.state == SLEEPING), alive[0])
+    sleepers = [c for c in alive if c.state == SLEEPING]
+    roots = (c for c in sleepers if all(o.state == DONE for o in _waits_for(c)))
+    sleeper = next(roots, sleepers[0] if sleepers else alive[0])
     _enter(
         "hung-task",
         "INFO: task blocked for more than 120 seconds",
@@ -42,6 +46,11 @@ def stuck(machine, why):
         stacks,
         tuple(_waits(c) for c in alive),
     )
+
+
+def _class(lock):
+    """A lock's name without its instance: "PG_locked#pfn:00101" is one of the class PG_locked."""
+    return lock.name.partition("#")[0]
 
 
 def _spins_on(ctx):
@@ -94,7 +103,7 @@ def _cycle(alive):
 
 
 def _deadlock(cycle, stacks):
-    locks = sorted({_lock(c).name for c in cycle if _lock(c) is not None})
+    locks = sorted({_class(_lock(c)) for c in cycle if _lock(c) is not None})
     spinner = min((c for c in cycle if _lock(c) is not None), key=lambda c: c.id)
     title = f"deadlock on {', '.join(locks)}"
     _enter("deadlock", title, spinner, stacks, tuple(_waits(c) for c in cycle))
