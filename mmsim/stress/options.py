@@ -67,7 +67,7 @@ def _what(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--profile",
         metavar="FILE.toml",
-        help="campaign profile, by file or by name: smoke, default, nightly, classroom",
+        help="campaign profile, by file or by name: smoke, default, all, nightly, classroom",
     )
     group.add_argument("--list", action="store_true", help="print what there is and stop")
 

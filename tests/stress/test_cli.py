@@ -163,7 +163,7 @@ BAD_INPUT = {
     "--policy pctt": "allowed: mix, pct",
     "--engine free --policy mix": "the operating system",
     "--engine fee": "allowed: threads, free",
-    "--profile nowhere": "classroom, default, nightly, smoke",
+    "--profile nowhere": "all, classroom, default, nightly, smoke",
     "--profile nowhere/x.toml": "does not exist",
     "--profile tests": "is a directory",
     "--profile LICENSE": "is not valid TOML",
