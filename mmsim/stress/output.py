@@ -22,7 +22,7 @@ from mmsim.stress.settings import Settings
 from mmsim.stress.statistics import Interval, rate
 from mmsim.stress.store import by_count, reproduce
 from mmsim.stress.tally import Kind, Tally
-from mmsim.stress.verdict import judge, measure
+from mmsim.stress.verdict import judge, measure, times
 
 if TYPE_CHECKING:
     from mmsim.scenarios.api import Variant
@@ -121,8 +121,8 @@ def show_reports(out: Console, tallies: Sequence[Tally], which: str, settings: S
         if not tally.findings:
             continue
         out.print()
-        times = "run" if tally.findings == 1 else "runs"
-        head = f"{tally.variant.id}: {tally.findings:,} of {tally.runs:,} {times} failed"
+        runs = "run" if tally.runs == 1 else "runs"
+        head = f"{tally.variant.id}: {tally.findings:,} of {tally.runs:,} {runs} failed"
         out.print(Text(f"== {head} ==", style="bold"))
         for place, (fingerprint, kind) in enumerate(by_count(tally).items()):
             command = reproduce(tally.variant.id, kind.sample.schedule, settings.file)
@@ -130,10 +130,10 @@ def show_reports(out: Console, tallies: Sequence[Tally], which: str, settings: S
                 out.out(_rendered(tally, kind, command, settings).rstrip("\n"), highlight=False)
             else:
                 title = kind.sample.finding.title
-                out.out(f"also {title}  fingerprint {fingerprint}  (seen {kind.count} times)")
+                out.out(f"also {title}  fingerprint {fingerprint}  (seen {times(kind.count)})")
                 out.out(f"Reproduce: {command}")
         for title, count in tally.extra.most_common():
-            out.out(f"then, as a consequence: {title}  (seen {count} times)")
+            out.out(f"then, as a consequence: {title}  (seen {times(count)})")
 
 
 def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ from mmsim.stress.statistics import Moments, rate
 from mmsim.stress.tally import Tally
 
 NOT_RUN = "not run"
+SHOWN = 3
+"""Unexpected titles that a reason names."""
+
 _COMPARISON = re.compile(r"\s*(==|!=|<=|>=|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "==": lambda a, b: math.isclose(a, b, abs_tol=1e-12),
@@ -88,7 +92,7 @@ def judge(tally: Tally) -> Judgement:
 def _frequency(expected: str, observed: str, tally: Tally) -> list[str]:
     k, n = tally.findings, tally.runs
     if expected == "Never" and k:
-        return [f"declared Never, seen {k} times in {n} runs"]
+        return [f"declared Never, seen {times(k)} in {n} runs"]
     if expected == "Sometimes" and not k:
         bound = rate(k, n).high
         return [f"declared Sometimes, none in {n} runs (the rate is below {bound:.2%})"]
@@ -101,11 +105,21 @@ def _unexpected(tally: Tally) -> list[str]:
     patterns = tally.variant.findings
     if not patterns:
         return []
-    return [
-        f"unexpected finding {kind.sample.finding.title!r} ({kind.count} times)"
-        for kind in tally.kinds.values()
-        if not any(re.search(pattern, kind.sample.finding.title) for pattern in patterns)
-    ]
+    titles: Counter[str] = Counter()
+    for kind in tally.kinds.values():
+        title = kind.sample.finding.title
+        if not any(re.search(pattern, title) for pattern in patterns):
+            titles[title] += kind.count
+    if not titles:
+        return []
+    named = [f"{title!r} ({times(count)})" for title, count in titles.most_common(SHOWN)]
+    more = f" and {len(titles) - SHOWN} more" if len(titles) > SHOWN else ""
+    return [f"unexpected finding {', '.join(named)}{more}"]
+
+
+def times(count: int) -> str:
+    """`once`, `17 times`."""
+    return "once" if count == 1 else f"{count} times"
 
 
 def _metric_reason(metric: Measured) -> str:
