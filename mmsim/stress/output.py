@@ -22,7 +22,7 @@ from mmsim.stress.settings import Settings
 from mmsim.stress.statistics import Interval, rate
 from mmsim.stress.store import by_count, reproduce
 from mmsim.stress.tally import Kind, Tally
-from mmsim.stress.verdict import judge, measure, times
+from mmsim.stress.verdict import judge, measure, runs, times
 
 if TYPE_CHECKING:
     from mmsim.scenarios.api import Variant
@@ -121,8 +121,7 @@ def show_reports(out: Console, tallies: Sequence[Tally], which: str, settings: S
         if not tally.findings:
             continue
         out.print()
-        runs = "run" if tally.runs == 1 else "runs"
-        head = f"{tally.variant.id}: {tally.findings:,} of {tally.runs:,} {runs} failed"
+        head = f"{tally.variant.id}: {tally.findings:,} of {runs(tally.runs)} failed"
         out.print(Text(f"== {head} ==", style="bold"))
         for place, (fingerprint, kind) in enumerate(by_count(tally).items()):
             command = reproduce(tally.variant.id, kind.sample.schedule, settings.file)

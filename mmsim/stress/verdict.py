@@ -92,12 +92,12 @@ def judge(tally: Tally) -> Judgement:
 def _frequency(expected: str, observed: str, tally: Tally) -> list[str]:
     k, n = tally.findings, tally.runs
     if expected == "Never" and k:
-        return [f"declared Never, seen {times(k)} in {n} runs"]
+        return [f"declared Never, seen {times(k)} in {runs(n)}"]
     if expected == "Sometimes" and not k:
         bound = rate(k, n).high
-        return [f"declared Sometimes, none in {n} runs (the rate is below {bound:.2%})"]
+        return [f"declared Sometimes, none in {runs(n)} (the rate is below {bound:.2%})"]
     if expected == "Always" and observed != "Always":
-        return [f"declared Always, {n - k} of {n} runs went clean"]
+        return [f"declared Always, {n - k} of {runs(n)} went clean"]
     return []
 
 
@@ -120,6 +120,11 @@ def _unexpected(tally: Tally) -> list[str]:
 def times(count: int) -> str:
     """`once`, `17 times`."""
     return "once" if count == 1 else f"{count} times"
+
+
+def runs(count: int) -> str:
+    """`1 run`, `300 runs`."""
+    return f"{count:,} run{'s' * (count != 1)}"
 
 
 def _metric_reason(metric: Measured) -> str:
