@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Gates of thread 004: mlock from try_to_unmap_cluster() without the page lock (3.13)."""
+
+from mmsim.linux.gate import Gate, declare
+
+declare(
+    # -- what was proposed, and what came of it
+    Gate(
+        "drop-bug-on",
+        "004",
+        "2013-12-17",
+        "Andrew Morton (queued), Vlastimil Babka",
+        "mlock_vma_page() does not insist on the page lock",
+    ),
+    Gate(
+        "wanpeng-2013-12-17",
+        "004",
+        "2013-12-17",
+        "Wanpeng Li",
+        "the page lock is asserted for check_page only",
+    ),
+    Gate(
+        "vlastimil-2014-01-07",
+        "004",
+        "2014-01-07",
+        "Vlastimil Babka",
+        "try_to_unmap_cluster() trylocks every page but check_page, and skips it on failure; "
+        "merged as 57e68e9cd65b",
+    ),
+    Gate(
+        "kosaki-2014-01-10",
+        "004",
+        "2014-01-10",
+        "Motohiro Kosaki",
+        "a page that is PageMlocked already is not trylocked",
+    ),
+    # -- what came later
+    Gate(
+        "hugh-2015-10-18",
+        "004",
+        "2015-10-18",
+        "Hugh Dickins",
+        "a migration entry in a VM_LOCKED vma is replaced by a page that is mlocked",
+    ),
+    Gate(
+        "xie-2017-06-02",
+        "004",
+        "2017-06-02",
+        "Yisheng Xie",
+        "__munlock_pagevec() counts every flag it has cleared, isolated or not",
+    ),
+    # -- ours: one piece left out or put wrong
+    Gate(
+        "cluster-lock-page",
+        "004",
+        "",
+        "",
+        "try_to_unmap_cluster() waits for the page lock where the patch tries it",
+        kind="mutation",
+    ),
+    Gate(
+        "cluster-trylock-check-page",
+        "004",
+        "",
+        "",
+        "check_page, which the caller has locked, is trylocked like any other",
+        kind="mutation",
+    ),
+    Gate(
+        "cluster-unlock-check-page",
+        "004",
+        "",
+        "",
+        "check_page is unlocked like any other, though the caller has locked it",
+        kind="mutation",
+    ),
+    Gate(
+        "cluster-no-mmap-sem",
+        "004",
+        "",
+        "",
+        "try_to_unmap_cluster() reads VM_LOCKED without mmap_sem",
+        kind="mutation",
+    ),
+    Gate(
+        "cluster-skip-busy",
+        "004",
+        "",
+        "",
+        "try_to_unmap_cluster() leaves a vma alone if it does not get mmap_sem",
+        kind="mutation",
+    ),
+    Gate(
+        "munlock-page-lock",
+        "004",
+        "",
+        "",
+        "__munlock_pagevec() takes the page lock before it clears PG_mlocked",
+        kind="mutation",
+    ),
+    Gate(
+        "munlock-nopin",
+        "004",
+        "",
+        "",
+        "munlock collects pages without a reference, and takes one when it isolates",
+        kind="mutation",
+    ),
+    Gate(
+        "munlock-put-in-lock",
+        "004",
+        "",
+        "",
+        "__munlock_pagevec() drops pins under lru_lock, as before 3b25df93c6e3",
+        kind="mutation",
+    ),
+    Gate(
+        "migrate-no-refcheck",
+        "004",
+        "",
+        "",
+        "migration does not compare the page's count with what it can explain",
+        kind="mutation",
+    ),
+    Gate(
+        "migrate-mapped",
+        "004",
+        "",
+        "",
+        "migration goes on although a pte still maps the page",
+        kind="mutation",
+    ),
+    Gate(
+        "mlocked-nonatomic",
+        "004",
+        "",
+        "",
+        "mlock_vma_page() sets PG_mlocked with a plain store, trusting the page lock",
+        kind="mutation",
+    ),
+    Gate(
+        "putback-no-recheck",
+        "004",
+        "",
+        "",
+        "putback_lru_page() does not look again after it has set PG_lru",
+        kind="mutation",
+    ),
+    Gate(
+        "wp-no-munlock",
+        "004",
+        "",
+        "",
+        "do_wp_page() leaves the old page's PG_mlocked to others",
+        kind="mutation",
+    ),
+)
