@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Thread 004: mlock_vma_page() from try_to_unmap_cluster(), without the page lock.
+
+remap_file_pages() makes a vma in which any page of the file may stand anywhere.  rmap cannot find a
+page there, so try_to_unmap() for page P walks a window of ptes and deals with every page it meets.
+In a VM_LOCKED vma it mlocks them, and mlock_vma_page() insists on the page lock, which it has for P
+and for nobody else.
+
+    1  trinity maps a file nonlinearly and mlocks it; reclaim comes for P and locks it
+    2  the window maps Q, too.  mlock_vma_page(Q): kernel BUG at mm/mlock.c:82!
+
+No second actor is needed.  The thread asks what the assertion is good for.
+
+    Linus     CPU0 (lazy mlock of Q for mm1)        CPU1 (munlock of Q for mm2)
+              sets PG_mlocked
+                                                    clears PG_mlocked
+              isolates Q: not mlocked, so it
+              goes back to an evictable list
+                                                    cannot isolate Q: asks nobody whether mm1
+                                                    still has it mlocked
+              A missed mlock.  NR_MLOCK is right, and the next reclaim pass mends it.
+    Kosaki    no race is closed by the lock: what keeps migration and freeing away is that Q has a
+              present pte, and the ptl is held.  Still, test PageMlocked before trying the lock.
+    merged    P is locked: mlock it.  Any other page: trylock; if it is locked, next time.
+
+What else has to hold, each taken away by a variant: mmap_sem (VM_LOCKED stays true while pages are
+marked; exit does without), munlock's pin (the page is not freed or migrated under it), pins dropped
+outside lru_lock, the second look in putback_lru_page().
+
+Three things the runs showed that the thread does not mention.  3.13 miscounts NR_MLOCK when munlock
+finds a page isolated by others (mended in 2017).  A page that is migrated loses its mark (since
+3.7; mended in 4.4).  And where reclaim does not get mmap_sem it takes a nonlinear vma for unlocked
+and unmaps its mlocked pages; munlock then does not find them, and if somebody else maps them they
+stay marked; or the pages are reclaimed, mlock or not.
+
+Reported by Sasha Levin with trinity, December 2013 (CVE-2014-3122); patches by Wanpeng Li and
+Vlastimil Babka, argued by Linus Torvalds, Motohiro Kosaki, Mel Gorman, Andrew Morton, Hugh Dickins;
+merged as 57e68e9cd65b in 3.15.  Nonlinear vmas were removed in 4.0.
+
+How long it takes to show: the BUG, in every run; the races, with 8 CPUs, within some hundred runs.
+"""
+
+from mmsim.memblock import memblock_free_all
+from mmsim.mmzone import boot_mm
+from mmsim.scenarios.api import ALWAYS, NEVER, SOMETIMES, Scenario, Variant
+from mmsim.scenarios.mlock_cluster_check import check
+from mmsim.scenarios.mlock_cluster_stages import (
+    ALL,
+    PAGES,
+    Stage,
+    alone,
+    busy,
+    charging,
+    cow,
+    exiting,
+    lazy,
+    moving,
+    own,
+    pinned,
+    truncating,
+)
+
+# What a race needs, where not everything does: variants that are not here get all stages.
+STAGES = {
+    "004.base": (alone,),
+    "004.no-bug-on": (lazy,),
+    "004.wanpeng": (lazy,),
+    "004.lock-page": (lazy,),
+    "004.trylock-no-checkpage": (lazy,),
+    "004.unlock-checkpage": (lazy,),
+    "004.no-mmap-sem": (own,),
+    "004.munlock-nopin": (truncating,),
+    "004.migrate-no-refcheck": (pinned,),
+    "004.munlock-page-lock-no-refcheck": (pinned,),
+    "004.nonatomic-mlocked": (charging,),
+    "004.munlock-put-in-lock": (truncating,),
+    "004.putback-nobarrier": (charging,),
+    "004.exit-race": (exiting,),
+    "004.nr-mlock-3.13": (lazy,),
+    "004.unmap-busy": (busy,),
+    "004.unmap-busy-skip": (busy,),
+    "004.migrate-forgets": (moving,),
+    "004.migrate-remembers": (moving,),
+    "004.wp-no-munlock": (cow,),
+}
+
+
+def setup(m, v):
+    """Boot, and stages until every CPU has a task."""
+    stages = STAGES.get(v.id, ALL)
+    cpus = len(m.cpus)
+    vm = boot_mm(m, pages=cpus * PAGES)
+    vm.mappings = []
+    vm.mms = []
+    actors = []
+    while len(actors) < cpus:
+        stage = Stage(m, len(vm.mappings) + 1)
+        stages[int(m.rng.random() * len(stages))](stage)
+        actors += stage.actors
+    memblock_free_all(vm)
+    for n, (fn, args, comm) in enumerate(actors):
+        m.spawn(fn, *args, comm=comm, cpu=n)
+
+
+COUNT = "xie-2017-06-02"
+MERGED = ("vlastimil-2014-01-07", COUNT)
+PREEMPT = {"PREEMPT": True}
+REPAIRED = {"missed_after_rescan": "== 0"}
+LAZY = {"missed_mlocks": "> 0", **REPAIRED}
+
+STRANDED_MARK = r"^PG_mlocked page is mapped in no VM_LOCKED vma$"
+STRANDED_PAGE = r"^evictable page is stranded on the unevictable list$"
+LISTS = (
+    r"^list_(add|del) corruption",
+    r"^a list walk ran into",
+    r"^general protection fault",
+    r"^(LRU|per-CPU free|buddy free) list",
+    r"LRU list",
+)
+FREED = (r"^BUG: Bad page state", r"^double free$", r"^VM_BUG_ON_PAGE\(", *LISTS)
+
+
+def variant(name, summary, expect, findings=(), gates=MERGED, metrics=None, **config):
+    """A row of the thread's table: 3.13 with the merged patch, unless it says otherwise."""
+    return Variant(
+        f"004.{name}",
+        summary,
+        expect,
+        tuple(findings),
+        gates,
+        {**PREEMPT, "DEBUG_VM": True, **config},
+        metrics=metrics or {},
+    )
+
+
+PROPOSED = (
+    variant(
+        "base",
+        "3.13",
+        ALWAYS, (r"^kernel BUG at mm/mlock\.c:82!$",), gates=(),
+    ),
+    variant(
+        "no-bug-on",
+        "the assertion is removed",
+        NEVER, gates=("drop-bug-on", COUNT), metrics=LAZY,
+    ),
+    variant(
+        "merged",
+        "trylock, and skip what is locked (57e68e9cd65b)",
+        NEVER, metrics={"trylock_skipped": "> 0", "locked_unmapped": "== 0", **LAZY},
+    ),
+    variant(
+        "kosaki",
+        "the same, and what is PageMlocked already is not trylocked",
+        NEVER, gates=(*MERGED, "kosaki-2014-01-10"), metrics={"trylocks": "> 0", **LAZY},
+    ),
+    variant(
+        "lock-page",
+        "lock_page() where the patch has trylock_page()",
+        SOMETIMES, (r"^BUG: scheduling while atomic$", r"^deadlock on"),
+        gates=(*MERGED, "cluster-lock-page"),
+    ),
+    variant(
+        "trylock-no-checkpage",
+        "check_page is trylocked like the others: never mlocked, reclaimed at for ever",
+        NEVER, gates=(*MERGED, "cluster-trylock-check-page"),
+        metrics={
+            "check_page_mlocked": "== 0", "missed_mlocks": "> 0", "missed_after_rescan": "> 0",
+        },
+    ),
+    variant(
+        "unlock-checkpage",
+        "check_page is unlocked like the others",
+        SOMETIMES, (r"^VM_BUG_ON_PAGE\(!PageLocked\(page\)\)$",),
+        gates=(*MERGED, "cluster-unlock-check-page"),
+    ),
+    variant(
+        "wanpeng",
+        "the assertion for check_page only",
+        NEVER, gates=("wanpeng-2013-12-17", COUNT), metrics=LAZY,
+    ),
+)
+
+PIECES = (
+    variant(
+        "no-mmap-sem",
+        "VM_LOCKED is read without mmap_sem: pages are mlocked after munlock",
+        SOMETIMES, (STRANDED_MARK,), gates=(*MERGED, "cluster-no-mmap-sem"),
+    ),
+    variant(
+        "munlock-page-lock",
+        "munlock takes the page lock before it clears PG_mlocked",
+        NEVER, gates=(*MERGED, "munlock-page-lock"), metrics=REPAIRED,
+    ),
+    variant(
+        "munlock-page-lock-no-refcheck",
+        "the same, and migration ignores references: the page lock is no substitute",
+        SOMETIMES, FREED, gates=(*MERGED, "munlock-page-lock", "migrate-no-refcheck"),
+    ),
+    variant(
+        "munlock-nopin",
+        "munlock collects pages without pinning them",
+        SOMETIMES, FREED, gates=(*MERGED, "munlock-nopin"), DEBUG_VM=False, DEBUG_LIST=True,
+    ),
+    variant(
+        "migrate-no-refcheck",
+        "migration ignores references",
+        SOMETIMES, (*FREED, "^NR_MLOCK"), gates=(*MERGED, "migrate-no-refcheck"),
+    ),
+    variant(
+        "migrate-mapped",
+        "migration ignores that ptes are left: their references stop it",
+        NEVER, gates=(*MERGED, "migrate-mapped"), metrics=REPAIRED,
+    ),
+    variant(
+        "nonatomic-mlocked",
+        "PG_mlocked is set by a plain store, under the page lock",
+        SOMETIMES, (r"^VM_BUG_ON_PAGE\(PageLRU\(page\)\)$", *LISTS, STRANDED_PAGE, STRANDED_MARK),
+        gates=(*MERGED, "mlocked-nonatomic"),
+    ),
+    variant(
+        "munlock-put-in-lock",
+        "munlock drops pins under lru_lock (before 3b25df93c6e3)",
+        SOMETIMES, (r"^deadlock on &zone->lru_lock",), gates=(*MERGED, "munlock-put-in-lock"),
+    ),
+    variant(
+        "putback-nobarrier",
+        "putback_lru_page() does not look again",
+        SOMETIMES, (STRANDED_PAGE,), gates=(*MERGED, "putback-no-recheck"),
+    ),
+    variant(
+        "wp-no-munlock",
+        "do_wp_page() does not munlock the page it has replaced",
+        SOMETIMES, (STRANDED_MARK,), gates=(*MERGED, "wp-no-munlock"),
+    ),
+)
+
+LEFT_OPEN = (
+    variant(
+        "exit-race",
+        "the patch, and a process that exits: without mmap_sem",
+        SOMETIMES, (STRANDED_MARK,),
+    ),
+    variant(
+        "nr-mlock-3.13",
+        "the patch, without the counting of 2017",
+        SOMETIMES, (r"^NR_MLOCK counts more than there are PG_mlocked pages$",),
+        gates=("vlastimil-2014-01-07",),
+    ),
+    variant(
+        "unmap-busy",
+        "the patch, and reclaim that does not get mmap_sem of a nonlinear vma",
+        SOMETIMES, (STRANDED_MARK,), metrics={"locked_unmapped": "> 0"},
+    ),
+    variant(
+        "unmap-busy-skip",
+        "the same, and reclaim leaves such a vma alone",
+        NEVER, gates=(*MERGED, "cluster-skip-busy"),
+        metrics={"locked_unmapped": "== 0", **REPAIRED},
+    ),
+    variant(
+        "migrate-forgets",
+        "the patch, and migration of a page that stays mlocked",
+        NEVER, metrics=LAZY,
+    ),
+    variant(
+        "migrate-remembers",
+        "the same, with the mark put back where the mapping is (2015)",
+        NEVER, gates=(*MERGED, "hugh-2015-10-18"), metrics={"missed_mlocks": "== 0"},
+    ),
+)
+
+SCENARIO = Scenario(
+    id="004",
+    name="mlock_without_page_lock",
+    title="Reclaim mlocks whatever page it finds in a nonlinear vma, locked or not",
+    story=__doc__,
+    era="3.13",
+    thread='LKML, 10 Jan 2014, Motohiro Kosaki, "RE: [PATCH] mm/mlock: fix BUG_ON unlocked page '
+    'for nolinear VMAs"',
+    setup=setup,
+    check=check,
+    variants=(*PROPOSED, *PIECES, *LEFT_OPEN),
+)
