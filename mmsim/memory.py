@@ -7,7 +7,7 @@ what it is; each branch takes the PTL later and looks whether the entry is still
 that finds it changed returns, and the access is simply made again.
 
 So a fault that meets a migration entry has a copy of it that may be old by the time it waits.  It
-must not conclude anything about the page from that copy (gate ``stale-pte`` does).
+must not conclude anything about the page from that copy (``003.stale-pte``).
 """
 
 from mmsim.engine.access import READ, WRITE
@@ -17,7 +17,6 @@ from mmsim.filemap_cache import filemap_fault
 from mmsim.linux.bug import report
 from mmsim.linux.cite import cite
 from mmsim.linux.era import kernel
-from mmsim.linux.gate import patched
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.lru import lru_cache_add, put_page
@@ -29,25 +28,34 @@ from mmsim.mm_types import (
     _PAGE_RW,
     _PAGE_SPECIAL,
     PAGE_SHIFT,
+    PAGE_SIZE,
     find_vma,
     maybe_mkwrite,
     mk_pte,
     pmd_offset,
+    pte_dirty,
     pte_lockptr,
     pte_mkdirty,
     pte_mkyoung,
     pte_none,
     pte_offset_map,
     pte_offset_map_lock,
+    pte_pfn,
     pte_present,
+    pte_special,
     pte_unmap_unlock,
     pte_write,
+    ptep_get_and_clear,
     set_pte_at,
     vma_is_anonymous,
 )
-from mmsim.page import SetPageUptodate
-from mmsim.page_alloc import alloc_page
-from mmsim.rmap import page_add_file_rmap, page_add_new_anon_rmap
+from mmsim.mmu_notifier import (
+    mmu_notifier_invalidate_range_end,
+    mmu_notifier_invalidate_range_start,
+)
+from mmsim.page import SetPageDirty, SetPageUptodate
+from mmsim.page_alloc import alloc_page, pfn_to_page
+from mmsim.rmap import page_add_file_rmap, page_add_new_anon_rmap, page_remove_rmap
 from mmsim.swapops import (
     is_migration_entry,
     non_swap_entry,
@@ -151,12 +159,49 @@ def do_swap_page(vmf):
     """
     entry = pte_to_swp_entry(vmf.orig_pte)
     if non_swap_entry(entry) and is_migration_entry(entry):
-        if patched("stale-pte"):
-            pfn_swap_entry_to_page(entry)
         migration_entry_wait(vmf.vma.vm_mm, vmf.pmd, vmf.address)
         return 0
     report("bad-page", "BUG: Bad page map")
     return VM_FAULT_SIGBUS
+
+
+@cite("mm/memory.c", "5.17", thread="003")
+def zap_pte_range(vma, address):
+    """Take one page of a vma away, whatever stands for it.
+
+    *Locks:* entered with mmap_lock; takes the PTL.  *Race:* an entry that is zapped is not found by
+    remove_migration_pte(), which is as it should be.
+    """
+    pte, ptl = pte_offset_map_lock(pmd_offset(vma.vm_mm, address), address)
+    ptent = pte.pte
+    page = None
+    if pte_present(ptent):
+        ptent = ptep_get_and_clear(pte)
+        if not pte_special(ptent):
+            page = pfn_to_page(pte_pfn(ptent))
+            if pte_dirty(ptent):
+                SetPageDirty(page)
+            page_remove_rmap(page)
+    elif not pte_none(ptent):
+        entry = pte_to_swp_entry(ptent)
+        if is_migration_entry(entry):
+            pfn_swap_entry_to_page(entry)  # whose mm counter to take it from
+        set_pte_at(pte, 0)
+    pte_unmap_unlock(pte, ptl)
+    if page is not None:
+        put_page(page)
+
+
+@cite("mm/madvise.c", "5.17", symbol="madvise_dontneed_single_vma")
+def madvise_dontneed(mm, address):
+    """madvise(MADV_DONTNEED) of one page.  *Locks:* takes mmap_lock for read."""
+    down_read(mm.mmap_lock)
+    vma = find_vma(mm, address)
+    if vma is not None and vma.vm_start <= address:
+        mmu_notifier_invalidate_range_start(mm, address, address + PAGE_SIZE)
+        zap_pte_range(vma, address)
+        mmu_notifier_invalidate_range_end(mm, address, address + PAGE_SIZE)
+    up_read(mm.mmap_lock)
 
 
 @cite("mm/memory.c", "5.17", thread="003")

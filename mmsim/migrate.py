@@ -27,6 +27,7 @@ from mmsim.filemap import (
     unlock_page,
     wait_on_page_writeback,
 )
+from mmsim.linux.atomic import atomic_add
 from mmsim.linux.bug import VM_BUG_ON_PAGE
 from mmsim.linux.cite import cite
 from mmsim.linux.era import era
@@ -45,6 +46,7 @@ from mmsim.mm_types import (
     pte_offset_map,
     set_pte_at,
 )
+from mmsim.mmzone import page_pgdat
 from mmsim.page import (
     ClearPageActive,
     ClearPageUnevictable,
@@ -54,7 +56,6 @@ from mmsim.page import (
     PageWriteback,
     __ClearPageIsolated,
     __PageMovable,
-    __SetPageIsolated,
     get_page,
     get_page_unless_zero,
     page_count,
@@ -94,77 +95,6 @@ MIGRATEPAGE_SUCCESS = 0
 ENOMEM = 12
 EAGAIN = 11
 EBUSY = 16
-
-
-# -- non-LRU movable pages ------------------------------------------------------------------------
-
-
-@cite("mm/migrate.c", "5.17", thread="003")
-def isolate_movable_page(page, mode=0):
-    """Take a driver's movable page for migration; 0 or -EBUSY.
-
-    *Locks:* called with none, on any frame; trylocks the page.
-    *Race:* the frame may just have been handed to somebody who believes that nobody knows it, and
-    sets PG_locked without looking.  So nothing but the count is touched before the type is known;
-    a type that says "movable" belongs to an owner who expects us.
-    """
-    if not get_page_unless_zero(page):
-        return -EBUSY
-    if patched("fresh-page-trylock"):
-        if not trylock_page(page):
-            put_page(page)
-            return -EBUSY
-        if not __PageMovable(page):
-            unlock_page(page)
-            put_page(page)
-            return -EBUSY
-    else:
-        if not __PageMovable(page):
-            put_page(page)
-            return -EBUSY
-        if not trylock_page(page):
-            put_page(page)
-            return -EBUSY
-    if not __PageMovable(page) or PageIsolated(page):
-        unlock_page(page)
-        put_page(page)
-        return -EBUSY
-    if not page.mapping.isolate_page(page, mode):
-        unlock_page(page)
-        put_page(page)
-        return -EBUSY
-    __SetPageIsolated(page)
-    unlock_page(page)
-    return 0
-
-
-@cite("mm/migrate.c", "5.17")
-def putback_movable_page(page):
-    """Give a driver its page back.  *Locks:* entered with the page lock."""
-    page.mapping.putback_page(page)
-    __ClearPageIsolated(page)
-
-
-@cite("mm/migrate.c", "5.17")
-def putback_movable_pages(list):
-    """Give back what was isolated and not migrated.  *Locks:* sleeps for page locks."""
-    node = list.next
-    while node is not list:
-        after = node.next
-        page = list_entry(node)
-        list_del(node)
-        if __PageMovable(page):
-            VM_BUG_ON_PAGE(lambda page=page: not PageIsolated(page), "!PageIsolated(page)", page)
-            lock_page(page)
-            if __PageMovable(page):
-                putback_movable_page(page)
-            else:
-                __ClearPageIsolated(page)
-            unlock_page(page)
-            put_page(page)
-        else:
-            putback_lru_page(page)
-        node = after
 
 
 # -- entries back to ptes -------------------------------------------------------------------------
@@ -214,6 +144,10 @@ def __migration_entry_wait(ptep, ptl):
     *Locks:* takes the PTL and drops it; sleeps.  *Race:* 5.17 none.  5.16 holds a reference while
     it sets out to wait, and a page with one reference too many cannot be migrated.
     """
+    if patched("stale-pte"):
+        pte = ptep.pte
+        if is_swap_pte(pte):
+            pfn_swap_entry_to_page(pte_to_swp_entry(pte))
     spin_lock(ptl)
     pte = ptep.pte
     if not is_swap_pte(pte):
@@ -386,6 +320,7 @@ def unmap_and_move(get_new_page, put_new_page, private, page, force, mode, ret):
         ClearPageActive(page)
         ClearPageUnevictable(page)
         list_del(page.lru)
+        atomic_add(page_pgdat(page), "vmstat_isolated", -1)
         put_page(page)
         return MIGRATEPAGE_SUCCESS
     newpage = get_new_page(page, private)
@@ -396,6 +331,8 @@ def unmap_and_move(get_new_page, put_new_page, private, page, force, mode, ret):
     if rc != -EAGAIN:
         list_del(page.lru)
     if rc == MIGRATEPAGE_SUCCESS:
+        if not __PageMovable(page):
+            atomic_add(page_pgdat(page), "vmstat_isolated", -1)
         put_page(page)
     else:
         if rc != -EAGAIN:

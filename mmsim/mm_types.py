@@ -98,6 +98,7 @@ class mm_struct:
         self.mmap_lock = init_rwsem(f"&mm->mmap_lock#{name}")
         self.mmap = []
         self.pgd = {}
+        self.notifier_subscriptions = None
 
     def map_tables(self, start, end):
         """Boot: build the tables of a range, all entries none."""

@@ -19,6 +19,7 @@ from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.lru import lru_add_drain
 from mmsim.mm_types import (
     PAGE_SIZE,
+    PMD_SHIFT,
     VM_STACK_INCOMPLETE_SETUP,
     find_vma,
     pmd_offset,
@@ -71,16 +72,32 @@ def move_ptes(vma, old_pmd, old_addr, old_end, new_pmd, new_addr):
     spin_unlock(old_ptl)
 
 
+def get_extent(old_addr, old_end, new_addr):
+    """How far the two ranges go within one table each."""
+    size = 1 << PMD_SHIFT
+    extent = min((old_addr + size) & -size, old_end) - old_addr
+    return min(extent, ((new_addr + size) & -size) - new_addr)
+
+
 @cite("mm/mremap.c", "5.17", thread="003")
 def move_page_tables(vma, old_addr, new_addr, length):
-    """Move ``length`` bytes, from one table to one table here.  *Locks:* mmap_lock for write."""
-    cond_resched()
-    old_pmd = pmd_offset(vma.vm_mm, old_addr)
-    new_pmd = pmd_offset(vma.vm_mm, new_addr)
-    if old_pmd is None or new_pmd is None:
-        return 0
-    move_ptes(vma, old_pmd, old_addr, old_addr + length, new_pmd, new_addr)
-    return length
+    """Move ``length`` bytes, table by table; how many were moved.  *Locks:* mmap_lock for write.
+
+    *Race:* between two tables, as between two entries, no lock is held that rmap asks for.
+    """
+    old_end = old_addr + length
+    while old_addr < old_end:
+        cond_resched()
+        extent = get_extent(old_addr, old_end, new_addr)
+        old_pmd = pmd_offset(vma.vm_mm, old_addr)
+        if old_pmd is not None:
+            new_pmd = pmd_offset(vma.vm_mm, new_addr)
+            if new_pmd is None:
+                break
+            move_ptes(vma, old_pmd, old_addr, old_addr + extent, new_pmd, new_addr)
+        old_addr += extent
+        new_addr += extent
+    return length + old_addr - old_end
 
 
 @cite("fs/exec.c", "5.17", thread="003")

@@ -55,12 +55,6 @@ def page_lock_of(page):
     return lock
 
 
-def note_locked(page, ctx):
-    """Bookkeeping of an effect that took the lock for ``ctx``."""
-    page.lock_owner = ctx
-    ctx.locks.append(page_lock_of(page))
-
-
 def _note_unlocked(page):
     owner = page.lock_owner
     page.lock_owner = None
@@ -68,6 +62,13 @@ def _note_unlocked(page):
         lock = page.lock_object
         if lock in owner.locks:
             owner.locks.remove(lock)
+
+
+def note_locked(page, ctx):
+    """Bookkeeping of an effect that took the lock for ``ctx``; who had it has been robbed."""
+    _note_unlocked(page)
+    page.lock_owner = ctx
+    ctx.locks.append(page_lock_of(page))
 
 
 def try_locked_bit(page, mask, ctx):

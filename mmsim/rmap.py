@@ -31,6 +31,7 @@ from mmsim.linux.struct import Struct, shared
 from mmsim.lru import put_page
 from mmsim.mm_types import (
     PAGE_SHIFT,
+    PAGE_SIZE,
     is_swap_pte,
     pmd_offset,
     pte_dirty,
@@ -42,6 +43,10 @@ from mmsim.mm_types import (
     ptep_clear_flush,
     set_pte_at,
     vma_is_temporary_stack,
+)
+from mmsim.mmu_notifier import (
+    mmu_notifier_invalidate_range_end,
+    mmu_notifier_invalidate_range_start,
 )
 from mmsim.page import (
     PAGE_MAPPING_ANON,
@@ -354,6 +359,7 @@ def try_to_migrate_one(page, vma, address, arg):
     *Race:* none: to the holder of the PTL there is the page or the entry, and the page is locked.
     """
     pvmw = page_vma_mapped(page, vma, address, 0)
+    mmu_notifier_invalidate_range_start(vma.vm_mm, address, address + PAGE_SIZE)
     if page_vma_mapped_walk(pvmw):
         pteval = ptep_clear_flush(pvmw.pte)
         if pte_dirty(pteval) and not PageDirty(page):
@@ -366,6 +372,7 @@ def try_to_migrate_one(page, vma, address, arg):
         page_remove_rmap(page)
         put_page(page)
         page_vma_mapped_walk_done(pvmw)
+    mmu_notifier_invalidate_range_end(vma.vm_mm, address, address + PAGE_SIZE)
     return True
 
 

@@ -31,7 +31,7 @@ declare(
     ),
     _mutation("no-ptl-remove", "remove_migration_pte looks and writes without the PTL"),
     # how a fault waits
-    _mutation("stale-pte", "do_swap_page looks up the page of its copy of the pte, without the PTL"),
+    _mutation("stale-pte", "__migration_entry_wait looks up the page before it has the PTL"),
     _mutation("drop-ptl-early", "the waiter drops the PTL before it is queued"),
     _mutation("waiters-after-test", "a waiter sets PG_waiters after it has found the bit set"),
     _mutation("remove-bug-on", "pfn_swap_entry_to_page does not assert: the wrong fix"),
