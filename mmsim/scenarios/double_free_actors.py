@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Who takes part in thread 002, and the machine they find.
+
+Freers drop references: a TV card's interrupt, a process that unmaps, forks, or swaps.  Reclaimers
+meet the same pages on the LRU: kswapd, and processes that allocate when nothing is free.  With n
+CPUs half of them, rounded up, have a freer, the others a reclaimer; an interrupt comes in on the
+CPU of its process, on another's, or, as an IO-APIC sends them, on any.
+
+The set-up is lean: one page for each part in the race, since a run should cost less than the
+hand-overs in it.
+"""
+
+from dataclasses import dataclass
+
+from mmsim.engine.context import HARDIRQ, SOFTIRQ, TASK
+from mmsim.linux.gate import patched
+from mmsim.v2_4.alloc_pages import alloc_page
+from mmsim.v2_4.boot import cache_page, free_page, new_page, swapon
+from mmsim.v2_4.bttv import bttv, bttv_irq, bttv_sync
+from mmsim.v2_4.filemap import (
+    UnlockPage,
+    add_to_page_cache,
+    address_space,
+    lock_page,
+    truncate_complete_page,
+)
+from mmsim.v2_4.memory import handle_pte_fault, kiobuf, mm_struct, unmap_kiobuf, zap_page_range
+from mmsim.v2_4.page import PG_dirty, SetPageUptodate, page_cache_get
+from mmsim.v2_4.page_alloc import page_cache_release
+from mmsim.v2_4.skbuff import net_tx_action, sk_buff
+from mmsim.v2_4.vmscan import kswapd
+
+
+@dataclass(frozen=True)
+class Cast:
+    """``parts`` are played in turn by the freers; ``passes`` is how often kswapd looks.
+
+    ``context`` is where a lone pin is dropped.  ``irqs`` is where interrupts come in: on the CPU
+    of the process they belong to ("own"), of the next freer ("next"), of a reclaimer ("reclaim"),
+    or anywhere ("any").  Pages begin on the active list if ``active``, and dirty if ``dirty``.
+    """
+
+    parts: tuple[str, ...] = ("pin",)
+    passes: int = 1
+    context: str = HARDIRQ
+    irqs: str = "own"
+    active: bool = False
+    dirty: bool = False
+
+
+class Stage:
+    """Hands out CPUs to parts: the even ones first, which have no reclaimer."""
+
+    def __init__(self, m, cast):
+        self.m = m
+        self.vm = m.vm
+        self.cast = cast
+        self.lru = "andrea-2002-02-14" in m.gates  # the LRU's own reference, or none
+        n = len(m.cpus)
+        self.cpus = (*range(0, n, 2), *range(1, n, 2))
+        self.freers = n - n // 2
+        self.used = 0
+
+    def cpu(self):
+        """For the next freer."""
+        cpu = self.cpus[self.used % len(self.cpus)]
+        self.used += 1
+        return cpu
+
+    def irq_cpu(self, own):
+        """For the interrupt of the freer on ``own``."""
+        if self.cast.irqs == "any":
+            return self.m.rng.randrange(len(self.cpus))
+        if self.cast.irqs == "reclaim":
+            return own + 1
+        if self.cast.irqs == "next" and self.used < self.freers:
+            return self.cpu()
+        return own
+
+    def page(self, users):
+        """A page on an LRU list."""
+        return new_page(self.vm, users + self.lru, self.cast.active)
+
+    def process(self, name, *ptes):
+        """An address space."""
+        mm = mm_struct(name, *ptes)
+        self.vm.mms.append(mm)
+        return mm
+
+    def swap_page(self, entry):
+        """A page that only the swap cache has; one pte holds the entry."""
+        vm = self.vm
+        if vm.swap_info is None:
+            swapon(vm, len(self.cpus) + 8)
+        page = self.page(1)
+        if self.cast.dirty:
+            page.v_flags |= 1 << PG_dirty
+        cache_page(vm, page, vm.swapper_space, entry)
+        vm.swap_info.swap_map[entry].v_count = 2
+        return ("swap", entry)
+
+    def file(self, name):
+        """A file of one page."""
+        mapping = address_space(name, 1)
+        self.vm.mappings.append(mapping)
+        return mapping
+
+
+def set_stage(m, cast):
+    """Boot the pages; spawn who drops references, kswapd, and on further CPUs who allocates."""
+    stage = Stage(m, cast)
+    turn = 0
+    while stage.used < stage.freers or turn < len(cast.parts):
+        PARTS[cast.parts[turn % len(cast.parts)]](stage)
+        turn += 1
+    m.spawn(kswapd, cast.passes, comm="kswapd", cpu=1)
+    for cpu in range(3, len(m.cpus), 2):
+        m.spawn(gcc, stage.process(f"gcc{cpu}", None), comm="gcc", cpu=cpu)
+
+
+# -- parts ------------------------------------------------------------------------------------
+
+
+def pin(stage):
+    """The process has unmapped its buffer and gone: the pin is the last reference."""
+    m, cpu = stage.m, stage.cpu()
+    btv = bttv(kiobuf(stage.page(1)))
+    stage.vm.bttvs.append(btv)
+    kind = stage.cast.context
+    if kind == TASK:
+        m.spawn(unmap_kiobuf, btv.iobuf, comm="xawtv", cpu=cpu)
+    else:
+        m.irq(bttv_irq, btv, comm="bttv", cpu=stage.irq_cpu(cpu), kind=kind)
+
+
+def tv(stage):
+    """A process unmaps its buffer while the card writes into it: either may be the last."""
+    m, cpu = stage.m, stage.cpu()
+    page = stage.page(2)
+    btv = bttv(kiobuf(page))
+    stage.vm.bttvs.append(btv)
+    mm = stage.process(f"xawtv{cpu}", ("page", page, True))
+    m.spawn(xawtv, mm, btv, comm="xawtv", cpu=cpu)
+    m.irq(bttv_irq, btv, comm="bttv", cpu=stage.irq_cpu(cpu))
+
+
+def skb(stage):
+    """A page went out in two packets; the network stack has its last two references."""
+    page = stage.page(2)
+    for packet in (sk_buff(page), sk_buff(page)):
+        stage.vm.skbs.append(packet)
+        stage.m.irq(
+            net_tx_action, packet, comm="ksoftirqd", cpu=stage.irq_cpu(stage.cpu()), kind=SOFTIRQ
+        )
+
+
+def leave(stage):
+    """A process with a page of its own exits."""
+    cpu = stage.cpu()
+    mm = stage.process(f"sh{cpu}", ("page", stage.page(1), True))
+    stage.m.spawn(zap_page_range, mm, comm="sh", cpu=cpu)
+
+
+def swap(stage):
+    """A process exits whose page is in the swap cache and nowhere else."""
+    cpu = stage.cpu()
+    mm = stage.process(f"make{cpu}", stage.swap_page(cpu))
+    stage.m.spawn(zap_page_range, mm, comm="make", cpu=cpu)
+
+
+def fork(stage):
+    """A process writes to a page it shares with its child, which exits: copy or reuse."""
+    page = stage.page(2)
+    free_page(stage.vm)
+    cpu = stage.cpu()
+    mm = stage.process(f"bash{cpu}", ("page", page, False))
+    child = stage.process(f"bash{cpu}-child", ("page", page, False))
+    stage.m.spawn(write_fault, mm, comm="bash", cpu=cpu)
+    stage.m.spawn(zap_page_range, child, comm="bash", cpu=stage.cpu())
+
+
+def private(stage):
+    """Two processes map a file's page privately; one writes to it while the file is truncated."""
+    page = stage.page(3)
+    free_page(stage.vm)
+    cpu = stage.cpu()
+    cache_page(stage.vm, page, stage.file(f"file{cpu}"), 0)
+    mm = stage.process(f"ld{cpu}", ("page", page, False))
+    stage.process(f"ld{cpu}-other", ("page", page, False))
+    stage.m.spawn(write_fault, mm, comm="ld", cpu=cpu)
+    stage.m.spawn(truncate_page, page, comm="rm", cpu=stage.cpu())
+
+
+def reader(stage):
+    """A process leaves its swap behind, and then reads a file into what that freed."""
+    cpu = stage.cpu()
+    mm = stage.process(f"cat{cpu}", stage.swap_page(cpu))
+    stage.m.spawn(cat, mm, stage.file(f"data{cpu}"), comm="cat", cpu=cpu)
+
+
+PARTS = {
+    "pin": pin,
+    "tv": tv,
+    "skb": skb,
+    "leave": leave,
+    "swap": swap,
+    "fork": fork,
+    "private": private,
+    "reader": reader,
+}
+
+
+# -- what they run ----------------------------------------------------------------------------
+
+
+def xawtv(mm, btv):
+    """munmap() the buffer; then, if the driver wants it, wait for the frame."""
+    zap_page_range(mm)
+    if patched("gerd-2002-02-13"):
+        bttv_sync(btv)
+
+
+def gcc(mm):
+    """Touch fresh memory, which may have to be reclaimed first, and exit."""
+    handle_pte_fault(mm, mm.ptes[0])
+    zap_page_range(mm)
+
+
+def write_fault(mm):
+    """Write to the first page."""
+    handle_pte_fault(mm, mm.ptes[0])
+
+
+def truncate_page(page):
+    """truncate_list_pages() for one page."""
+    page_cache_get(page)
+    lock_page(page)
+    if page.mapping is not None:
+        truncate_complete_page(page)
+    UnlockPage(page)
+    page_cache_release(page)
+
+
+def cat(mm, mapping):
+    """exec(): the old address space goes.  read(): a new page of a file, filled under its lock."""
+    zap_page_range(mm)
+    page = alloc_page()
+    if page is None:
+        return
+    add_to_page_cache(page, mapping, 0)
+    SetPageUptodate(page)
+    UnlockPage(page)
+    page_cache_release(page)

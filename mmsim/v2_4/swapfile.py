@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Swap entries and who shares them (mm/swapfile.c, and of mm/swap_state.c what it needs).
+
+An entry is counted once for each pte that holds it and once for the swap cache.  "May I write to
+this page without copying it?" is answered from counts alone, and the answer is off by one as soon
+as somebody else, such as the LRU, starts to hold references: hence ``lru_ref`` at each threshold.
+
+swap_state.c and swapfile.c call each other; the cycle is broken here.
+"""
+
+from mmsim.linux.cite import cite
+from mmsim.linux.era import kernel
+from mmsim.linux.gate import patched
+from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
+from mmsim.linux.struct import Struct, shared
+from mmsim.v2_4.filemap import UnlockPage, address_space, find_trylock_page
+from mmsim.v2_4.page import (
+    PageSwapCache,
+    SetPageDirty,
+    lru_ref,
+    page_cache_get,
+    page_count,
+)
+from mmsim.v2_4.page_alloc import page_cache_release
+from mmsim.v2_4.swap import lru_cache_del
+
+
+class swap_entry(Struct):
+    """``count`` users of one slot of the swap device: swap_map[offset]."""
+
+    count = shared(0)
+
+    def __init__(self, offset):
+        self.offset = offset
+        self.name = f"swap_map[{offset}]"
+
+
+class swap_info_struct:
+    """The one swap device; its lock is the outermost of the four."""
+
+    def __init__(self, size):
+        self.sdev_lock = spin_lock_init("swap_info->sdev_lock")
+        self.swap_map = [swap_entry(offset) for offset in range(size)]
+
+
+class swapper(address_space):
+    """swapper_space: its indices are swap entries."""
+
+
+@cite("mm/swapfile.c", "2.4.17", thread="002")
+def swap_free(entry):
+    """One user of the entry less.  *Locks:* takes sdev_lock.  *Race:* none known."""
+    p = kernel().swap_info
+    spin_lock(p.sdev_lock)
+    p.swap_map[entry].count -= 1
+    spin_unlock(p.sdev_lock)
+
+
+@cite("mm/swap_state.c", "2.4.17", thread="002")
+def __delete_from_swap_cache(page):
+    """Take a page out of the swap cache; its reference and the entry's count are the caller's.
+
+    *Locks:* pagecache_lock and the page lock.  *Race:* none.
+    """
+    page.mapping.slots[page.index].page = None
+    page.mapping = None
+
+
+@cite("mm/swap_state.c", "2.4.17", thread="002")
+def delete_from_swap_cache(page):
+    """The same, with the lock, the entry and the reference.
+
+    *Locks:* entered with the page lock; takes pagecache_lock, sdev_lock.  *Race:* none known.
+    """
+    vm = kernel()
+    entry = page.index
+    spin_lock(vm.pagecache_lock)
+    __delete_from_swap_cache(page)
+    spin_unlock(vm.pagecache_lock)
+    swap_free(entry)
+    page_cache_release(page)
+
+
+@cite("mm/swapfile.c", "2.4.17", thread="002")
+def exclusive_swap_page(page):
+    """Does nobody but the swap cache hold the page's entry?
+
+    *Locks:* entered with the page lock; takes sdev_lock and pagecache_lock.  *Race:* none known.
+    """
+    vm = kernel()
+    retval = 0
+    p = vm.swap_info
+    spin_lock(p.sdev_lock)
+    if p.swap_map[page.index].count == 1:
+        spin_lock(vm.pagecache_lock)
+        if page_count(page) - (page.buffers is not None) - lru_ref(page) == 2:
+            retval = 1
+        spin_unlock(vm.pagecache_lock)
+    spin_unlock(p.sdev_lock)
+    return retval
+
+
+@cite("mm/swapfile.c", "2.4.17", thread="002")
+def can_share_swap_page(page):
+    """May the caller, who has one pte, write to the page instead of copying it?
+
+    *Locks:* entered with the page lock and page_table_lock.
+    *Race:* only an exclusive owner is safe from new users.  A constant for "mine and the LRU's"
+    is wrong whenever the page is off the LRU: 2 is then two processes.
+    """
+    if patched("cow-exclusive-at-two"):
+        users = page_count(page) - 1
+    elif patched("cow-exclusive-at-one"):
+        users = page_count(page)
+    else:
+        users = page_count(page) - lru_ref(page)
+    if users == 3 and page.buffers is not None and PageSwapCache(page):
+        return exclusive_swap_page(page)
+    if users == 2 and PageSwapCache(page):
+        return exclusive_swap_page(page)
+    return users == 1
+
+
+@cite("mm/swapfile.c", "2.4.17", thread="002")
+def remove_exclusive_swap_page(page):
+    """Give the entry up if the caller and the swap cache are the page's only users.
+
+    *Locks:* entered with the page lock; takes sdev_lock, pagecache_lock.  *Race:* none known.
+    """
+    vm = kernel()
+    if not PageSwapCache(page):
+        return 0
+    if page_count(page) - (page.buffers is not None) - lru_ref(page) != 2:
+        return 0
+    entry = page.index
+    retval = 0
+    p = vm.swap_info
+    spin_lock(p.sdev_lock)
+    if p.swap_map[entry].count == 1:
+        spin_lock(vm.pagecache_lock)
+        if page_count(page) - (page.buffers is not None) - lru_ref(page) == 2:
+            __delete_from_swap_cache(page)
+            SetPageDirty(page)
+            retval = 1
+        spin_unlock(vm.pagecache_lock)
+    spin_unlock(p.sdev_lock)
+    if retval:
+        swap_free(entry)
+        page_cache_release(page)
+    return retval
+
+
+@cite("mm/swapfile.c", "2.4.17", thread="002")
+def free_swap_and_cache(entry):
+    """A pte that held a swap entry goes; so does the page in the swap cache, if it was the last.
+
+    *Locks:* entered with page_table_lock; takes sdev_lock, pagecache_lock, the page lock and,
+    with a patch, pagemap_lru_lock.
+    *Race:* count 1 after leaving the cache is our own reference.  shrink_cache finds the page
+    on the LRU all the same, but takes no reference on a page without mapping and buffers.
+    """
+    vm = kernel()
+    p = vm.swap_info
+    spin_lock(p.sdev_lock)
+    p.swap_map[entry].count -= 1
+    last = p.swap_map[entry].count == 1
+    spin_unlock(p.sdev_lock)
+    page = find_trylock_page(vm.swapper_space, entry) if last else None
+    if page is not None:
+        page_cache_get(page)
+        if page_count(page) - (page.buffers is not None) - lru_ref(page) == 2:
+            delete_from_swap_cache(page)
+            if patched("hugh-2002-02-12") or patched("hugh-2002-02-07"):
+                if page_count(page) == 1:
+                    lru_cache_del(page)
+            elif patched("andrea-2002-02-14"):
+                if page_count(page) == 2:
+                    lru_cache_del(page)
+            SetPageDirty(page)
+        UnlockPage(page)
+        page_cache_release(page)
