@@ -32,9 +32,10 @@ STATE_NAMES: Final = ("fresh", "ready", "spinning", "sleeping", "done")
 class Host:
     """An OS thread that lends its stack.  ``lock`` is its private baton: it waits to take it."""
 
-    __slots__ = ("ctx", "lock", "thread")
+    __slots__ = ("ctx", "lock", "pool", "thread")
 
-    def __init__(self) -> None:
+    def __init__(self, pool: Any = None) -> None:
+        self.pool = pool
         self.ctx: Context | None = None
         self.lock: Any = None
         self.thread: Any = None
@@ -62,7 +63,7 @@ class Context:
     preempt_count: int = 0
     flags: int = 0
     irqs_before: bool = False
-    stamp: int = -1  # free carrier: effects up to its last one; -1 before its first on this CPU
+    stamp: int = -1  # effects of the run up to its last one; -1 before its first on its CPU
 
     def __init__(
         self,

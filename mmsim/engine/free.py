@@ -40,7 +40,7 @@ from mmsim.engine.context import (
     tls,
 )
 from mmsim.engine.door import RunAborted, door
-from mmsim.engine.hosts import Hosts
+from mmsim.engine.hosts import WATCH, Hosts
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.schedule import Diverged, join, merge
@@ -76,13 +76,12 @@ class FreeCarrier(Seats):
         self._ending = False  # nobody performs another effect
         self._stuck = ""
         self._idle_polls = 0
-        self._log: list[int] = []
-        self._last: tuple[tuple[int, int], ...] = ()
         self._reporters: list[tuple[int, int]] = []
         self._left = [self._draw(cpu) for cpu in machine.cpus]
         try:
             self._start(machine)
-            self._over.wait()
+            while not self._over.wait(WATCH):
+                pass
             machine.steps = len(self._log)
             machine.over = True
             if self._stuck and machine.error is None and machine.on_stuck is not None:
@@ -100,7 +99,13 @@ class FreeCarrier(Seats):
     @property
     def segments(self) -> tuple[tuple[int, int], ...]:
         """The schedule of the last run."""
-        return join([*merge(self._log), *self._last])
+        out: list[tuple[int, int]] = []
+        start = 0
+        for end, id in [*self._marks, (len(self._log), -1)]:
+            out += merge(self._log[start:end])
+            out += [(id, 0)] * (id >= 0)
+            start = end
+        return join(out)
 
     def _start(self, machine: Machine) -> None:
         n = 0
@@ -134,7 +139,7 @@ class FreeCarrier(Seats):
         """
         machine = self._machine
         if self._stuck == "stuck":
-            self._last = machine.seated()
+            self._marks += [(len(self._log), id) for id, _ in machine.seated()]
         machine.findings.sort(key=lambda finding: int(getattr(finding, "step", 0)))
         if not self._reporters:
             return
@@ -143,8 +148,9 @@ class FreeCarrier(Seats):
         step, id = min(self._reporters, key=lambda reporter: reporter[0])
         del self._log[step:]
         machine.steps = step
+        self._marks = [mark for mark in self._marks if mark[0] <= step]
         if not self._log or self._log[-1] != id:
-            self._last = ((id, 0),)
+            self._marks.append((step, id))
 
     def _unwind(self) -> None:
         """Let everybody leave; return when all hosts used are back in the pool."""
@@ -160,7 +166,8 @@ class FreeCarrier(Seats):
 
     def close(self) -> None:
         """End the threads, wherever they are.  The next run starts new ones."""
-        self._hosts.end(self._push)
+        hosts, self._hosts = self._hosts, Hosts("mmsim-free", self._serve)
+        hosts.end(self._push)
 
     def _push(self) -> None:
         if door.carrier is self:

@@ -20,12 +20,15 @@ from collections.abc import Callable
 from mmsim.engine.context import Host, tls
 from mmsim.engine.door import RunAborted
 
+WATCH = 0.2  # seconds for which the control thread is deaf: a signal may come as it starts to wait
 MOMENT = 0.01  # seconds between two attempts to get a thread out
 PATIENCE = 200  # attempts before a context that never comes to a point is ended from outside
 
 
 class Hosts:
     """``serve(host)`` is called in a host's thread each time its lock is released.
+
+    Once it is ``closing`` it is of no use any more: the carrier takes a new one.
 
     ``batch`` asks the operating system not to let a thread that is woken push its waker off the
     core.  Where one thread hands on to another and then waits itself, that saves two of three
@@ -60,7 +63,7 @@ class Hosts:
         return self._hosts[:n]
 
     def _start(self) -> None:
-        host = Host()
+        host = Host(self)
         host.lock = threading.Lock()
         host.lock.acquire()
         name = f"{self._name}-{len(self._hosts)}"
@@ -84,7 +87,7 @@ class Hosts:
     def end(self, push: Callable[[], None]) -> None:
         """End every thread.  ``push()`` makes a context that runs leave at its next point."""
         self.closing = True
-        hosts, self._hosts = self._hosts, []
+        hosts = self._hosts
         tries = 0
         while hosts:
             push()
@@ -97,7 +100,6 @@ class Hosts:
             if tries >= PATIENCE:
                 for host in hosts:
                     _interrupt(host.thread)
-        self.closing = False
 
 
 def _interrupt(thread: threading.Thread) -> None:

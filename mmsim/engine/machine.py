@@ -77,6 +77,7 @@ class Machine:
         boot = Host()
         boot.ctx = Context(-1, TASK, self.cpus[0], "swapper/0", 0, _nothing, ())
         context.tls.host = boot
+        door.close()  # it should be; but Ctrl-C may have come at the very end of the last run
         door.machine = self
 
     @property

@@ -39,9 +39,9 @@ def emit(
     ctx: Context,
     step: int,
     kind: str,
-    obj: Any = None,
-    field: str = "",
-    value: Any = "",
+    obj: Any,
+    field: str,
+    value: Any,
     where: tuple[str, int] = ("", 0),
 ) -> None:
     """Tell ``listener`` of one effect, or of an interrupt or an exit."""

@@ -7,7 +7,7 @@ It prints as one line and is all that is needed, with the variant's name, to see
 
 ``mm1`` is the format's version.  The packed part holds the run's set-up seed, the fingerprint of
 the finding, a hash of the code that ran, and the segments ``(context id, number of effects)``.
-Last segments of 0 effects name contexts that found something, or got stuck, before their first one.
+Segments of 0 effects name contexts that found something, or stood in the way, before their first.
 The checksum tells a truncated line from a stale one; the code hash is only used to explain a
 replay that diverged, since most edits leave most schedules valid.
 """
@@ -23,11 +23,11 @@ VERSION = "mm1"
 HEAD = 14  # bytes before the segments
 
 
-class BadSchedule(ValueError):  # noqa: N818
+class BadSchedule(ValueError):
     """The text is not a schedule of this version: says what is wrong with it."""
 
 
-class Diverged(Exception):  # noqa: N818
+class Diverged(Exception):
     """A replay met a state in which the recorded choice is not possible."""
 
 

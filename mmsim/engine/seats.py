@@ -27,6 +27,8 @@ class Seats:
         self._machine = machine
         self._gate = None if gate is None else [list(segment) for segment in reversed(gate)]
         self._rng: list[Random] = [stream(machine.seed, f"cpu{cpu.id}") for cpu in machine.cpus]
+        self._log: list[int] = []  # whose effect, one after the other
+        self._marks: list[tuple[int, int]] = []  # (effects before, context): see Schedule
         self._pooled: set[Host] = set()  # hosts that wait for a run
         self._parked: set[Host] = set()  # hosts that wait in the middle of one
         self._cpu: dict[Host, Cpu] = {}
@@ -79,9 +81,11 @@ class Seats:
         """
         while self._gate and self._gate[-1][1] == 0:
             turn = self._machine.contexts[self._gate[-1][0]]
-            if turn.state <= READY:
+            if turn.state <= READY and turn.cpu.top() in (None, turn):
                 return turn
-            self._gate.pop()
+            if turn.state == FRESH:
+                return turn
+            self._gate.pop()  # it has its CPU already
         if not self._gate:
             return None
         turn = self._machine.contexts[self._gate[-1][0]]
@@ -105,6 +109,9 @@ class Seats:
         if not lines:
             return None
         line = lines[0] if len(lines) == 1 else self._rng[cpu.id].choice(lines)
+        below = cpu.top()
+        if below is not None and below.stamp < 0:
+            self._marks.append((len(self._log), below.id))  # it has come this far
         cpu.lines.remove(line)
         cpu.stack.append(line)
         line.state = READY

@@ -14,8 +14,8 @@ record of free-running threads yields.
 
 What runs between two effects of a context touches nothing shared, and happens at once after the
 first of them.  So the order of effects says everything, but for contexts whose first effect never
-came: one that finds something before it, or is stuck before it.  Last segments of no effects stand
-for them.
+came: one that finds something before it, is interrupted or stuck before it.  Segments of no effects
+stand for them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from mmsim.engine.context import (
     Host,
 )
 from mmsim.engine.door import RunAborted, door
-from mmsim.engine.hosts import Hosts
+from mmsim.engine.hosts import WATCH, Hosts
 from mmsim.engine.machine import Machine
 from mmsim.engine.observe import accessor, emit, here
 from mmsim.engine.oops import ContextDied
@@ -57,8 +57,8 @@ class ThreadsCarrier:
     name = "threads"
 
     def __init__(self, pin: int | None = None) -> None:
-        self._hosts = Hosts("mmsim", self._serve, pin, batch=True)
-        self._control = _taken()
+        self._pin = pin
+        self._renew()
 
     # -- a run --------------------------------------------------------------------------------
 
@@ -88,7 +88,8 @@ class ThreadsCarrier:
             first = self._choose(None)
             if first is not None:
                 self._host_of(first).lock.release()
-                self._control.acquire()
+                while not self._control.acquire(timeout=WATCH):
+                    pass
             machine.steps = self.steps
             machine.over = True
             door.left = float("inf")
@@ -135,7 +136,13 @@ class ThreadsCarrier:
 
     def close(self) -> None:
         """End the threads, wherever they are.  The next run starts new ones."""
-        self._hosts.end(self._push)
+        hosts = self._hosts
+        hosts.closing = True
+        self._renew()
+        hosts.end(self._push)
+
+    def _renew(self) -> None:
+        self._hosts = Hosts("mmsim", self._serve, self._pin, batch=True)
         self._control = _taken()
 
     def _push(self) -> None:
@@ -174,7 +181,7 @@ class ThreadsCarrier:
         except BaseException as error:  # a listener, or this file
             host.ctx = None
             self._fail(error)
-        if not self._hosts.closing:
+        if not host.pool.closing:
             self._control.release()
 
     def _run_task(self, host: Host, task: Context) -> None:
@@ -193,10 +200,13 @@ class ThreadsCarrier:
         host.ctx = None
         self._machine.retire(task)
         if self._observed:
-            self._emit("exit", value="oops" if task.died else "")
+            self._emit("exit", None, "", "oops" if task.died else "")
 
     def _run_irq(self, host: Host, irq: Context) -> None:
         cpu = irq.cpu
+        below = cpu.top()
+        if below is not None and below.stamp < 0:
+            self._log.append((below.id, 0))  # it has come this far, and nothing else tells
         cpu.lines.remove(irq)
         cpu.stack.append(irq)
         irq.irqs_before = cpu.irqs_off
@@ -204,9 +214,9 @@ class ThreadsCarrier:
             cpu.irqs_off = True
         irq.host = host
         irq.state = READY
-        below, host.ctx = host.ctx, irq
+        outer, host.ctx = host.ctx, irq
         if self._observed:
-            self._emit("irq-enter", value=irq.kind)
+            self._emit("irq-enter", None, "", irq.kind)
         try:
             irq.fn(*irq.args)
         except ContextDied:
@@ -221,11 +231,11 @@ class ThreadsCarrier:
             raise RunAborted from None
         self._end_segment(0)
         if self._observed:
-            self._emit("irq-exit", value=irq.kind)
+            self._emit("irq-exit", None, "", irq.kind)
         irq.state = DONE
         cpu.stack.pop()
         cpu.irqs_off = irq.irqs_before
-        host.ctx = below
+        host.ctx = outer
 
     def _fail(self, error: BaseException) -> None:
         """Not a finding: the simulated code, or the simulator, is broken."""
@@ -269,16 +279,10 @@ class ThreadsCarrier:
             self._emit(kind, obj, field, value, where)
         return value
 
-    def _emit(
-        self,
-        kind: str,
-        obj: Any = None,
-        field: str = "",
-        value: Any = "",
-        where: tuple[str, int] = ("", 0),
-    ) -> None:
-        assert self._running is not None and self._machine.listener is not None
-        emit(self._machine.listener, self._running, self.position(), kind, obj, field, value, where)
+    def _emit(self, *what: Any) -> None:
+        listener, ctx = self._machine.listener, self._running
+        assert listener is not None and ctx is not None
+        emit(listener, ctx, self.position(), *what)
 
     def spin(self, ctx: Context, lock: Any) -> None:
         """``ctx`` found ``lock`` taken: let others run until it is free again."""
@@ -308,6 +312,7 @@ class ThreadsCarrier:
         self._end_segment(0)
         ctx.pending = ("sleep", None, "")
         ctx.cpu.curr = None
+        ctx.stamp = -1
         self._pause(ctx)
 
     def woken(self, ctx: Context) -> None:
@@ -370,6 +375,7 @@ class ThreadsCarrier:
 
     def _account(self, ctx: Context, n: int) -> None:
         self.steps += n
+        ctx.stamp = self.steps
         self._log.append((ctx.id, n))
         if self._tell:
             self._policy.ran(ctx, n)
@@ -393,7 +399,7 @@ class ThreadsCarrier:
         assert host is not None
         while chosen is not ctx:
             if chosen is None:
-                if not self._hosts.closing:
+                if not host.pool.closing:
                     self._control.release()
                 host.lock.acquire()
                 raise RunAborted

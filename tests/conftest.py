@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Carriers whose threads are kept across tests, and a look at the door behind each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mmsim.engine.door import door
+from mmsim.engine.free import FreeCarrier
+from mmsim.engine.threads import ThreadsCarrier
+
+
+@pytest.fixture(autouse=True)
+def door_is_shut_behind_us() -> Iterator[None]:
+    """A run that ends leaves points silent; else the next test would count or hang."""
+    yield
+    assert door.carrier is None
+    assert door.left == float("inf")
+
+
+@pytest.fixture(scope="session")
+def token() -> Iterator[ThreadsCarrier]:
+    """The token carrier, its threads kept for the whole session."""
+    carrier = ThreadsCarrier()
+    yield carrier
+    carrier.close()
+
+
+@pytest.fixture(scope="session")
+def free() -> Iterator[FreeCarrier]:
+    """The free carrier, its threads kept for the whole session."""
+    carrier = FreeCarrier()
+    yield carrier
+    carrier.close()

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Small machines with hand-written schedules.
+
+``order(m, "a2 irq1 b")`` is a schedule in names: task ``a`` performs two effects, the interrupt
+``irq`` one, then ``b`` one.  A schedule that the rules of the machine forbid raises Diverged, which
+is how these tests ask whether something *can* happen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmsim.engine.context import current
+from mmsim.engine.machine import Machine
+from mmsim.engine.policy import Policy, Replay
+from mmsim.engine.threads import ThreadsCarrier
+from mmsim.linux.struct import Struct, shared
+from mmsim.linux.watchdog import stuck
+
+
+class Word(Struct):
+    """One shared word, ``n``, and a second one, ``m``."""
+
+    name = "word"
+    n = shared(0)
+    m = shared(0)
+
+
+class Lab(Machine):
+    """A machine with a word to fight for, ``vm``, and a trace of who came past where."""
+
+    vm: Any
+
+    def __init__(self, cpus: int = 1, **options: Any) -> None:
+        options.setdefault("era", "5.17")
+        super().__init__(cpus, **options)
+        self.vm = Word()
+        self.trace: list[str] = []
+        self.on_stuck = stuck
+
+    def says(self, what: str = "") -> None:
+        """Called by a context: its name goes into the trace."""
+        self.trace.append(f"{current().comm}{what}")
+
+    def task(self, name: str, fn: Callable[[Any], Any], cpu: int = 0) -> Any:
+        return self.spawn(fn, self.vm, comm=name, cpu=cpu)
+
+    def interrupt(self, name: str, fn: Callable[[Any], Any], **options: Any) -> Any:
+        return self.irq(fn, self.vm, comm=name, **options)
+
+
+def order(machine: Machine, text: str) -> tuple[tuple[int, int], ...]:
+    """Segments from names: "a2 irq1 b"."""
+    ids = {ctx.comm: ctx.id for ctx in machine.contexts}
+    segments = []
+    for part in text.split():
+        found = re.fullmatch(r"([a-z_]+)(\d*)", part)
+        assert found, part
+        segments.append((ids[found[1]], int(found[2] or 1)))
+    return tuple(segments)
+
+
+def run(token: ThreadsCarrier, machine: Machine, text: str) -> None:
+    """Run ``machine`` in exactly this order, then to its end."""
+    token.run(machine, Replay(order(machine, text)))
+
+
+def steps(n: int) -> Callable[[Any], None]:
+    """A body of ``n`` effects that matter to nobody."""
+
+    def body(word: Any) -> None:
+        for _ in range(n):
+            word.m  # noqa: B018
+
+    return body
+
+
+def increment(word: Any) -> None:
+    """Load, point, store: the lost update."""
+    value = word.n
+    word.n = value + 1
+
+
+def kinds(machine: Machine) -> list[str]:
+    return [finding.kind for finding in machine.findings]
+
+
+def titles(machine: Machine) -> list[str]:
+    return [finding.title for finding in machine.findings]
+
+
+class Only(Policy):
+    """Whoever comes first in ``names`` and can run; a hand-written priority order."""
+
+    def __init__(self, *names: str, quantum: int = 1) -> None:
+        self._names = names
+        self._quantum = quantum
+
+    def pick(self, enabled: Sequence[Any], current: Any) -> Any:
+        return min(enabled, key=lambda c: self._names.index(c.comm))
+
+    def quantum(self, ctx: Any) -> int:
+        return self._quantum
