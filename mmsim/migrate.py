@@ -216,6 +216,7 @@ def _lock_old_page(page, force, mode):
     if trylock_page(page):
         return True
     if patched("async-lock") and mode == MIGRATE_ASYNC:
+        count_vm_event("stalls")
         lock_page(page)
         return True
     if not force or mode == MIGRATE_ASYNC:
@@ -375,7 +376,7 @@ def migrate_pages(from_list, get_new_page, put_new_page, private, mode):
                 break
             elif rc == -EAGAIN:
                 retry += 1
-                count_vm_event("migrate_again")
+                count_vm_event("retries")
             else:
                 nr_failed += 1
             node = after

@@ -39,6 +39,7 @@ from mmsim.page import (
     page_ref_freeze,
     page_ref_unfreeze,
 )
+from mmsim.vmstat import count_vm_event
 
 MIGRATEPAGE_SUCCESS = 0
 EAGAIN = 11
@@ -63,11 +64,12 @@ def folio_migrate_mapping(mapping, newpage, page, extra_count=0):
     """Make ``newpage`` the object's page at this place; 0, or -EAGAIN if somebody holds ``page``.
 
     *Locks:* entered with both page locks; takes the XArray's lock, interrupts off.
-    *Race:* the file's slot changes while the old count is frozen.
+    *Race:* the file's slot changes while the old count is frozen.  ``eagain`` counts the failures.
     """
     expected_count = expected_page_refs(mapping, page) + extra_count
     if mapping is None:
         if page_count(page) != expected_count:
+            count_vm_event("eagain")
             return -EAGAIN
         newpage.index = page.index
         newpage.mapping = page.mapping
@@ -78,6 +80,7 @@ def folio_migrate_mapping(mapping, newpage, page, extra_count=0):
     spin_lock_irq(mapping.xa_lock)
     if not page_ref_freeze(page, expected_count):
         spin_unlock_irq(mapping.xa_lock)
+        count_vm_event("eagain")
         return -EAGAIN
     newpage.index = page.index
     newpage.mapping = page.mapping

@@ -131,7 +131,7 @@ def __munlock_pagevec(pvec, zone):
             put_page(page)
         elif not patched("munlock-nopin"):
             pagevec_add(pvec_putback, page)
-    if patched("xie-2017-06-02"):
+    if patched("xie-2017-05-25"):
         delta_munlocked = -mlocked
     else:
         # a page whose flag was cleared but which somebody else had isolated is not counted

@@ -137,8 +137,9 @@ def __free_one_page(page, pfn, zone, order):
         page = pfn_to_page(pfn)
         order += 1
     set_buddy_order(page, order)
-    page.state = "free"
     page.order = order
+    for i in range(1 << order):
+        pfn_to_page(pfn + i).state = "free"
     list_add(page.lru, zone.free_area[order])
 
 

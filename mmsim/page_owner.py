@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Who got and who freed a page (mm/page_owner.c), and the checker's knowledge of it.
 
-``page.state`` is not a field of struct page: "allocated", "pcp", "free" or "bad".  It changes
-where page_owner writes its record, in one effect.  A free of a page that is not allocated is
-entered as "double free" at the moment it happens, which no kernel does: in life it is seen much
-later, as one page with two owners.
+``page.state`` is not a field of struct page: "allocated", "tail" (of an allocated block), "pcp",
+"free" or "bad".  It changes where page_owner writes its record, in one effect.  A free of a page
+that is not allocated is entered as "double free" at the moment it happens, which no kernel does: in
+life it is seen much later, as one page with two owners.
 """
 
 from mmsim.engine.access import RMW, WRITE
@@ -12,6 +12,7 @@ from mmsim.engine.context import current
 from mmsim.engine.door import access
 from mmsim.linux.bug import report
 from mmsim.linux.cite import cite
+from mmsim.linux.era import kernel
 
 HISTORY = 8  # records kept of a page
 
@@ -27,6 +28,11 @@ def _owned(page, order):
     twice = page.state == "allocated"
     page.state = "allocated"
     page.order = order
+    if order:
+        mem_map = kernel().mem_map
+        first = page.pfn - mem_map[0].pfn + 1
+        for tail in mem_map[first : first + (1 << order) - 1]:
+            tail.state = "tail"
     _record(page, "allocated")
     return twice
 

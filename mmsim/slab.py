@@ -21,7 +21,16 @@ by load and store of the whole word.
 from mmsim.linux.cite import cite
 from mmsim.linux.era import era
 from mmsim.linux.gate import patched
-from mmsim.linux.list import list_head
+from mmsim.linux.list import (
+    LIST_HEAD,
+    list_add,
+    list_add_tail,
+    list_del,
+    list_empty,
+    list_first_entry,
+    list_head,
+)
+from mmsim.linux.spinlock import spin_lock_init, spin_lock_irqsave, spin_unlock_irqrestore
 from mmsim.linux.struct import Struct, shared
 from mmsim.page import __ClearPageSlab, __SetPageSlab
 from mmsim.page_alloc import __free_pages, alloc_pages
@@ -154,14 +163,30 @@ class slab_object(Struct):
 # -- SLAB -----------------------------------------------------------------------------------------
 
 
-@cite("mm/slab.c", "4.19", thread="001")
-def cache_grow(s):
-    """A new slab of SLAB's; the page, or None.  ``active`` counts its objects in use.
+class slab_cache(Struct):
+    """A cache of SLAB's, one node: slabs listed by how full they are, under ``list_lock``.
 
-    *Locks:* none; sleeps if the flags allow it.  *Race:* from the allocation on the page has one
-    reference, which is all that get_page_unless_zero() asks for.
+    (The arrays of free objects that each CPU keeps are left out.)
     """
-    page = alloc_pages(s.order, compound=True) or alloc_pages(s.min_order, compound=True)
+
+    def __init__(self, name, order=0, objects=1, number=0):
+        self.name = name
+        self.address = 0xFFFF88FF77130000 + number * 0x180
+        self.order = order
+        self.num = objects << order
+        self.list_lock = spin_lock_init(f"&n->list_lock#{name}")
+        self.slabs_partial = LIST_HEAD(f"{name}.slabs_partial")
+        self.slabs_full = LIST_HEAD(f"{name}.slabs_full")
+
+
+@cite("mm/slab.c", "4.19", thread="001", symbol="cache_grow_begin")
+def cache_grow(s):
+    """A new slab; the page, or None.  ``active`` counts its objects in use.
+
+    *Locks:* list_lock is not held: it may sleep if the flags allow.  *Race:* from the allocation on
+    the page has one reference, which is all that get_page_unless_zero() asks for.
+    """
+    page = alloc_pages(s.order, compound=True)
     if page is None:
         return None
     __SetPageSlab(page)
@@ -172,14 +197,45 @@ def cache_grow(s):
     return page
 
 
-@cite("mm/slab.c", "4.19", thread="001")
-def slab_get_obj(page):
-    """Hand out the next object.  *Locks:* entered with the cache's list_lock."""
-    page._mapcount = page._mapcount + 1  # active
+@cite("mm/slab.c", "4.19", thread="001", symbol="cache_alloc_refill")
+def cache_alloc(s):
+    """An object, or None.  *Locks:* takes list_lock, interrupts off."""
+    flags = spin_lock_irqsave(s.list_lock)
+    if list_empty(s.slabs_partial):
+        spin_unlock_irqrestore(s.list_lock, flags)
+        page = cache_grow(s)
+        if page is None:
+            return None
+        flags = spin_lock_irqsave(s.list_lock)
+    else:
+        page = list_first_entry(s.slabs_partial)
+        list_del(page.lru)
+    page._mapcount = page._mapcount + 1  # slab_get_obj: active++
+    if page._mapcount == s.num:  # fixup_slab_list
+        list_add(page.lru, s.slabs_full)
+    else:
+        list_add(page.lru, s.slabs_partial)
+    spin_unlock_irqrestore(s.list_lock, flags)
+    return slab_object(page, 0)
+
+
+@cite("mm/slab.c", "4.19", thread="001", symbol="free_block")
+def cache_free(s, object):
+    """Free an object; a slab without any goes back.  *Locks:* takes list_lock, interrupts off."""
+    page = object.page
+    flags = spin_lock_irqsave(s.list_lock)
+    list_del(page.lru)
+    page._mapcount = page._mapcount - 1  # slab_put_obj: active--
+    active = page._mapcount
+    if active:
+        list_add_tail(page.lru, s.slabs_partial)
+    spin_unlock_irqrestore(s.list_lock, flags)
+    if not active:
+        kmem_freepages(page, s.order)
 
 
 @cite("mm/slab.c", "4.19", thread="001")
-def kmem_freepages(s, page, order):
+def kmem_freepages(page, order):
     """Give a slab's pages back.  *Race:* a walker may hold a reference, and frees them then."""
     __ClearPageSlab(page)
     page._mapcount = -1  # page_mapcount_reset: active shared the word

@@ -12,7 +12,7 @@ As in C, 0 is success, -EBUSY and -EINVAL are reasons.
 from errno import EBUSY, EINVAL
 
 from mmsim.filemap import unlock_page
-from mmsim.linux.atomic import atomic_inc
+from mmsim.linux.atomic import atomic_dec, atomic_inc, atomic_inc_return
 from mmsim.linux.bug import BUG, VM_BUG_ON_FOLIO, VM_BUG_ON_PAGE
 from mmsim.linux.cite import cite
 from mmsim.linux.era import era
@@ -87,8 +87,9 @@ def __isolate_lru_page_prepare(page, mode):
 def __isolate_lru_page(page, mode=0):
     """Take a reference and clear PG_lru: 0, -EINVAL or -EBUSY.
 
-    *Locks:* lru_lock.  *Race:* the count may be 0 with PG_lru set; the mutations are three ways
-    not to mind.
+    *Locks:* lru_lock.  *Race:* the count may be 0 with PG_lru set.  The mutations are four ways to
+    deal with that, two of which the kernel had: until 2.6.6 the count was tested and then
+    incremented, from 2.6.7 to 2.6.16 incremented, tested and taken back.
     """
     ret = __isolate_lru_page_prepare(page, mode)
     if ret:
@@ -105,6 +106,13 @@ def __isolate_lru_page(page, mode=0):
             return -EBUSY
         atomic_inc(page, "_refcount")
         return 0
+    if patched("isolate-testone"):
+        ClearPageLRU(page)
+        if atomic_inc_return(page, "_refcount") != 1:
+            return 0
+        atomic_dec(page, "_refcount")
+        SetPageLRU(page)
+        return -EBUSY
     if patched("isolate-testclear-first"):
         ClearPageLRU(page)
         if get_page_unless_zero(page):

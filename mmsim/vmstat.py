@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Event counters (mm/vmstat.c).  They become metrics of the run; counting is no shared access."""
+"""Event counters (mm/vmstat.c), and a few that the kernel does not have.
+
+They become metrics of the run.  Counting is no shared access: it changes no interleaving.
+"""
 
 from mmsim.engine.door import door
 

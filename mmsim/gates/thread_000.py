@@ -2,8 +2,9 @@
 """Gates of thread 000: PG_lru and the lock swap in release_pages() (5.4, 5.17).
 
 All are mutations: the kernel as it is turned out to be right, so the thread proposed no patch.
-Two of them restore what the kernel did before 2006 (``release-lock-first``) or in 2.5
-(``isolate-count-then-get``).
+Some restore what the kernel did before March 2006: ``release-lock-first`` with
+``release-recheck-count``, and reclaim with ``isolate-count-then-get`` until 2.6.6, with
+``isolate-testone`` (Andrew Morton's fix of May 2004) from 2.6.7 on.
 """
 
 from mmsim.linux.gate import Gate, declare
@@ -26,11 +27,12 @@ declare(
     _mutation("isolate-plain-get", "reclaim takes its reference with a plain increment"),
     _mutation("isolate-testclear-first", "reclaim clears PG_lru before it takes its reference"),
     _mutation("isolate-count-then-get", "reclaim clears PG_lru, tests the count, then increments"),
+    _mutation("isolate-testone", "reclaim clears PG_lru, increments, and takes it back if from 0"),
     _mutation("putback-late-setlru", "putback drops its reference before it sets PG_lru"),
     _mutation("pagevec-move-no-testclear", "pagevec moves of 5.17 test PG_lru, as 5.4 does"),
     _mutation("move-account-noisolate", "charge moving relists the page without isolating it"),
     # users of pages
-    _mutation("get-from-zero", "a pfn walker takes its reference without looking at the count"),
+    _mutation("get-from-zero", "a driver that scans memory takes references without looking at the count"),
     _mutation("driver-extra-put", "a driver drops a reference it does not have"),
     _mutation("driver-uses-lru", "a driver links page->lru of a page that is on the LRU"),
     _mutation("nonatomic-page-flag", "a driver sets a flag of a visible page by load and store"),

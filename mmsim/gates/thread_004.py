@@ -43,9 +43,9 @@ declare(
         "a migration entry in a VM_LOCKED vma is replaced by a page that is mlocked",
     ),
     Gate(
-        "xie-2017-06-02",
+        "xie-2017-05-25",
         "004",
-        "2017-06-02",
+        "2017-05-25",
         "Yisheng Xie",
         "__munlock_pagevec() counts every flag it has cleared, isolated or not",
     ),

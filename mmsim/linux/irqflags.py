@@ -7,6 +7,8 @@ An interrupt that waits is let in at the first point after its CPU opens again.
 from mmsim.engine.access import BH_OFF, BH_ON, IRQ_OFF, IRQ_ON, RAISE
 from mmsim.engine.context import current
 from mmsim.engine.door import access, door
+from mmsim.linux.era import IS_ENABLED
+from mmsim.linux.irqsoff import trace_hardirqs_off, trace_hardirqs_on
 
 __mmsim_primitive__ = True
 
@@ -20,12 +22,16 @@ def _irqs(cpu, off):
 def local_irq_disable():
     """Interrupts off."""
     cpu = current().cpu
-    access(IRQ_OFF, cpu, "irqs", _irqs, cpu, True)
+    before = access(IRQ_OFF, cpu, "irqs", _irqs, cpu, True)
+    if not before and IS_ENABLED("IRQSOFF_TRACER"):
+        trace_hardirqs_off()
 
 
 def local_irq_enable():
     """Interrupts on, whatever they were."""
     cpu = current().cpu
+    if IS_ENABLED("IRQSOFF_TRACER"):
+        trace_hardirqs_on()
     access(IRQ_ON, cpu, "irqs", _irqs, cpu, False)
     _let_in(cpu)
 
@@ -33,12 +39,17 @@ def local_irq_enable():
 def local_irq_save():
     """Interrupts off; the value says whether they were off before."""
     cpu = current().cpu
-    return access(IRQ_OFF, cpu, "irqs", _irqs, cpu, True)
+    flags = access(IRQ_OFF, cpu, "irqs", _irqs, cpu, True)
+    if not flags and IS_ENABLED("IRQSOFF_TRACER"):
+        trace_hardirqs_off()
+    return flags
 
 
 def local_irq_restore(flags):
     """Interrupts as they were when ``flags`` was saved."""
     cpu = current().cpu
+    if not flags and IS_ENABLED("IRQSOFF_TRACER"):
+        trace_hardirqs_on()
     access(IRQ_OFF if flags else IRQ_ON, cpu, "irqs", _irqs, cpu, flags)
     if not flags:
         _let_in(cpu)

@@ -97,7 +97,7 @@ def check_refs(machine, mappings=(), owners=()):
         expected.update(mapping.slots.values())
     expected.update(owners)
     for page in machine.vm.mem_map:
-        if page.v_compound_head is not None or page.state == "bad":
+        if page.state in ("tail", "bad"):
             continue
         ref, want = page.v__refcount, expected[page]
         if page.state != "allocated":
@@ -162,8 +162,8 @@ def check_locks(machine, but=()):
 
 
 def check_mm(machine, mappings=(), owners=()):
-    """All of them, the lists first: what is wrong there explains the rest."""
+    """All of them; what the kernel itself would find later, when it frees in bulk, comes first."""
+    check_free_lists(machine)
     check_lru(machine)
     check_refs(machine, mappings, owners)
-    check_free_lists(machine)
     check_locks(machine)

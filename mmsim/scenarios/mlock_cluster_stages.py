@@ -85,7 +85,7 @@ class Stage:
             mm = beside.vm_mm
             start = beside.v_vm_end + PAGE_SIZE
         end = start + len(pages) * PAGE_SIZE
-        pgoff = pages[0].v_index
+        pgoff = 0 if flags & VM_NONLINEAR else pages[0].v_index
         vma = vm_area_struct(mm, start, end, flags | VM_READ, self.mapping, pgoff)
         mm.mmap.append(vma)
         mm.map_tables(start, end)

@@ -102,7 +102,7 @@ def setup(m, v):
         m.spawn(fn, *args, comm=comm, cpu=n)
 
 
-COUNT = "xie-2017-06-02"
+COUNT = "xie-2017-05-25"
 MERGED = ("vlastimil-2014-01-07", COUNT)
 PREEMPT = {"PREEMPT": True}
 REPAIRED = {"missed_after_rescan": "== 0"}

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Thread 001's machines: pages that lie where compaction will walk, and who works on them.
+
+A variant's ``WORKLOAD`` says what the other CPUs do while one compacts:
+
+    packets   pages whose last reference is a packet's go in softirqs on the scanner's own CPU,
+              one process executes another program: the report's case
+    exec      several processes do, and softirqs hold the scanner up
+    thp       huge pages are faulted in and unmapped
+    partial   objects come and go, so that slabs change lists
+    shm       locked shared memory is removed (5.17)
+
+A block is two frames here, so that the scanner drops its lock, and the window opens, often.
+"""
+
+from mmsim.buffer import create_empty_buffers
+from mmsim.linux.list import list_add
+from mmsim.linux.spinlock import spin_lock_init
+from mmsim.memblock import memblock_free_all
+from mmsim.mmzone import LRU_INACTIVE_ANON, LRU_INACTIVE_FILE, LRU_UNEVICTABLE, boot_mm
+from mmsim.pagemap import address_space
+from mmsim.rmap import anon_vma
+from mmsim.scenarios.compaction_actors import (
+    churn,
+    direct_compaction,
+    execve,
+    get_user_pages_fast,
+    huge_fault,
+    ipcrm,
+    kcompactd,
+    kfree,
+    net_rx_action,
+    recycle,
+    sendmsg,
+    tx_queue,
+    unpin_and_execve,
+)
+from mmsim.scenarios.compaction_trace import compaction_trace
+from mmsim.scenarios.invariants import check_mm
+from mmsim.slab import slab_cache
+from mmsim.slub import kmem_cache, slab_pages
+
+
+class world:
+    """What set-up hands from one step to the next, and the check wants to know again."""
+
+    def __init__(self, machine, frames):
+        self.machine = machine
+        self.vm = vm = boot_mm(machine, pages=frames)
+        vm.compaction_trace = compaction_trace()
+        vm.world = self
+        self.pgdat = vm.node_data[0]
+        zone = self.pgdat.zone
+        zone.pageset_high = zone.pageset_batch = 2
+        self.lruvec = vm.root_mem_cgroup.lruvecs[0]
+        self.file = address_space("file")
+        self.file.private_lock = spin_lock_init("&mapping->private_lock")
+        self.buffer = None  # a page that direct I/O reads into
+        self.owners = []  # the references that are meant to be left
+        self.live = []
+        self.caches = []
+        self.next = 0
+
+    def _page(self, mapping, flags, lru, refs, mapcount):
+        page = self.vm.mem_map[self.next]
+        self.next += 1
+        page.state = "allocated"
+        page.history.append("allocated at boot")
+        page.v__refcount = refs
+        page.v__mapcount = mapcount - 1
+        page.v_mapping = mapping
+        page.v_flags = flags | page.m_lru | page.m_uptodate
+        list_add(page.lru, self.lruvec.lists[lru])
+        setattr(self.lruvec, f"v_size{lru}", self.lruvec.v_size(lru) + 1)
+        return page
+
+    def anon(self, refs=1, mapcount=1, stays=False):
+        """An anonymous page on the LRU; ``stays`` if nobody is going to free it."""
+        mapping = anon_vma(f"anon_vma{self.next}", self.next)
+        flags = self.vm.mem_map[0].m_swapbacked
+        page = self._page(mapping, flags, LRU_INACTIVE_ANON, refs, mapcount)
+        if stays:
+            self.owners += [page] * refs
+        return page
+
+    def file_page(self, buffers=False):
+        """A page-cache page on the LRU that stays, with or without buffer heads."""
+        page = self._page(self.file, 0, LRU_INACTIVE_FILE, 1, 0)
+        page.v_index = self.next
+        self.file.slots[self.next] = page
+        if buffers:
+            create_empty_buffers(page)
+            self.owners.append(page)
+        return page
+
+    def shm_page(self):
+        """A page of a locked shared memory segment; not mapped by anybody."""
+        flags = self.vm.mem_map[0].m_swapbacked | self.vm.mem_map[0].m_unevictable
+        page = self._page(self.file, flags, LRU_UNEVICTABLE, 1, 0)
+        page.v_index = self.next
+        self.file.slots[self.next] = page
+        self.file.v_nrpages += 1
+        return page
+
+    def hole(self, frames=1):
+        """Frames of nobody's."""
+        self.next += frames
+
+    def spawn(self, *args, comm, cpu):
+        self.machine.spawn(*args, comm=comm, cpu=cpu)
+
+    def scanner(self, rounds):
+        """Two runs in three kcompactd scans, in the third a task that needs a larger block."""
+        if self.machine.rng.random() < 0.67:
+            self.spawn(kcompactd, self.pgdat, rounds, comm="kcompactd0", cpu=0)
+        else:
+            self.spawn(direct_compaction, self.pgdat, rounds, comm="mkfs", cpu=0)
+
+    def cache(self, name, order=0, objects=1, slab=False):
+        """A cache of one of the two allocators."""
+        n = len(self.caches)
+        if slab:
+            cache = slab_cache(name, order, objects, n)
+        else:
+            cache = kmem_cache(name, order, 0, objects, n)
+        self.caches.append(cache)
+        return cache
+
+
+def packet(w, queue, page, cache, cpu):
+    """One packet in flight: its sender on ``cpu``, its softirq on the scanner's CPU."""
+    line = w.machine.irq(
+        net_rx_action, page, cache, w.live, comm="ksoftirqd", cpu=0, kind="softirq", armed=False
+    )
+    busy = w.machine.rng.randrange(40)
+    w.spawn(sendmsg, queue, line, busy, comm=f"nginx{cpu}", cpu=cpu)
+
+
+def packets(w, config):
+    """The report's case."""
+    slab = config.get("SLAB", False)
+    small = w.cache("kmalloc-64", slab=slab)
+    large = w.cache("kmalloc-512", order=1, slab=slab)
+    queue = tx_queue()
+    w.scanner(1)
+    for cpu in (1, 2, 3):
+        packet(w, queue, w.anon(refs=1, mapcount=0), small, cpu)
+    w.anon(refs=2, stays=True)
+    w.spawn(unpin_and_execve, [w.anon(2), w.anon(2)], large, w.live, comm="sh", cpu=4)
+    w.buffer = w.anon(stays=True)
+    w.spawn(get_user_pages_fast, w.buffer, 3, comm="dd", cpu=5)
+    w.file_page(buffers=True)
+
+
+def execs(w, config):
+    """Processes on all CPUs execute; the scanner's CPU is interrupted."""
+    small = w.cache("kmalloc-64")
+    queue = tx_queue()
+    w.scanner(2)
+    for cpu in (1, 2, 3):
+        w.spawn(execve, [w.anon()], small, w.live, comm=f"sh{cpu}", cpu=cpu)
+        w.hole()
+    for cpu in (4, 5):
+        packet(w, queue, w.anon(refs=1, mapcount=0), small, cpu)
+    w.buffer = w.anon(refs=2, stays=True)
+
+
+def thp(w, config):
+    """Huge pages come and go."""
+    w.scanner(10)
+    for cpu in (1, 2, 3):
+        w.spawn(huge_fault, anon_vma(f"huge{cpu}", 40 + cpu), 3, comm=f"qemu{cpu}", cpu=cpu)
+    w.buffer = w.anon(refs=2, stays=True)
+    memblock_free_all(w.vm)
+
+
+def partial(w, config):
+    """Slabs with free objects come and go on the partial list."""
+    small = w.cache("kmalloc-64", objects=2)
+    w.scanner(2)
+    for cpu in (1, 2):
+        w.spawn(recycle, small, comm=f"ls{cpu}", cpu=cpu)
+    w.buffer = w.anon(refs=2, stays=True)
+    memblock_free_all(w.vm)
+
+
+def shm(w, config):
+    """Locked shared memory is removed, with pages between it that can be isolated."""
+    w.vm.sysctl_compact_unevictable_allowed = False
+    w.vm.pageblock_nr_pages = 3
+    w.scanner(4)
+    w.anon(stays=True)
+    for cpu in (1, 2):
+        w.spawn(ipcrm, [w.shm_page()], comm=f"ipcrm{cpu}", cpu=cpu)
+    w.buffer = w.anon(refs=2, stays=True)
+
+
+WORKLOADS = {
+    "packets": (packets, 12),
+    "exec": (execs, 9),
+    "thp": (thp, 9),
+    "partial": (partial, 5),
+    "shm": (shm, 4),
+}
+
+
+def boot(machine, variant):
+    """Set-up: memory, then the contexts; a CPU without any does direct I/O from one page."""
+    workload, frames = WORKLOADS[variant.config.get("WORKLOAD", "packets")]
+    w = world(machine, frames)
+    workload(w, variant.config)
+    busy = {ctx.cpu.id for ctx in machine.contexts}
+    for cpu in range(len(machine.cpus)):
+        if cpu not in busy:
+            w.spawn(get_user_pages_fast, w.buffer, 2, comm=f"dd{cpu}", cpu=cpu)
+
+
+def quiesce(machine, variant):
+    """Everybody closes what is open; then nothing may be left but what was meant to stay."""
+    w = machine.vm.world
+    for cache, object in w.live:
+        kfree(cache, object)
+    owners = list(w.owners)
+    for cache in w.caches:
+        if isinstance(cache, kmem_cache):
+            owners += slab_pages(cache)
+    check_mm(machine, [w.file], owners)

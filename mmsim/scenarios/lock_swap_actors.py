@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Who takes part in thread 000: one function for each kind of task or interrupt.
+
+All of them are callers that the kernel has.  They meet on pages of tmpfs files: the page cache has
+one reference of each page, whoever looks at it another, and the last to let go frees it.
+"""
+
+from mmsim.filemap_cache import find_get_page
+from mmsim.linux.atomic import atomic_dec_and_test
+from mmsim.linux.cite import cite
+from mmsim.linux.gate import patched
+from mmsim.linux.list import LIST_HEAD, list_add, list_del
+from mmsim.linux.sched import cond_resched
+from mmsim.linux.struct import Struct, shared
+from mmsim.lru import end_page_writeback, lru_add_drain, mark_page_accessed, put_page
+from mmsim.memcg_move import mem_cgroup_move_charge
+from mmsim.mmu_gather import tlb_flush_mmu_free
+from mmsim.mmzone import LRU_INACTIVE_ANON
+from mmsim.page import (
+    PageAnon,
+    PageDirty,
+    PageLRU,
+    SetPageUptodate,
+    __SetPageUptodate,
+    get_page,
+    get_page_unless_zero,
+)
+from mmsim.page_idle import page_idle_bitmap_write
+from mmsim.rmap import page_remove_rmap
+from mmsim.shmem import shmem_evict_inode, shmem_truncate_range
+from mmsim.vmscan import shrink_inactive_list
+
+TRANSFERS = 3  # of a driver's DMA to each page
+
+
+class inode(Struct):
+    """A tmpfs file.  ``i_count``: its directory entry and everybody who has it open."""
+
+    i_count = shared(1)
+
+    def __init__(self, name, mapping):
+        self.name = name
+        self.i_mapping = mapping
+        mapping.host = self
+
+
+@cite("fs/inode.c", "5.4", thread="000")
+def evict(inode):
+    """Nobody has the file any more."""
+    shmem_evict_inode(inode)
+
+
+@cite("fs/inode.c", "5.4", thread="000")
+def iput(inode):
+    """Drop a reference to the inode; the last one evicts it.  *Race:* none: one of us is last."""
+    if atomic_dec_and_test(inode, "i_count"):
+        evict(inode)
+
+
+@cite("fs/namei.c", "5.4", thread="000")
+def do_unlinkat(inode):
+    """unlink(2): the name is gone, and the file with it unless somebody has it open."""
+    iput(inode)
+
+
+@cite("fs/open.c", "5.4", thread="000")
+def do_truncate(inode):
+    """ftruncate(2) to nothing, of a file that others have open."""
+    shmem_truncate_range(inode)
+
+
+@cite("mm/shmem.c", "5.4", thread="000")
+def shmem_file_read_iter(inode):
+    """read(2) to the end."""
+    mapping = inode.i_mapping
+    for index in range(inode.pages):
+        page = find_get_page(mapping, index)
+        if page is not None:
+            mark_page_accessed(page)
+            put_page(page)
+            cond_resched()
+
+
+def reader(inode):
+    """Reads the file once more, which makes its pages active, closes it, and exits."""
+    shmem_file_read_iter(inode)
+    iput(inode)
+    lru_add_drain()  # exit_mmap()
+
+
+@cite("mm/memory.c", "5.4", thread="000")
+def zap_pte_range(pages):
+    """Unmap; each pte's reference goes to the gather.  (The ptes themselves nobody looks at.)"""
+    for page in pages:
+        PageAnon(page)  # which counter
+        page_remove_rmap(page)
+    return pages
+
+
+@cite("mm/mmap.c", "5.4", thread="000")
+def exit_mmap(pages):
+    """Frees what the page tables of an exiting task held."""
+    lru_add_drain()
+    gathered = zap_pte_range(pages)
+    tlb_flush_mmu_free(gathered)
+
+
+@cite("mm/vmscan.c", "5.4", thread="000", symbol="balance_pgdat")
+def kswapd(pgdat, memcgs, nr_to_scan):
+    """A round of reclaim on one node, memcg after memcg."""
+    for memcg in memcgs:
+        shrink_inactive_list(nr_to_scan, memcg.lruvecs[pgdat.node_id], LRU_INACTIVE_ANON)
+
+
+def page_idle_walker(pages):
+    """Somebody writes to /sys/kernel/mm/page_idle/bitmap."""
+    page_idle_bitmap_write(pages)
+
+
+def scanner(pages):
+    """An out-of-tree module that looks at memory, frame by frame (rule I2)."""
+    for page in pages:
+        if not PageLRU(page):
+            continue
+        if patched("get-from-zero"):
+            get_page(page)
+        elif not get_page_unless_zero(page):
+            continue
+        PageDirty(page)
+        put_page(page)
+
+
+def charge_mover(inode, source, to):
+    """A task that has the file mapped is moved to another memcg, and its charges with it."""
+    mem_cgroup_move_charge(inode.i_mapping, range(inode.pages), source, to)
+
+
+def end_io(page):
+    """The interrupt of a disk: a page of the swap cache has been written."""
+    end_page_writeback(page)
+
+
+def driver(pages):
+    """An out-of-tree module that has pinned user pages, and lets them go when its DMA is over.
+
+    The gates are what such modules have been seen to do.
+    """
+    queue = LIST_HEAD("driver_queue")
+    for page in pages:
+        if patched("driver-uses-lru"):
+            # "mm_types.h says that owners may use page->lru"
+            list_add(page.lru, queue)
+        for _ in range(TRANSFERS):
+            if patched("nonatomic-page-flag"):
+                __SetPageUptodate(page)
+            else:
+                SetPageUptodate(page)
+        if patched("driver-uses-lru"):
+            list_del(page.lru)
+        put_page(page)
+        if patched("driver-extra-put"):
+            put_page(page)

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How a machine of thread 000 is booted, and what must hold when it has come to rest.
+
+Two nodes, so that locks are swapped: a file has its pages on both in turn, every second file the
+other way round.  All pages are charged to memcg1.  There are as many tasks as CPUs and at least
+eight; with fewer CPUs several share one.  Who they are is the *mix*.  A mutation is tried with the
+people it concerns; the kernel as it is, with all mixes in turn.
+
+Pages are made as they look after a while of normal use.  Building them costs more than running
+them, so this file stores raw values.
+"""
+
+from mmsim.memblock import memblock_alloc, memblock_free_all
+from mmsim.mmzone import LRU_INACTIVE_ANON, boot_mm
+from mmsim.pagemap import address_space
+from mmsim.scenarios import lock_swap_actors as actors
+from mmsim.scenarios.invariants import check_mm
+
+NODES = 2
+FILE_PAGES = 2
+WALK = 8  # frames that one walk looks at
+FEWEST = 8  # tasks
+EXITING = 2  # small pages of an exiting task
+GATHER = 66  # the same when latency is looked at: more than two batches of 32
+
+MIXES = {
+    "5.4": {
+        "all": ("rm", "kswapd", "page_idle", "reader", "rm", "driver", "exit", "scanner"),
+        "walk": ("rm", "scanner", "exit", "scanner"),
+        "reclaim": ("exit", "kswapd", "rm", "kswapd"),
+        "driver": ("rm", "driver", "kswapd", "reader"),
+        "exit": ("exit", "rm", "reader"),
+    },
+    "5.17": {
+        "all": ("truncate", "mover", "kswapd", "reader", "page_idle", "rm", "exit"),
+        "charge": ("truncate", "mover", "reader", "kswapd"),
+        "reclaim": ("exit", "kswapd", "rm", "kswapd"),
+    },
+}
+MIX_OF = {
+    "get-from-zero": "walk",
+    "isolate-plain-get": "reclaim",
+    "isolate-testclear-first": "reclaim",
+    "isolate-count-then-get": "reclaim",
+    "isolate-testone": "reclaim",
+    "putback-late-setlru": "reclaim",
+    "driver-extra-put": "driver",
+    "driver-uses-lru": "driver",
+    "nonatomic-page-flag": "driver",
+    "move-account-noisolate": "charge",
+    "pagevec-move-no-testclear": "charge",
+    "release-compound-keep-lock": "exit",
+}
+COMM = {
+    "rm": "rm",
+    "truncate": "truncate",
+    "kswapd": "kswapd",
+    "page_idle": "damo",
+    "scanner": "memscan",
+    "reader": "cat",
+    "mover": "cgclassify",
+    "driver": "drv",
+    "exit": "exit",
+}
+
+
+def mix_of(machine, variant):
+    """The name of the mix of this run."""
+    if variant.config.get("IRQSOFF_TRACER"):
+        return "exit"
+    named = [MIX_OF[gate] for gate in variant.gates if gate in MIX_OF]
+    return named[0] if named else machine.rng.choice(sorted(MIXES[variant.era]))
+
+
+class Booting:
+    """A machine on its way up: pages, files and tasks, and what the check will have to know."""
+
+    def __init__(self, machine, variant):
+        self.machine = machine
+        self.variant = variant
+        self.mix = mix_of(machine, variant)
+        people = MIXES[variant.era][self.mix]
+        tasks = max(len(machine.cpus), FEWEST)
+        self.roles = [people[i % len(people)] for i in range(tasks)]
+        self.vm = boot_mm(machine, nodes=NODES, memcgs=2, pages=self.pages())
+        half = len(self.vm.mem_map) // NODES
+        for i, page in enumerate(self.vm.mem_map):
+            page.node = int(i >= half)
+        self.mappings = []
+        self.inode = None  # the file made last
+        self.shared = None  # the one that is truncated while it is open
+        self.exits = [self.gathered(i) for i in range(self.roles.count("exit"))]
+        written = ("swapcache", "writeback", "reclaim")
+        self.io_pages = [self.lru_page(node, *written) for node in range(NODES)]
+
+    def pages(self):
+        """Frames needed, the same even number a node."""
+        need = FILE_PAGES * sum(role in ("rm", "truncate") for role in self.roles) + NODES
+        need += sum(2 + self.exiting(i) for i in range(self.roles.count("exit")))
+        return need + 11 & ~3
+
+    def exiting(self, number):
+        """Small pages of an exiting task."""
+        latency = self.variant.config.get("IRQSOFF_TRACER")
+        return GATHER if latency and number == 0 else EXITING
+
+    def lru_page(self, node, *flags):
+        """A swap-backed page on its inactive list, with one reference."""
+        page = memblock_alloc(self.vm, node)
+        for flag in ("uptodate", "dirty", "swapbacked", "lru", *flags):
+            page.v_flags |= getattr(page, f"m_{flag}")
+        page.v_mem_cgroup = memcg = self.vm.memcgs[1]
+        lruvec = memcg.lruvecs[node]
+        head = lruvec.lists[LRU_INACTIVE_ANON]
+        page.lru.v_next, page.lru.v_prev = head.v_next, head
+        head.v_next.v_prev = page.lru
+        head.v_next = page.lru
+        lruvec.v_size0 += 1
+        return page
+
+    def huge_page(self, node):
+        """The same as a compound page of two."""
+        page = self.lru_page(node, "head")
+        tail = memblock_alloc(self.vm, node)
+        tail.v__refcount = 0
+        tail.v_compound_head = page
+        tail.state = "tail"
+        page.order = 1
+        return page
+
+    def gathered(self, number):
+        """What an exiting task frees: small pages of both nodes, then a huge one of the last's."""
+        node = number % NODES
+        huge = self.huge_page(node)
+        n = self.exiting(number)
+        pages = [*(self.lru_page((node + n + 1 + i) % NODES) for i in range(n)), huge]
+        for page in pages:
+            page.v__mapcount = 0
+        return pages
+
+    def file(self):
+        """A tmpfs file whose pages are on both nodes in turn."""
+        number = len(self.mappings)
+        mapping = address_space(f"tmpfs{number}", number)
+        self.inode = inode = actors.inode(f"inode{number}", mapping)
+        inode.pages = FILE_PAGES
+        for index in range(FILE_PAGES):
+            page = self.lru_page((number + index) % NODES, "referenced")
+            page.v_mapping = mapping
+            page.v_index = index
+            mapping.slots[index] = page
+        mapping.v_nrpages = FILE_PAGES
+        self.mappings.append(mapping)
+        return inode
+
+    def pin(self, n):
+        """The first pages of the file made last, a reference more each (get_user_pages)."""
+        pages = [self.inode.i_mapping.slots[index] for index in range(n)]
+        for page in pages:
+            page.v__refcount += 1
+        return pages
+
+    def work(self, role, number):
+        """What task ``number`` of a role does: (function, its arguments)."""
+        vm = self.vm
+        if role == "rm":
+            return actors.do_unlinkat, self.file()
+        if role == "truncate":
+            self.shared = self.file()
+            return actors.do_truncate, self.shared
+        if role == "kswapd":
+            scan = 3 if self.mix == "reclaim" else 2
+            return actors.kswapd, vm.node_data[number % NODES], vm.memcgs[1:], scan
+        if role in ("page_idle", "scanner"):
+            first = self.machine.rng.randrange(len(vm.mem_map))
+            walk = actors.scanner if role == "scanner" else actors.page_idle_walker
+            return walk, (vm.mem_map + vm.mem_map)[first : first + WALK]
+        if role == "reader":
+            self.inode.v_i_count += 1
+            return actors.reader, self.inode
+        if role == "mover":
+            self.shared.v_i_count += 1  # which stays: the file is mapped
+            return actors.charge_mover, self.shared, vm.memcgs[1], vm.memcgs[2]
+        if role == "driver":
+            return actors.driver, self.pin(2)
+        assert role == "exit"
+        return actors.exit_mmap, self.exits.pop()
+
+
+def setup(machine, variant):
+    """Boot, and spawn a task for each role and the disk's interrupts."""
+    boot = Booting(machine, variant)
+    numbers = dict.fromkeys(boot.roles, 0)
+    for i, role in enumerate(boot.roles):
+        fn, *args = boot.work(role, numbers[role])
+        machine.spawn(fn, *args, comm=f"{COMM[role]}{numbers[role]}", cpu=i)
+        numbers[role] += 1
+    for i, page in enumerate(boot.io_pages):
+        machine.irq(actors.end_io, page, comm=f"nvme{i}", cpu=i)
+    memblock_free_all(boot.vm)
+    boot.vm.boot = boot
+
+
+def check(machine, variant):
+    """Lists, counts and locks are as they must be; only the swap cache still has pages."""
+    boot = machine.vm.boot
+    check_mm(machine, boot.mappings, boot.io_pages)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Taking a file's pages out of the page cache for good (mm/truncate.c, mm/filemap.c).
+
+Truncation holds the page lock and a reference while a page leaves the cache, so the cache's
+reference is never the last here.  The last one is dropped later, in batches, by pagevec_release():
+with no page lock, no tree lock, and the page to be found only on the LRU and by its frame number.
+"""
+
+from mmsim.engine.access import READ_ONCE
+from mmsim.engine.door import access
+from mmsim.filemap_cache import delete_from_page_cache, xa_load
+from mmsim.linux.bug import VM_BUG_ON_PAGE
+from mmsim.linux.cite import cite
+from mmsim.linux.sched import cpu_relax
+from mmsim.lru import put_page
+from mmsim.page import ClearPageDirty, PageTail, get_page_unless_zero, page_mapped
+from mmsim.pagevec import pagevec, pagevec_add
+
+
+def _next_entry(mapping, start):
+    index = min((i for i in mapping.slots if i >= start), default=start)
+    return index, mapping.slots.get(index)
+
+
+@cite("mm/filemap.c", "5.4", thread="000")
+def find_get_entries(mapping, start):
+    """A pagevec of the file's pages from ``start`` on, a reference each, and their indices.
+
+    *Locks:* none (RCU).  *Race:* each reference is taken unless zero, and the slot looked at again.
+    """
+    pvec = pagevec()
+    indices = []
+    index = start
+    while True:
+        index, page = access(READ_ONCE, mapping, "i_pages", _next_entry, mapping, index)
+        if page is None:
+            break
+        if not get_page_unless_zero(page):
+            cpu_relax()
+            continue
+        if xa_load(mapping, index) is not page:
+            put_page(page)
+            continue
+        indices.append(index)
+        index += 1
+        if not pagevec_add(pvec, page):
+            break
+    return pvec, indices
+
+
+@cite("mm/truncate.c", "5.4", symbol="truncate_cleanup_page")
+def truncate_cleanup_page(page):
+    """What the page carries for its file is void.  (Unmapping is memory.py's; nothing maps it.)
+
+    *Locks:* page lock.
+    """
+    VM_BUG_ON_PAGE(lambda: page_mapped(page), "page_mapped(page)", page)
+    ClearPageDirty(page)  # cancel_dirty_page()
+
+
+@cite("mm/truncate.c", "5.4", thread="000")
+def truncate_inode_page(mapping, page):
+    """Remove a locked page from the cache; false if it is not the mapping's any more.
+
+    *Locks:* entered with the page lock and a reference; takes the tree's.
+    """
+    VM_BUG_ON_PAGE(lambda: PageTail(page), "PageTail(page)", page)
+    if page.mapping is not mapping:
+        return False
+    truncate_cleanup_page(page)
+    delete_from_page_cache(page)
+    return True
