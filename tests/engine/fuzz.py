@@ -3,8 +3,8 @@
 
 A program is drawn from a seed: tasks, softirqs and hardirqs on a few CPUs, each a list of
 operations on the same few words and locks: plain and atomic accesses, all forms of locks, sleeping,
-waking, timers, preemption, busy waiting.  Nothing keeps such a program from deadlocking, sleeping in
-atomic context or missing a wake-up: how it goes wrong has to be reproducible as well.
+waking, timers, preemption, busy waiting.  Nothing keeps such a program from deadlocking, sleeping
+in atomic context or missing a wake-up: how it goes wrong has to be reproducible as well.
 
 Every context writes down each value it sees.  Two runs are the same if all of that is the same.
 """

@@ -9,7 +9,7 @@ is how these tests ask whether something *can* happen.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mmsim.engine.context import current
@@ -103,3 +103,33 @@ class Only(Policy):
 
     def quantum(self, ctx: Any) -> int:
         return self._quantum
+
+
+class _Branch(Policy):
+    """Takes the choices of ``prefix``, then always the first, and notes how many there were."""
+
+    fair = True
+
+    def __init__(self, prefix: list[int]) -> None:
+        self._prefix = prefix
+        self.taken: list[tuple[int, int]] = []
+
+    def pick(self, enabled: Sequence[Any], current: Any) -> Any:
+        depth = len(self.taken)
+        choice = self._prefix[depth] if depth < len(self._prefix) else 0
+        self.taken.append((choice, len(enabled)))
+        return enabled[choice]
+
+
+def every_order(token: ThreadsCarrier, build: Callable[[], Any]) -> Iterator[Any]:
+    """Run what ``build`` boots once for every sequence of choices there is; yield each machine."""
+    prefix: list[int] | None = []
+    while prefix is not None:
+        machine = build()
+        branch = _Branch(prefix)
+        token.run(machine, branch)
+        yield machine
+        left = branch.taken
+        while left and left[-1][0] + 1 == left[-1][1]:
+            left.pop()
+        prefix = [choice for choice, _ in left[:-1]] + [left[-1][0] + 1] if left else None

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A claim's verdict follows its runs: break what it rests on, and the verdict changes.
+
+The campaigns here are small and in this process; `python -m mmsim claims` runs the large ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mmsim.claims import claims
+from mmsim.claims.model import Claim, Clean, Fails, Settled
+from mmsim.claims.settle import answers, needed
+from mmsim.scenarios.registry import find_variant
+from mmsim.stress.source import Library
+from mmsim.stress.tally import Block, Tally
+from mmsim.stress.worker import Setting, run_block
+
+RUNS = 150  # of each variant below every one that fails at all fails in more than 8 % of runs
+
+
+class Altered(Library):
+    """mmsim's scenarios, but one variant has the gates and options of another."""
+
+    changes = {}  # noqa: RUF012
+
+    def runner(self, variant, **rest):
+        other = self.changes.get(variant.id)
+        if other is not None:
+            source = find_variant(other)
+            altered = replace(variant, gates=source.gates, config=source.config)
+            object.__setattr__(altered, "scenario", variant.scenario)
+            variant = altered
+        return super().runner(variant, **rest)
+
+
+def tallies(ids, **changes):
+    source = Altered()
+    source.__dict__["changes"] = {id: other for id, other in changes.get("swap", {}).items()}
+    out = {}
+    for id in ids:
+        setting = Setting(source=source, cpus=8, seed=1, engine="threads", policy="mix", deadline=None)
+        out[id] = tally = Tally(find_variant(id))
+        tally.take(run_block(setting, Block(id, 0, 0, RUNS), lambda beat: None))
+    return out
+
+
+def claim(id: str) -> Claim:
+    return next(c for c in claims() if c.id == id)
+
+
+BROKEN = (
+    # claim, the variant whose gate is broken, the one whose gates it gets instead
+    ("002.8", "002.pagelocked", "002.pagelocked-no-consumer-check"),
+    ("002.7", "002.flawed", "002.pagelocked"),
+    ("000.1", "000.54-base", "000.isolate-noref"),
+    ("003.2", "003.base", "003.unlock-first"),
+    ("003.3", "003.unlock-first", "003.base"),
+    ("004.1", "004.base", "004.merged"),
+    ("001.6", "001.remove-vm-bug", "001.419-dbg"),
+)
+
+
+@pytest.mark.parametrize(("id", "variant", "instead"), BROKEN)
+def test_breaking_a_gate_changes_the_verdict(id, variant, instead):
+    subject = claim(id)
+    before = subject.settle(tallies(subject.variants()))
+    after = subject.settle(tallies(subject.variants(), swap={variant: instead}))
+    assert before is not after, (before, after)
+
+
+def test_there_are_enough_and_each_has_its_own_id():
+    ids = [c.id for c in claims()]
+    assert len(ids) == len(set(ids))
+    assert len(ids) >= 35
+    assert {c.thread for c in claims()} == {"000", "001", "002", "003", "004"}
+
+
+def test_every_variant_that_a_claim_needs_exists():
+    for id in needed(claims()):
+        find_variant(id)  # raises with the nearest names
+
+
+def test_an_open_claim_says_why():
+    for c in claims():
+        assert c.sees or c.note, c.id
+
+
+class Counted:
+    """A tally of so many findings with one title."""
+
+    def __init__(self, id, runs, findings, title="double free"):
+        finding = type("F", (), {"title": title})()
+        sample = type("S", (), {"finding": finding})()
+        kind = type("K", (), {"sample": sample, "count": findings})()
+        self.variant = type("V", (), {"id": id})()
+        self.runs, self.findings = runs, findings
+        self.kinds = {"abc": kind} if findings else {}
+        self.metrics = {}
+
+
+@pytest.mark.parametrize(
+    ("bad", "good", "verdict"),
+    [
+        (3, 0, Settled.CONFIRMED),
+        (0, 0, Settled.HALF),
+        (3, 2, Settled.HALF),
+        (0, 2, Settled.REFUTED),
+    ],
+)
+def test_the_verdict_is_made_of_what_is_seen(bad, good, verdict):
+    subject = Claim("002.x", "us", "text", (Fails("002.a", "double"), Clean("002.b")))
+    counted = {"002.a": Counted("002.a", 10, bad), "002.b": Counted("002.b", 10, good)}
+    (answer,) = answers([subject], counted)
+    assert answer.settled is verdict
+    assert f"{bad} of 10 runs" in answer.evidence[0]
+
+
+def test_without_conditions_a_claim_is_open():
+    assert Claim("002.x", "us", "text", note="why").settle({}) is Settled.OPEN
+
+
+def test_a_title_that_does_not_match_is_not_seen():
+    counted = {"002.a": Counted("002.a", 10, 4, title="deadlock on lock")}
+    assert not Fails("002.a", "double free").holds(counted)
+    assert Fails("002.a", "deadlock").holds(counted)
+    assert not Fails("002.a", "deadlock", always=True).holds(counted)
