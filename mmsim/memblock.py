@@ -18,13 +18,16 @@ def memblock_alloc(vm, node=0):
 
     One reference, poisoned links, in nobody's list.  Much cheaper than alloc_pages().
     """
-    for page in vm.mem_map:
+    mem_map = vm.mem_map
+    for i in range(vm.memblock_next.get(node, 0), len(mem_map)):
+        page = mem_map[i]
         if page.node == node and not page.history:
             page.v__refcount = 1
             page.state = "allocated"
             page.lru.v_next = LIST_POISON1
             page.lru.v_prev = LIST_POISON2
             page.history.append("allocated at boot")
+            vm.memblock_next[node] = i + 1
             return page
     raise RuntimeError(f"node{node} has no frame left: boot_mm(pages=...) is too small")
 

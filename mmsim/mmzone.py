@@ -112,6 +112,7 @@ class kernel_mm:
         for memcg in self.memcgs:
             memcg.lruvecs = [lruvec(pgdat, memcg) for pgdat in self.node_data]
         self.mem_map = []
+        self.memblock_next = {}  # where memblock_alloc() goes on looking, by node
         self.page_wait_table = page_wait_table()
 
 

@@ -32,7 +32,7 @@ declare(
     _mutation("pagevec-move-no-testclear", "pagevec moves of 5.17 test PG_lru, as 5.4 does"),
     _mutation("move-account-noisolate", "charge moving relists the page without isolating it"),
     # users of pages
-    _mutation("get-from-zero", "a driver that scans memory takes references without looking at the count"),
+    _mutation("get-from-zero", "a scanner takes its reference without looking at the count"),
     _mutation("driver-extra-put", "a driver drops a reference it does not have"),
     _mutation("driver-uses-lru", "a driver links page->lru of a page that is on the LRU"),
     _mutation("nonatomic-page-flag", "a driver sets a flag of a visible page by load and store"),

@@ -20,8 +20,7 @@ NODES = 2
 FILE_PAGES = 2
 WALK = 8  # frames that one walk looks at
 FEWEST = 8  # tasks
-EXITING = 2  # small pages of an exiting task
-GATHER = 66  # the same when latency is looked at: more than two batches of 32
+GATHER = 66  # pages of an exiting task when latency is looked at: more than two batches of 32
 
 MIXES = {
     "5.4": {
@@ -96,13 +95,16 @@ class Booting:
     def pages(self):
         """Frames needed, the same even number a node."""
         need = FILE_PAGES * sum(role in ("rm", "truncate") for role in self.roles) + NODES
-        need += sum(2 + self.exiting(i) for i in range(self.roles.count("exit")))
+        exits = [self.exiting(i) for i in range(self.roles.count("exit"))]
+        need += sum(2 * len(nodes) for nodes in exits)  # they may all be of one node
+        need += 2 * len(exits)
         return need + 11 & ~3
 
     def exiting(self, number):
-        """Small pages of an exiting task."""
-        latency = self.variant.config.get("IRQSOFF_TRACER")
-        return GATHER if latency and number == 0 else EXITING
+        """Nodes of the small pages of an exiting task: the last is that of its huge page."""
+        if self.variant.config.get("IRQSOFF_TRACER") and number == 0:
+            return [0] * GATHER
+        return [(number + 1) % NODES, number % NODES]
 
     def lru_page(self, node, *flags):
         """A swap-backed page on its inactive list, with one reference."""
@@ -130,10 +132,8 @@ class Booting:
 
     def gathered(self, number):
         """What an exiting task frees: small pages of both nodes, then a huge one of the last's."""
-        node = number % NODES
-        huge = self.huge_page(node)
-        n = self.exiting(number)
-        pages = [*(self.lru_page((node + n + 1 + i) % NODES) for i in range(n)), huge]
+        huge = self.huge_page(number % NODES)
+        pages = [*(self.lru_page(node) for node in self.exiting(number)), huge]
         for page in pages:
             page.v__mapcount = 0
         return pages
