@@ -114,8 +114,10 @@ LISTS = (
     r"^list_(add|del) corruption",
     r"^a list walk ran into",
     r"^general protection fault",
-    r"^(LRU|per-CPU free|buddy free) list",
-    r"LRU list",
+    r"^(LRU|per-CPU free|buddy free) list is not whole$",
+    r"^PG_lru is set and the page is on no LRU list$",
+    r"^page is on (an|another) LRU list",
+    r"^LRU size counter differs",
 )
 FREED = (r"^BUG: Bad page state", r"^double free$", r"^VM_BUG_ON_PAGE\(", *LISTS)
 
