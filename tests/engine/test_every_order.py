@@ -22,9 +22,7 @@ def interleavings(*lengths: int) -> int:
 
 
 @pytest.mark.parametrize(("tasks", "orders"), [(2, 6), (3, 90)])
-def test_lost_updates_of_single_increments(
-    token: ThreadsCarrier, tasks: int, orders: int
-) -> None:
+def test_lost_updates_of_single_increments(token: ThreadsCarrier, tasks: int, orders: int) -> None:
     """Of the orders of n times load and store, n! lose nothing."""
 
     def build() -> Lab:

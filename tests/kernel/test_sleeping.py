@@ -356,7 +356,6 @@ def test_finish_wait_does_not_depend_on_when_it_looks(token: ThreadsCarrier) -> 
             entry.entry.v_next = entry.entry.v_prev = queue.head
             queue.head.v_next = queue.head.v_prev = entry.entry  # queued already: fewer orders
             word.m  # noqa: B018
-            m.entry = entry
             sched.set_current_state(UNINTERRUPTIBLE)
             wait.finish_wait(queue, entry)
 
