@@ -46,10 +46,10 @@ RATES = {  # at 8 CPUs
     "migrate-no-refcheck": 0.13,
     "nonatomic-mlocked": 0.041,
     "munlock-put-in-lock": 0.049,
-    "putback-nobarrier": 0.029,
+    "putback-nobarrier": 0.033,
     "wp-no-munlock": 0.95,
-    "exit-race": 0.05,
-    "nr-mlock-3.13": 0.45,
+    "exit-race": 0.036,
+    "nr-mlock-3.13": 0.44,
     "unmap-busy": 0.5,
 }
 CLEAN = [v.id[4:] for v in SCENARIO.variants if v.expect is NEVER]
