@@ -11,7 +11,7 @@ from mmsim.mmzone import boot_mm
 
 
 def booted(era: str = "5.17", *, cpus: int = 1, gates: tuple[str, ...] = (), **options: Any) -> Any:
-    """A machine with memory; ``nodes``, ``memcgs`` and ``pages`` go to boot_mm, the rest is config."""
+    """A machine with memory: ``nodes``, ``memcgs``, ``pages`` are boot_mm's, the rest is config."""
     boot = {name: options.pop(name) for name in ("nodes", "memcgs", "pages") if name in options}
     machine = Machine(cpus, era=era, gates=frozenset(gates), config=options)
     machine.on_stuck = stuck

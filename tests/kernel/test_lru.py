@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The LRU, function by function and era by era: who holds a reference, who may touch PG_lru."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import mmsim.gates  # noqa: F401
+from mmsim.engine.oops import ContextDied
+from mmsim.filemap_cache import find_get_page
+from mmsim.linux.list import LIST_HEAD, list_nodes
+from mmsim.linux.percpu import per_cpu
+from mmsim.lru import (
+    activate_page,
+    deactivate_page,
+    end_page_writeback,
+    lru_add_drain,
+    lru_cache_add,
+    mark_page_accessed,
+    put_page,
+    release_pages,
+)
+from mmsim.memblock import memblock_free_all
+from mmsim.memcg_move import mem_cgroup_move_charge
+from mmsim.mmzone import lru_lock_of
+from mmsim.page_alloc import alloc_page, alloc_pages
+from mmsim.page_idle import page_idle_bitmap_write
+from mmsim.pagemap import address_space
+from mmsim.pagevec import pagevec, pvecs
+from mmsim.scenarios.invariants import check_lru, check_mm
+from mmsim.shmem import shmem_undo_range
+from mmsim.truncate import find_get_entries
+from mmsim.vmscan import (
+    isolate_lru_page,
+    isolate_lru_pages,
+    move_pages_to_lru,
+    putback_lru_page,
+    shrink_inactive_list,
+)
+from tests.kernel.booted import booted
+
+ERAS = ("5.4", "5.17")
+ANON, ACTIVE = 0, 1  # LRU_INACTIVE_ANON, LRU_ACTIVE_ANON
+
+
+def machine(era: str, *gates: str, **config: Any) -> Any:
+    config = {"DEBUG_VM": True, "DEBUG_LIST": True, **config}
+    m = booted(era, nodes=2, memcgs=2, pages=32, gates=gates, **config)
+    memblock_free_all(m.vm)
+    return m
+
+
+def listed(m: Any, n: int = 2, memcg: int = 1) -> list[Any]:
+    """Swap-backed pages on the LRU, on both nodes in turn, with one reference."""
+    pages = [alloc_page(i % 2) for i in range(n)]
+    for page in pages:
+        page.v_flags |= page.m_swapbacked
+        page.v_mem_cgroup = m.vm.memcgs[memcg]
+        lru_cache_add(page)
+    lru_add_drain()
+    return pages
+
+
+def tmpfs(m: Any, n: int = 4) -> Any:
+    mapping = address_space("tmpfs0")
+    for index, page in enumerate(listed(m, n)):
+        page.v_mapping, page.v_index = mapping, index
+        mapping.slots[index] = page
+    mapping.v_nrpages = n
+    return mapping
+
+
+def on(m: Any, node: int, lru: int, memcg: int = 1) -> list[Any]:
+    return [n.owner for n in list_nodes(m.vm.memcgs[memcg].lruvecs[node].lists[lru])]
+
+
+def lru(page: Any) -> bool:
+    return "lru" in page.flag_names()
+
+
+def titles(m: Any) -> list[str]:
+    return [finding.title for finding in m.findings]
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_new_page_waits_in_a_pagevec_that_has_a_reference(era: str) -> None:
+    m = machine(era)
+    page = alloc_page(0)
+    lru_cache_add(page)
+    assert (page.v__refcount, lru(page)) == (2, False)
+    lru_add_drain()
+    assert (page.v__refcount, lru(page)) == (1, True)
+    check_mm(m, owners=[page])
+    assert not m.findings
+
+
+@pytest.mark.parametrize(("era", "size"), [("3.13", 14), ("5.4", 15), ("5.17", 15)])
+def test_a_full_pagevec_drains_itself(era: str, size: int) -> None:
+    m = machine(era)
+    pages = [alloc_page(0) for _ in range(size)]
+    for page in pages[:-1]:
+        lru_cache_add(page)
+    assert not any(map(lru, pages))
+    lru_cache_add(pages[-1])
+    assert all(map(lru, pages))
+    assert not per_cpu(pvecs, 0).lru_add.pages
+    assert not m.findings
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_the_last_reference_takes_the_page_off_the_lru(era: str) -> None:
+    m = machine(era)
+    pages = listed(m, 4)
+    release_pages(pages[:3])
+    put_page(pages[3])
+    assert [page.state for page in pages] == ["pcp"] * 4
+    assert not any(map(lru, pages))
+    check_mm(m)
+    assert not m.findings
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_reference_more_keeps_it(era: str) -> None:
+    m = machine(era)
+    (page,) = listed(m, 1)
+    page.v__refcount += 1
+    release_pages([page])
+    assert lru(page)
+    assert page.state == "allocated"
+    check_mm(m, owners=[page])
+    assert not m.findings
+
+
+def test_the_lock_is_swapped_with_the_node_or_the_memcg() -> None:
+    for era, memcgs, swaps in (("5.4", (1, 2), 1), ("5.17", (1, 2), 2), ("5.17", (1, 1), 1)):
+        m = machine(era)
+        first = listed(m, 1, memcgs[0])
+        second = listed(m, 1, memcgs[1])
+        lock = {lru_lock_of(m.vm.memcgs[c].lruvecs[0]).name for c in memcgs}
+        release_pages(first + second)
+        assert len(lock) == swaps
+        assert not m.findings
+
+
+@pytest.mark.parametrize(("era", "cleared"), [("5.4", True), ("5.17", False)])
+def test_5_4_clears_the_flag_before_it_unlinks_and_5_17_after(era: str, cleared: bool) -> None:
+    """So 5.17's own assertion about the flag comes after the crash it would have announced."""
+    m = machine(era)
+    page = alloc_page(0)  # its links are poison
+    page.v_flags |= page.m_lru
+    with pytest.raises(ContextDied):
+        release_pages([page])
+    assert titles(m) == ["list_del corruption, ->next is LIST_POISON1"]
+    assert lru(page) is not cleared
+    assert m.findings[0].page.lru_next == {"5.4": 0x100, "5.17": 0xDEAD000000000100}[era]
+
+
+def test_the_oops_of_the_report_is_a_list_del_of_poison() -> None:
+    """r2 and r3 of the report: 0x100 and 0x122; the store goes to 0x104."""
+    m = machine("5.4", DEBUG_VM=False, DEBUG_LIST=False)
+    page = alloc_page(0)
+    page.v_flags |= page.m_lru
+    with pytest.raises(ContextDied):
+        release_pages([page])
+    assert "NULL pointer dereference at virtual address 00000104" in titles(m)[0]
+    assert (m.findings[0].page.lru_next, m.findings[0].page.lru_prev) == (0x100, 0x122)
+    assert m.findings[0].frames[1].func == "release_pages_v5_4"
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_compound_page_is_released_without_the_lock(era: str) -> None:
+    m = booted(era, memcgs=1, pages=16, DEBUG_VM=True)
+    memblock_free_all(m.vm)
+    small, huge = alloc_page(), alloc_pages(1, compound=True)
+    for page in (small, huge):
+        lru_cache_add(page)
+    lru_add_drain()
+    release_pages([small, huge])
+    assert (small.state, huge.state) == ("pcp", "free")
+    check_mm(m)
+    assert not m.findings
+
+
+# -- moves between lists --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_two_accesses_activate_and_deactivation_undoes_it(era: str) -> None:
+    m = machine(era)
+    (page,) = listed(m, 1)
+    mark_page_accessed(page)
+    assert page.flag_names() == ("referenced", "lru", "swapbacked")
+    mark_page_accessed(page)
+    assert page.v__refcount == 2  # the pagevec's
+    assert on(m, 0, ANON) == [page]
+    lru_add_drain()
+    assert (on(m, 0, ANON), on(m, 0, ACTIVE), page.v__refcount) == ([], [page], 1)
+    deactivate_page(page)
+    lru_add_drain()
+    assert (on(m, 0, ANON), on(m, 0, ACTIVE)) == ([page], [])
+    check_mm(m, owners=[page])
+    assert not m.findings
+
+
+def test_a_page_in_the_local_pagevec_is_activated_at_once() -> None:
+    m = machine("5.4")
+    page = alloc_page(0)
+    page.v_flags |= page.m_swapbacked
+    lru_cache_add(page)
+    mark_page_accessed(page)
+    mark_page_accessed(page)
+    assert "active" in page.flag_names()
+    lru_add_drain()
+    assert page in [n.owner for n in list_nodes(m.vm.memcgs[0].lruvecs[0].lists[ACTIVE])]
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_page_freed_in_a_pagevec_is_freed_by_the_pagevec(era: str) -> None:
+    """The drain has taken it off the LRU; the last reference was the drain's."""
+    m = machine(era)
+    (page,) = listed(m, 1)
+    activate_page(page)
+    put_page(page)
+    assert (page.v__refcount, page.state) == (1, "allocated")
+    lru_add_drain()
+    assert page.state == "pcp"
+    check_mm(m)
+    assert not m.findings
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_page_whose_writeback_ends_goes_to_the_tail(era: str) -> None:
+    m = machine(era)
+    first, second, third = listed(m, 6)[::2]
+    assert on(m, 0, ANON) == [third, second, first]  # reclaim looks at the last
+    third.v_flags |= third.m_writeback | third.m_reclaim
+    end_page_writeback(third)
+    lru_add_drain()
+    assert on(m, 0, ANON) == [second, first, third]
+    assert not m.findings
+
+
+# -- isolation ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_isolation_and_putback_leave_everything_as_it_was(era: str) -> None:
+    m = machine(era)
+    (page,) = listed(m, 1)
+    assert isolate_lru_page(page) == 0
+    assert (page.v__refcount, lru(page), on(m, 0, ANON)) == (2, False, [])
+    assert isolate_lru_page(page) < 0
+    putback_lru_page(page)
+    lru_add_drain()
+    assert (page.v__refcount, on(m, 0, ANON)) == (1, [page])
+    check_mm(m, owners=[page])
+    assert not m.findings
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_reclaim_moves_a_page_without_references_aside(era: str) -> None:
+    """Neighbours change, membership does not: why release_pages() may look before it locks."""
+    m = machine(era)
+    dying, other = listed(m, 4)[::2]
+    dying.v__refcount = 0
+    dst = LIST_HEAD("page_list")
+    assert isolate_lru_pages(2, m.vm.memcgs[1].lruvecs[0], dst, ANON) == 1
+    assert [n.owner for n in list_nodes(dst)] == [other]
+    assert (lru(dying), dying.v__refcount, on(m, 0, ANON)) == (True, 0, [dying])
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_putback_frees_what_everybody_else_has_dropped(era: str) -> None:
+    m = machine(era)
+    kept, dropped = listed(m, 4)[::2]
+    lruvec = m.vm.memcgs[1].lruvecs[0]
+    isolated = LIST_HEAD("page_list")
+    isolate_lru_pages(2, lruvec, isolated, ANON)
+    dropped.v__refcount -= 1
+    move_pages_to_lru(lruvec, isolated)
+    assert [n.owner for n in list_nodes(isolated)] == [dropped]
+    assert (on(m, 0, ANON), lru(dropped), dropped.v__refcount) == ([kept], False, 0)
+    assert not m.findings
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_round_of_reclaim_keeps_and_activates(era: str) -> None:
+    m = machine(era)
+    used, idle = pages = listed(m, 4)[::2]
+    used.v_flags |= used.m_referenced
+    assert shrink_inactive_list(4, m.vm.memcgs[1].lruvecs[0], ANON) == 2
+    assert (on(m, 0, ACTIVE), on(m, 0, ANON)) == ([used], [idle])
+    check_lru(m)
+    assert [page.v__refcount for page in pages] == [1, 1]
+    assert not m.findings
+
+
+def test_5_4_says_bug_when_a_listed_page_has_no_flag() -> None:
+    """mm/vmscan.c:1740, as it has been reported of 5.4.14; with DEBUG_VM the assertion is first."""
+    for debug, title in (
+        (False, "kernel BUG at mm/vmscan.c:1740!"),
+        (True, "VM_BUG_ON_PAGE(!PageLRU(page))"),
+    ):
+        m = machine("5.4", DEBUG_VM=debug)
+        (page,) = listed(m, 1)
+        page.v_flags &= ~page.m_lru
+        with pytest.raises(ContextDied):
+            isolate_lru_pages(1, m.vm.memcgs[1].lruvecs[0], LIST_HEAD("page_list"), ANON)
+        assert titles(m) == [title]
+
+
+@pytest.mark.parametrize(
+    ("era", "gate", "count", "flag"),
+    [
+        ("5.4", "", 0, True),
+        ("5.4", "isolate-plain-get", 1, False),
+        ("5.4", "isolate-testclear-first", 0, True),
+        ("5.4", "isolate-count-then-get", 0, True),
+        ("5.4", "isolate-testone", 0, True),
+        ("5.17", "", 0, True),
+        ("5.17", "isolate-plain-get", 1, False),
+        ("5.17", "isolate-testclear-first", 0, True),
+    ],
+)
+def test_only_a_plain_get_isolates_a_page_without_references(
+    era: str, gate: str, count: int, flag: bool
+) -> None:
+    """With nobody in between the others differ in nothing but the order of their steps."""
+    m = machine(era, *filter(None, [gate]))
+    (page,) = listed(m, 1)
+    page.v__refcount = 0
+    isolate_lru_pages(1, m.vm.memcgs[1].lruvecs[0], LIST_HEAD("page_list"), ANON)
+    assert (page.v__refcount, lru(page)) == (count, flag)
+
+
+# -- files, walks, memcgs -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_truncation_frees_a_file_but_for_what_others_hold(era: str) -> None:
+    m = machine(era)
+    mapping = tmpfs(m, 4)
+    held = find_get_page(mapping, 2)
+    shmem_undo_range(mapping)
+    assert mapping.slots == {}
+    assert mapping.v_nrpages == 0
+    assert (held.v__refcount, held.v_mapping, lru(held)) == (1, None, True)
+    check_mm(m, [mapping], [held])
+    assert not m.findings
+
+
+def test_truncation_begins_where_it_is_told_to() -> None:
+    m = machine("5.4")
+    mapping = tmpfs(m, 4)
+    shmem_undo_range(mapping, 2)
+    assert sorted(mapping.slots) == [0, 1]
+    check_mm(m, [mapping])
+    assert not m.findings
+
+
+def test_a_pagevec_of_entries_is_no_longer_than_a_pagevec() -> None:
+    m = machine("5.4")
+    mapping = tmpfs(m, 20)
+    pvec, indices = find_get_entries(mapping, 3)
+    assert indices == list(range(3, 18))
+    assert isinstance(pvec, pagevec)
+    assert all(page.v__refcount == 2 for page in pvec.pages)
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_an_idle_walk_ages_pages_and_passes_by_those_that_die(era: str) -> None:
+    m = machine(era)
+    live, dying = listed(m, 2)
+    for page in (live, dying):
+        page.v_flags |= page.m_referenced
+    dying.v__refcount = 0
+    page_idle_bitmap_write(m.vm.mem_map)
+    assert (live.v__refcount, dying.v__refcount) == (1, 0)
+    assert "referenced" not in live.flag_names()
+    assert "referenced" in dying.flag_names()
+    assert not m.findings
+
+
+@pytest.mark.parametrize("gate", ["", "move-account-noisolate"])
+def test_charge_moving_takes_pages_to_the_other_lruvec(gate: str) -> None:
+    m = machine("5.17", *filter(None, [gate]))
+    mapping = tmpfs(m, 2)
+    one, two = m.vm.memcgs[1:]
+    assert mem_cgroup_move_charge(mapping, range(2), one, two) == 2
+    assert [page.v_mem_cgroup for page in mapping.slots.values()] == [two, two]
+    assert (on(m, 0, ANON, 1), on(m, 0, ANON, 2)) == ([], [mapping.slots[0]])
+    check_mm(m, [mapping])
+    assert not m.findings
+
+
+def test_charge_moving_leaves_pages_that_are_isolated_or_of_others() -> None:
+    m = machine("5.17")
+    mapping = tmpfs(m, 2)
+    one, two = m.vm.memcgs[1:]
+    isolate_lru_page(mapping.slots[0])
+    mapping.slots[1].v_mem_cgroup = None
+    assert mem_cgroup_move_charge(mapping, range(2), one, two) == 0
+    assert mapping.slots[0].v_mem_cgroup is one
