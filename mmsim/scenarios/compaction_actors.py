@@ -13,7 +13,7 @@ from mmsim.compaction import GFP_NOFS
 from mmsim.compaction_zone import __alloc_pages_direct_compact, kcompactd_do_work
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.filemap_cache import delete_from_page_cache
-from mmsim.linux.atomic import atomic_inc, atomic_set
+from mmsim.linux.atomic import atomic_dec, atomic_inc, atomic_set
 from mmsim.linux.cite import cite
 from mmsim.linux.irqflags import raise_irq
 from mmsim.linux.sched import cond_resched
@@ -31,6 +31,13 @@ class tx_queue(Struct):
 
     packets = shared(0)
     name = "tx_queue"
+
+
+class ipc_ids(Struct):
+    """System V's table of segments."""
+
+    in_use = shared(0)
+    name = "ipc_ids"
 
 
 def kmalloc(cache, live, may_block=True):
@@ -134,14 +141,15 @@ def huge_fault(anon, rounds):
 
 
 @cite("mm/shmem.c", "5.17", thread="001", symbol="shmem_undo_range")
-def ipcrm(pages):
-    """A shared memory segment is removed, and with it its pages."""
-    for page in pages:
-        get_page(page)  # found in the page cache
-        lock_page(page)
-        delete_from_page_cache(page)
-        unlock_page(page)
-        put_page(page)
+def ipcrm(page, ids, before):
+    """A shared memory segment is removed, after others, and with it its page."""
+    for _ in range(before):
+        atomic_dec(ids, "in_use")
+    get_page(page)  # found in the page cache
+    lock_page(page)
+    delete_from_page_cache(page)
+    unlock_page(page)
+    put_page(page)
 
 
 # -- users of slab memory -------------------------------------------------------------------------

@@ -21,11 +21,11 @@ from mmsim.mmzone import LRU_INACTIVE_ANON, LRU_INACTIVE_FILE, LRU_UNEVICTABLE, 
 from mmsim.pagemap import address_space
 from mmsim.rmap import anon_vma
 from mmsim.scenarios.compaction_actors import (
-    churn,
     direct_compaction,
     execve,
     get_user_pages_fast,
     huge_fault,
+    ipc_ids,
     ipcrm,
     kcompactd,
     kfree,
@@ -156,7 +156,7 @@ def execs(w, config):
     """Processes on all CPUs execute; the scanner's CPU is interrupted."""
     small = w.cache("kmalloc-64")
     queue = tx_queue()
-    w.scanner(2)
+    w.scanner(1)
     for cpu in (1, 2, 3):
         w.spawn(execve, [w.anon()], small, w.live, comm=f"sh{cpu}", cpu=cpu)
         w.hole()
@@ -169,7 +169,7 @@ def thp(w, config):
     """Huge pages come and go."""
     w.scanner(10)
     for cpu in (1, 2, 3):
-        w.spawn(huge_fault, anon_vma(f"huge{cpu}", 40 + cpu), 3, comm=f"qemu{cpu}", cpu=cpu)
+        w.spawn(huge_fault, anon_vma(f"huge{cpu}", 40 + cpu), 2, comm=f"qemu{cpu}", cpu=cpu)
     w.buffer = w.anon(refs=2, stays=True)
     memblock_free_all(w.vm)
 
@@ -187,11 +187,12 @@ def partial(w, config):
 def shm(w, config):
     """Locked shared memory is removed, with pages between it that can be isolated."""
     w.vm.sysctl_compact_unevictable_allowed = False
+    ids = ipc_ids()
     w.vm.pageblock_nr_pages = 3
     w.scanner(4)
     w.anon(stays=True)
     for cpu in (1, 2):
-        w.spawn(ipcrm, [w.shm_page()], comm=f"ipcrm{cpu}", cpu=cpu)
+        w.spawn(ipcrm, w.shm_page(), ids, w.machine.rng.randrange(80), comm=f"ipcrm{cpu}", cpu=cpu)
     w.buffer = w.anon(refs=2, stays=True)
 
 
