@@ -76,7 +76,7 @@ STAGES = {
     "004.munlock-put-in-lock": (truncating,),
     "004.putback-nobarrier": (charging,),
     "004.exit-race": (exiting,),
-    "004.nr-mlock-3.13": (lazy,),
+    "004.nr-mlock": (lazy,),
     "004.unmap-busy": (busy,),
     "004.unmap-busy-skip": (busy,),
     "004.migrate-forgets": (moving,),
@@ -244,7 +244,7 @@ LEFT_OPEN = (
         SOMETIMES, (STRANDED_MARK,),
     ),
     variant(
-        "nr-mlock-3.13",
+        "nr-mlock",
         "the patch, without the counting of 2017",
         SOMETIMES, (r"^NR_MLOCK counts more than there are PG_mlocked pages$",),
         gates=("vlastimil-2014-01-07",),

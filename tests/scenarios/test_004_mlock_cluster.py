@@ -49,7 +49,7 @@ RATES = {  # at 8 CPUs
     "putback-nobarrier": 0.033,
     "wp-no-munlock": 0.95,
     "exit-race": 0.036,
-    "nr-mlock-3.13": 0.44,
+    "nr-mlock": 0.44,
     "unmap-busy": 0.5,
 }
 CLEAN = [v.id[4:] for v in SCENARIO.variants if v.expect is NEVER]
