@@ -78,11 +78,12 @@ class Hosts:
                 os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
             if self._pin is not None:
                 os.sched_setaffinity(0, {self._pin})
-        while True:
-            host.lock.acquire()
-            if self.closing:
-                return
-            self._serve(host)
+        with contextlib.suppress(RunAborted):  # from _interrupt, which may come late
+            while True:
+                host.lock.acquire()
+                if self.closing:
+                    return
+                self._serve(host)
 
     def end(self, push: Callable[[], None]) -> None:
         """End every thread.  ``push()`` makes a context that runs leave at its next point."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the rules of the machine allow, counted: all orders of small programs, against known numbers.
+"""What the rules of the machine allow, counted: all orders of small programs, known numbers.
 
 A choice too many or too few anywhere in the engine changes these counts.
 """
@@ -96,7 +96,7 @@ def test_an_interrupt_has_one_place_more_than_its_cpu_has_effects(
 
 
 def test_a_hardirq_in_a_softirq_in_a_task(token: ThreadsCarrier) -> None:
-    """Two places for the softirq; the hardirq before or after the two effects there are, or inside."""
+    """One effect each, and every order of the three is possible."""
 
     def build() -> Lab:
         m = Lab()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Spinlocks: every form takes and gives back what it should, and misuse is reported where it happens."""
+"""Spinlocks: every form takes and gives back what it should; misuse is reported on the spot."""
 
 from __future__ import annotations
 
