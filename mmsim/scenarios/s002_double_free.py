@@ -37,7 +37,13 @@ LISTS = (
     "^PG_lru",
     r"^kernel BUG at (vmscan\.c:(358|360)|page_alloc\.c:(90|207))!",
 )
-LIST_RACE = ("^Unable to handle", "^divide error", "^livelock", "^deadlock on pagemap_lru_lock$")
+LIST_RACE = (
+    "^(free|deferred)_list is",
+    "^Unable to handle",
+    "^divide error",
+    "^livelock",
+    "^deadlock on pagemap_lru_lock$",
+)
 PROCESSES = ("pin", "tv", "fork", "swap", "leave")
 EVERYBODY = ("tv", "pin", "skb", "fork", "swap", "leave")
 

@@ -29,7 +29,6 @@ from mmsim.v2_4.page import (
     PageLocked,
     PageLRU,
     PageReserved,
-    PageSwapCache,
     PG_dirty,
     PG_referenced,
     TestClearPageLRU,
@@ -60,11 +59,11 @@ class zone_t(Struct):
         self.free_list = LIST_HEAD("free_list")
 
 
-# Where __free_pages_ok says BUG(): in_interrupt, buffers, mapping, swap cache, locked, lru, active.
-_LINES_2_4_17 = ("", 74, 76, 80, 82, 84, 86)
-_LINES_PRE9 = ("", 80, 82, 86, 88, 90, 92)
-_LINES_12_FEB = ("", 74, 76, 80, 82, 93, 97)
-_LINES_2_4_20 = (95, 100, 102, 102, 106, 106, 108)
+# Where __free_pages_ok says BUG(): in_interrupt, buffers, mapping, locked, lru, active.
+_LINES_2_4_17 = ("", 74, 76, 82, 84, 86)
+_LINES_PRE9 = ("", 80, 82, 88, 90, 92)
+_LINES_12_FEB = ("", 74, 76, 82, 93, 97)
+_LINES_2_4_20 = (95, 100, 102, 106, "", 108)
 
 
 def _lines(test):
@@ -113,14 +112,13 @@ def __free_pages_ok(page, order):
         BUG(_lines(1), page)
     if page.mapping is not None:
         BUG(_lines(2), page)
-    if PageSwapCache(page):
-        BUG(_lines(3), page)
+    # PageSwapCache(page) is the same word again
     if PageLocked(page):
-        BUG(_lines(4), page)
+        BUG(_lines(3), page)
     if patched("hugh-2002-02-12"):
         if PageLRU(page):
             if TryLockPage(page):
-                BUG(_lines(5), page)
+                BUG(_lines(4), page)
             door.machine.count("parked")
             return
     elif patched("hugh-2002-02-07"):
@@ -128,10 +126,10 @@ def __free_pages_ok(page, order):
             return
     elif not patched("hugh-stay-on-lru"):
         if PageLRU(page):
-            BUG(_lines(5), page)
+            BUG(_lines(4), page)
     if not patched("hugh-stay-on-lru"):
         if PageActive(page):
-            BUG(_lines(6), page)
+            BUG(_lines(5), page)
     page.flags = page.flags & ~(1 << PG_referenced | 1 << PG_dirty)
 
     task = current_task()
