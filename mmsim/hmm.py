@@ -105,5 +105,3 @@ def mirror_fault(copy):
         data = page.data
         spin_unlock(copy.lock)
         return data
-
-

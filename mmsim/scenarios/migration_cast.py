@@ -12,6 +12,7 @@ from mmsim.linux.bug import report
 from mmsim.linux.list import list_add_tail
 from mmsim.memblock import memblock_alloc
 from mmsim.memory import madvise_dontneed, user_access
+from mmsim.migrate_movable import movable_operations
 from mmsim.mm_types import (
     PAGE_SHIFT,
     PAGE_SIZE,
@@ -126,6 +127,14 @@ def cached_page(vm, mapping, index):
     mapping.slots[index] = page
     mapping.v_nrpages += 1
     _on_lru(vm, page)
+    return page
+
+
+def driver_page(vm):
+    """A page that a driver lets others move: it is on no LRU list."""
+    page = memblock_alloc(vm)
+    page.v_mapping = movable_operations("balloon", lambda page: True, lambda page: None)
+    vm.owners.append(page)
     return page
 
 

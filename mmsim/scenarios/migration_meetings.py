@@ -43,6 +43,7 @@ from mmsim.scenarios.migration_cast import (
     TEXT,
     boot,
     cached_page,
+    driver_page,
     isolate,
     memory_of,
     mover,
@@ -56,6 +57,7 @@ from mmsim.scenarios.migration_cast import (
 )
 
 TASKS = 6  # at least
+KINDS = ("file", "own", "forked")
 STACK_PAGES = 3
 STACK = (8 << PMD_SHIFT) - 2 * PAGE_SIZE
 STACK_SHIFT = (2 << PMD_SHIFT) - PAGE_SIZE
@@ -76,25 +78,32 @@ def compacting(m, vm, pages, i):
     m.spawn(kcompactd, migratepages, freepages, comm=f"kcompactd{i}", cpu=i)
 
 
-def on_the_move(m, share=8, pages=3, rounds=8, kind=None, guest=None, guests=1, again=False):
+def moving(m, vm, mem, by, i):
+    """Task number ``i`` moves the pages of ``mem``."""
+    frames = [page.pfn for page in mem.pages]
+    if by == "kcompactd":
+        compacting(m, vm, mem.pages, i)
+    elif by == "move_pages":
+        m.spawn(mover, mem.mms[0], mem.places, 2, comm=f"mover{i}", cpu=i)
+    else:
+        m.spawn(offliner, frames[0], frames[-1] + 1, 2, comm=f"offliner{i}", cpu=i)
+
+
+def on_the_move(m, share=8, pages=3, rounds=8, by="kcompactd", guest=None, guests=1):
     """For every ``share`` tasks some pages: one task moves them, the others use them.
 
     ``guest(m, number, mm, places)`` spawns somebody else in place of the first ``guests`` users.
-    ``again``: by move_pages(2), from the isolation on, and more than once.
     """
     tasks = tasks_of(m)
     groups = max(1, tasks // share)
     vm = boot(m, frames=2 * groups * pages + tasks + 4)
-    kinds = [kind or m.rng.choice(("file", "own", "forked")) for _ in range(groups)]
-    memories = [memory_of(vm, kind, pages) for kind in kinds]
+    memories = [memory_of(vm, m.rng.choice(KINDS), pages) for _ in range(groups)]
     for i in range(tasks):
         mem = memories[i % groups]
         nth = i // groups
         mm = mem.mms[nth % len(mem.mms)]
-        if nth == 0 and again:
-            m.spawn(mover, mm, mem.places, 2, comm=f"mover{i}", cpu=i)
-        elif nth == 0:
-            compacting(m, vm, mem.pages, i)
+        if nth == 0:
+            moving(m, vm, mem, by, i)
         elif guest is not None and nth <= guests:
             guest(m, i, mm, mem.places)
         elif mem.kind == "file" and nth % 2:
@@ -103,6 +112,11 @@ def on_the_move(m, share=8, pages=3, rounds=8, kind=None, guest=None, guests=1, 
             write = mem.kind != "forked" and nth % 2 == 0
             m.spawn(user, mm, mem.places, mem.names, write, rounds, comm=f"user{i}", cpu=i)
     memblock_free_all(vm)
+
+
+def moved_by_others(m):
+    """The same, by move_pages(2) or because memory is going offline."""
+    on_the_move(m, by=m.rng.choice(("move_pages", "offlining")))
 
 
 def devices(m, share=8, pages=3):
@@ -174,27 +188,31 @@ def read_into(m):
 
 
 def fresh_pages(m, walks=4):
-    """Half of the tasks walk memory by frame, the others bring new pages into the page cache."""
+    """Half of the tasks walk memory by frame, the others bring new pages into the page cache.
+
+    One page belongs to a driver who does expect the walkers.
+    """
     tasks = tasks_of(m)
-    vm = boot(m, frames=tasks + 2)
+    vm = boot(m, frames=tasks + 3)
+    driver_page(vm)
     memblock_free_all(vm)
     first = vm.mem_map[0].pfn
     end = first + len(vm.mem_map)
     for i in range(tasks):
-        if i % 2:
+        if (i + i // len(m.cpus)) % 2:
             m.spawn(pfn_walker, first, end, walks, comm=f"walker{i}", cpu=i)
         else:
             m.spawn(file_user, new_file(vm), 0, 1, comm=f"reader{i}", cpu=i)
 
 
-def stacks_on_the_move(m, share=2, using=(2,), reuse=False):
-    """Programs are started while their stacks are moved; ``reuse``: and others want pages.
+def stacks_on_the_move(m, using=(2,), reuse=0):
+    """Programs are started while their stacks are moved; ``reuse`` others want pages.
 
     A stack's three pages lie in two page tables and will lie in two others, so exec moves them one
     by one.
     """
     tasks = tasks_of(m)
-    pairs = max(1, tasks // share)
+    pairs = tasks // 2
     vm = boot(m, frames=6 * pairs + 2 * tasks)
     flags = VM_READ | VM_WRITE | VM_GROWSDOWN | VM_STACK_INCOMPLETE_SETUP
     stacks = []
@@ -203,19 +221,12 @@ def stacks_on_the_move(m, share=2, using=(2,), reuse=False):
         start = STACK - STACK_SHIFT
         stack.mms[0].map_tables(start, start + STACK_PAGES * PAGE_SIZE)
         stacks.append(stack)
-    for i in range(tasks):
-        stack = stacks[i % pairs]
-        nth = i // pairs
-        if nth == 0:
-            times = m.rng.randrange(40), m.rng.choice(using)
-            m.spawn(exec_user, stack, STACK_SHIFT, *times, comm=f"exec{i}", cpu=i)
-        elif nth == 1:
-            compacting(m, vm, stack.pages, i)
-        elif reuse:
-            m.spawn(file_user, new_file(vm), 0, 1, comm=f"reader{i}", cpu=i)
-        else:
-            frame = stack.pages[0].pfn
-            m.spawn(offliner, frame, frame + 1, 1, comm=f"offliner{i}", cpu=i)
+    for i, stack in enumerate(stacks):
+        times = m.rng.randrange(40), m.rng.choice(using)
+        m.spawn(exec_user, stack, STACK_SHIFT, *times, comm=f"exec{i}", cpu=i)
+        compacting(m, vm, stack.pages, pairs + i)
+    for i in range(2 * pairs, tasks + reuse):
+        m.spawn(file_user, new_file(vm), 0, reuse, comm=f"reader{i}", cpu=i)
     memblock_free_all(vm)
 
 
@@ -266,6 +277,7 @@ def pairs_of_frames(m, share=4, pages=2, rounds=4):
 
 MEETINGS = (
     on_the_move,
+    moved_by_others,
     devices,
     first_faults,
     touched,

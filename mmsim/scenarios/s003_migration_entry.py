@@ -65,7 +65,7 @@ MEETINGS = {
     "003.pf-memalloc-lock": reading_ahead,
     "003.async-lock": reading_ahead,
     "003.newpage-blocking-lock": pairs_of_frames,
-    "003.remove-bug-on-rmap-miss": partial(stacks_on_the_move, share=3, reuse=True),
+    "003.remove-bug-on-rmap-miss": partial(stacks_on_the_move, reuse=2),
 }
 
 
@@ -120,7 +120,7 @@ SCENARIO = Scenario(
         ),
         Variant(
             "003.fresh-page-trylock",
-            "a pfn walker locks a page before it looks whose it is, and so does the owner, unawares",
+            "a pfn walker locks a page before it looks whose it is, and so does its owner",
             SOMETIMES, NOT_LOCKED, ("fresh-page-trylock",), DEBUG,
         ),
         Variant(
