@@ -174,7 +174,7 @@ def lazy(stage):
     if stage.m.rng.random() < 0.5:
         stage.act("trinity-b", sys_munlock, vma)
     else:
-        stage.act("trinity-b", munlock_mlock, vma)
+        stage.act("trinity-b", mlock_munlock, vma, 1)
     stage.reclaim("trinity-c")
 
 

@@ -252,7 +252,7 @@ LEFT_OPEN = (
     variant(
         "unmap-busy",
         "the patch, and reclaim that does not get mmap_sem of a nonlinear vma",
-        SOMETIMES, (STRANDED_MARK,), metrics={"locked_unmapped": "> 0"},
+        SOMETIMES, (STRANDED_MARK,),
     ),
     variant(
         "unmap-busy-skip",

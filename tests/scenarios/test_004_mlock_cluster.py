@@ -38,8 +38,8 @@ EXPECTED = [
 ]
 
 RATES = {  # at 8 CPUs
-    "lock-page": 0.47,
-    "unlock-checkpage": 0.96,
+    "lock-page": 0.45,
+    "unlock-checkpage": 0.99,
     "no-mmap-sem": 0.028,
     "munlock-page-lock-no-refcheck": 0.071,
     "munlock-nopin": 0.013,
@@ -49,7 +49,7 @@ RATES = {  # at 8 CPUs
     "putback-nobarrier": 0.033,
     "wp-no-munlock": 0.95,
     "exit-race": 0.036,
-    "nr-mlock": 0.44,
+    "nr-mlock": 0.6,
     "unmap-busy": 0.5,
 }
 CLEAN = [v.id[4:] for v in SCENARIO.variants if v.expect is NEVER]
