@@ -134,7 +134,7 @@ def folio_trylock_flag(page, bit, wait):
     return True
 
 
-def queue_page_waiter(q, page, bit, wait):
+def _queue_page_waiter(q, page, bit, wait):
     """The part under the queue's lock that folio_wait_bit_common and the migration waiter share.
 
     *Locks:* the queue's.  *Race:* none in the order of the kernel; with ``waiters-after-test`` an
@@ -169,7 +169,7 @@ def folio_wait_bit_common(page, bit, behavior):
         wait.flags = flags
 
         spin_lock_irq(q.lock)
-        queue_page_waiter(q, page, bit, wait)
+        _queue_page_waiter(q, page, bit, wait)
         spin_unlock_irq(q.lock)
         if behavior == DROP:
             put_page(page)
@@ -292,7 +292,7 @@ def migration_entry_wait_on_locked(entry, ptep, ptl):
     wait = wait_page_queue(wake_page_function, page, "locked")
 
     spin_lock_irq(q.lock)
-    queue_page_waiter(q, page, "locked", wait)
+    _queue_page_waiter(q, page, "locked", wait)
     spin_unlock_irq(q.lock)
     if not patched("drop-ptl-early"):
         spin_unlock(ptl)

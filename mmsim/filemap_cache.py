@@ -36,11 +36,13 @@ def _store(mapping, index, page):
         mapping.slots[index] = page
 
 
+@cite("include/linux/xarray.h", "5.17")
 def xa_load(mapping, index):
     """What the slot holds now.  *Locks:* none (RCU)."""
     return access(READ_ONCE, mapping, f"i_pages[{index}]", _slot, mapping, index)
 
 
+@cite("include/linux/xarray.h", "5.17")
 def xas_store(mapping, index, page):
     """Change a slot.  *Locks:* mapping.xa_lock."""
     access(WRITE_ONCE, mapping, f"i_pages[{index}]", _store, mapping, index, page)

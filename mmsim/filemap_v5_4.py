@@ -52,6 +52,7 @@ class wait_page_key:
         self.page_match = False
 
 
+@cite("include/linux/pagemap.h", "5.17")
 def wake_page_match(wait, key):
     """Is the entry about the key's page and bit?"""
     if wait.page is not key.page:

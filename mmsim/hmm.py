@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A device's copy of page tables (mm/hmm.c, 5.17), and the driver's half as hmm.rst prescribes it.
+"""Page tables as devices see them (mm/hmm.c, 5.17).
 
 Besides the page fault this is the other caller of migration_entry_wait(), and the busier one: a
 driver comes back for a page as soon as it has been told that the page is going.
 """
 
 from mmsim.linux.cite import cite
-from mmsim.linux.sched import wake_up_process
 from mmsim.linux.sleeplock import down_read, up_read
-from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
-from mmsim.linux.struct import shared
 from mmsim.memory import handle_mm_fault
 from mmsim.migrate import migration_entry_wait
 from mmsim.mm_types import (
-    PAGE_SIZE,
     find_vma,
     pmd_offset,
     pte_none,
@@ -21,12 +17,6 @@ from mmsim.mm_types import (
     pte_pfn,
     pte_present,
     pte_special,
-)
-from mmsim.mmu_notifier import (
-    mmu_interval_notifier,
-    mmu_interval_read_begin,
-    mmu_interval_read_retry,
-    mmu_interval_set_seq,
 )
 from mmsim.page_alloc import pfn_to_page
 from mmsim.swapops import is_migration_entry, pte_to_swp_entry
@@ -62,46 +52,3 @@ def hmm_range_fault(mm, address):
         ret, page = hmm_vma_handle_pte(vma, pmd_offset(mm, address), address)
     up_read(mm.mmap_lock)
     return ret, page
-
-
-class mirror(mmu_interval_notifier):
-    """A device's copy of one pte: ``page``, or None.  ``task`` keeps it up to date."""
-
-    page = shared(None)
-
-    def __init__(self, mm, address):
-        mmu_interval_notifier.__init__(self, mm, address, address + PAGE_SIZE, _invalidate)
-        self.name = f"{mm.name}.mirror[{address:x}]"
-        self.lock = spin_lock_init(f"&driver->update#{address:x}")
-        self.task = None
-
-
-def _invalidate(copy, seq):
-    """The device must not use the page any more; its driver will ask for it again."""
-    spin_lock(copy.lock)
-    mmu_interval_set_seq(copy, seq)
-    copy.page = None
-    spin_unlock(copy.lock)
-    wake_up_process(copy.task)
-
-
-def mirror_fault(copy):
-    """Bring the copy up to date: what the page contains, or None if there is no page.
-
-    *Locks:* sleeps.  Under the driver's lock the copy is valid: an invalidation waits for it.
-    """
-    while True:
-        seq = mmu_interval_read_begin(copy)
-        ret, page = hmm_range_fault(copy.mm, copy.start)
-        if ret == -EBUSY:
-            continue
-        if ret or page is None:
-            return None
-        spin_lock(copy.lock)
-        if mmu_interval_read_retry(copy, seq):
-            spin_unlock(copy.lock)
-            continue
-        copy.page = page
-        data = page.data
-        spin_unlock(copy.lock)
-        return data

@@ -267,6 +267,7 @@ def _mmu(slot, mem_map, value):
     return True, before
 
 
+@cite("arch/x86/mm/fault.c", "5.17", symbol="exc_page_fault")
 def user_access(mm, address, value=None):
     """A load (or, with ``value``, a store) in user mode: (done, what was there before).
 

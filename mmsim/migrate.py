@@ -19,6 +19,7 @@ locked.  Hence the rules at the top of __unmap_and_move.
 """
 
 from mmsim.engine.context import current
+from mmsim.engine.door import door
 from mmsim.filemap import (
     lock_page,
     migration_entry_wait_on_locked,
@@ -84,7 +85,6 @@ from mmsim.swapops import (
 )
 from mmsim.util import page_mapping
 from mmsim.vmscan import putback_lru_page
-from mmsim.vmstat import count_vm_event
 
 MIGRATE_ASYNC = 0  # never sleep
 MIGRATE_SYNC_LIGHT = 1  # sleep for locks, not for writeback
@@ -216,7 +216,7 @@ def _lock_old_page(page, force, mode):
     if trylock_page(page):
         return True
     if patched("async-lock") and mode == MIGRATE_ASYNC:
-        count_vm_event("stalls")
+        door.machine.count("stalls")
         lock_page(page)
         return True
     if not force or mode == MIGRATE_ASYNC:
@@ -376,13 +376,13 @@ def migrate_pages(from_list, get_new_page, put_new_page, private, mode):
                 break
             elif rc == -EAGAIN:
                 retry += 1
-                count_vm_event("retries")
+                door.machine.count("retries")
             else:
                 nr_failed += 1
             node = after
         attempt += 1
     nr_failed += retry
     list_splice(ret_pages, from_list)
-    count_vm_event("pgmigrate_success", nr_succeeded)
-    count_vm_event("pgmigrate_fail", nr_failed)
+    door.machine.count("pgmigrate_success", nr_succeeded)
+    door.machine.count("pgmigrate_fail", nr_failed)
     return nr_failed

@@ -11,7 +11,7 @@ but its owner is supposed to touch its flags.
 """
 
 from mmsim.engine.access import RMW_RELAXED
-from mmsim.engine.door import access
+from mmsim.engine.door import access, door
 from mmsim.filemap_cache import xas_store
 from mmsim.linux.bug import BUG_ON
 from mmsim.linux.cite import cite
@@ -39,7 +39,6 @@ from mmsim.page import (
     page_ref_freeze,
     page_ref_unfreeze,
 )
-from mmsim.vmstat import count_vm_event
 
 MIGRATEPAGE_SUCCESS = 0
 EAGAIN = 11
@@ -69,7 +68,7 @@ def folio_migrate_mapping(mapping, newpage, page, extra_count=0):
     expected_count = expected_page_refs(mapping, page) + extra_count
     if mapping is None:
         if page_count(page) != expected_count:
-            count_vm_event("eagain")
+            door.machine.count("eagain")
             return -EAGAIN
         newpage.index = page.index
         newpage.mapping = page.mapping
@@ -80,7 +79,7 @@ def folio_migrate_mapping(mapping, newpage, page, extra_count=0):
     spin_lock_irq(mapping.xa_lock)
     if not page_ref_freeze(page, expected_count):
         spin_unlock_irq(mapping.xa_lock)
-        count_vm_event("eagain")
+        door.machine.count("eagain")
         return -EAGAIN
     newpage.index = page.index
     newpage.mapping = page.mapping

@@ -15,7 +15,7 @@ Words as on x86-64, without the inversion of swap offsets:
 Tables are built at boot (``map_tables``); nothing here allocates one later.
 """
 
-from mmsim.engine.access import READ, RMW, WRITE_ONCE
+from mmsim.engine.access import RMW, WRITE_ONCE
 from mmsim.engine.door import access
 from mmsim.linux.cite import cite
 from mmsim.linux.sleeplock import init_rwsem
@@ -179,66 +179,79 @@ def pte_unmap_unlock(pte, ptl):
 # -- words --------------------------------------------------------------------------------------
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def pte_none(pte):
     """Nothing there."""
     return pte == 0
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def pte_present(pte):
     """The hardware translates it."""
     return pte & _PAGE_PRESENT != 0
 
 
+@cite("include/linux/swapops.h", "5.17")
 def is_swap_pte(pte):
     """Neither none nor present."""
     return pte != 0 and not pte & _PAGE_PRESENT
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def pte_write(pte):
     """Writable?"""
     return pte & _PAGE_RW != 0
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def pte_dirty(pte):
     """Written through?"""
     return pte & _PAGE_DIRTY != 0
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def pte_special(pte):
     """No struct page behind it for the kernel's purposes (the zero page)?"""
     return pte & _PAGE_SPECIAL != 0
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def pte_pfn(pte):
     """The frame of a present entry."""
     return pte >> PAGE_SHIFT
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def mk_pte(page, writable=False):
     """A present, read entry for a page."""
     return page.pfn << PAGE_SHIFT | _PAGE_PRESENT | _PAGE_ACCESSED | (_PAGE_RW if writable else 0)
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def pte_mkwrite(pte):
     """Writable."""
     return pte | _PAGE_RW
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def pte_mkdirty(pte):
     """Dirty."""
     return pte | _PAGE_DIRTY
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def pte_mkyoung(pte):
     """Accessed."""
     return pte | _PAGE_ACCESSED
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def pte_mkold(pte):
     """Not accessed."""
     return pte & ~_PAGE_ACCESSED
 
 
+@cite("include/linux/mm.h", "5.17")
 def maybe_mkwrite(pte, vma):
     """Writable if the vma is."""
     return pte_mkwrite(pte) if vma.vm_flags & VM_WRITE else pte
@@ -261,29 +274,19 @@ def _take(slot):
     return pte
 
 
-def _hardware(slot, write):
-    pte = slot.v_pte
-    if not pte & _PAGE_PRESENT or (write and not pte & _PAGE_RW):
-        return 0
-    slot.v_pte = pte | _PAGE_ACCESSED | (_PAGE_DIRTY if write else 0)
-    return pte
-
-
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def set_pte_at(slot, pte):
     """Store an entry.  *Locks:* the table's PTL."""
     access(WRITE_ONCE, slot, "pte", _store, slot, pte)
 
 
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def ptep_get_and_clear(slot):
     """Take the entry out: one atomic exchange, since the hardware may be setting its dirty bit."""
     return access(RMW, slot, "pte", _take, slot)
 
 
+@cite("mm/pgtable-generic.c", "5.17")
 def ptep_clear_flush(slot):
     """The same and flush the TLB, which is not modelled: every access walks the table."""
     return access(RMW, slot, "pte", _take, slot)
-
-
-def hardware_walk(slot, write):
-    """What the MMU does at a memory access: the entry it used, or 0 for a page fault.  No lock."""
-    return access(RMW if write else READ, slot, "pte", _hardware, slot, write)

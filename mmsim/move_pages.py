@@ -84,7 +84,7 @@ def do_pages_move(mm, addresses, node=None, mode=MIGRATE_SYNC):
     return err
 
 
-def isolate_range(start_pfn, end_pfn, source):
+def _isolate_range(start_pfn, end_pfn, source):
     """Isolate what can be migrated of a range of frames.
 
     *Locks:* takes LRU locks and tries page locks.  *Race:* the frames are anybody's.
@@ -112,7 +112,7 @@ def do_migrate_range(start_pfn, end_pfn, mode=MIGRATE_SYNC):
     """
     lru_add_drain()
     source = LIST_HEAD("source")
-    isolate_range(start_pfn, end_pfn, source)
+    _isolate_range(start_pfn, end_pfn, source)
     if list_empty(source):
         return 0
     err = migrate_pages(source, alloc_migration_target, None, None, mode)
@@ -171,7 +171,7 @@ def direct_compact(start_pfn, end_pfn, mode):
     lru_add_drain()
     migratepages = LIST_HEAD("cc->migratepages")
     freepages = LIST_HEAD("cc->freepages")
-    isolate_range(start_pfn, end_pfn, migratepages)
+    _isolate_range(start_pfn, end_pfn, migratepages)
     compact_isolated(migratepages, freepages, mode)
     task.flags = task.flags & ~PF_MEMALLOC | noreclaim
 

@@ -72,6 +72,7 @@ def move_ptes(vma, old_pmd, old_addr, old_end, new_pmd, new_addr):
     spin_unlock(old_ptl)
 
 
+@cite("mm/mremap.c", "5.17")
 def get_extent(old_addr, old_end, new_addr):
     """How far the two ranges go within one table each."""
     size = 1 << PMD_SHIFT

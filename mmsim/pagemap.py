@@ -110,6 +110,7 @@ def trylock_page(page):
     return access(RMW_ACQUIRE, page, "flags:locked", try_locked_bit, page, page.m_locked, current())
 
 
+@cite("arch/x86/include/asm/bitops.h", "5.17", thread="003")
 def clear_bit_unlock_is_negative_byte(page):
     """Clear PG_locked; true if PG_waiters, the sign of that byte, is set.  One atomic operation."""
     return access(

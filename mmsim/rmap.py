@@ -100,6 +100,7 @@ class rmap_walk_control:
 # -- anon_vma -----------------------------------------------------------------------------------
 
 
+@cite("mm/rmap.c", "5.17", symbol="anon_vma_chain_link")
 def anon_vma_link(vma, av):
     """Boot: the vma shows pages of ``av`` (anon_vma_prepare, anon_vma_fork)."""
     vma.v_anon_vma = vma.v_anon_vma or av
@@ -340,6 +341,7 @@ def rmap_walk(page, rwc):
 # -- taking mappings away for migration ---------------------------------------------------------
 
 
+@cite("mm/rmap.c", "5.17")
 def page_not_mapped(page):
     """No pte left."""
     return not page_mapped(page)

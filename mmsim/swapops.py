@@ -11,12 +11,12 @@ The lines given to BUG are those of 5.17-rc.
 
 from typing import NamedTuple
 
+from mmsim.engine.door import door
 from mmsim.linux.bug import BUG_ON
 from mmsim.linux.cite import cite
 from mmsim.linux.gate import patched
 from mmsim.page import PageLocked
 from mmsim.page_alloc import page_to_pfn, pfn_to_page
-from mmsim.vmstat import count_vm_event
 
 __mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
 
@@ -99,7 +99,7 @@ def pfn_swap_entry_to_page(entry):
     # any use of migration entries may only occur while the page is locked
     if patched("remove-bug-on"):
         if not page.v_flags & page.m_locked:
-            count_vm_event("unlocked_entries")
+            door.machine.count("unlocked_entries")
     else:
         BUG_ON(
             is_migration_entry(entry) and not PageLocked(page), "include/linux/swapops.h:258"

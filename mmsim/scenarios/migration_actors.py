@@ -7,17 +7,9 @@ None of them is wrong by itself.  A gate makes one of them, or migration, do one
 from mmsim.filemap import lock_page, trylock_page, unlock_page, wait_on_page_locked
 from mmsim.filemap_cache import delete_from_page_cache, filemap_add_folio, find_lock_page
 from mmsim.gup import FOLL_GET, FOLL_TOUCH, follow_page
-from mmsim.hmm import mirror_fault
-from mmsim.linux.bug import report
 from mmsim.linux.gate import patched
 from mmsim.linux.irqflags import raise_irq
 from mmsim.linux.list import LIST_HEAD, list_add
-from mmsim.linux.sched import (
-    TASK_INTERRUPTIBLE,
-    TASK_RUNNING,
-    schedule_timeout,
-    set_current_state,
-)
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.lru import lru_add_drain, put_page
 from mmsim.migrate_movable import isolate_movable_page, putback_movable_pages
@@ -85,29 +77,6 @@ def device_reader(mm, address, io):
     lock_page(page)
     io.page = page
     raise_irq(io.end)
-
-
-def device_user(copies, names):
-    """A device that has pages in its own page table: it comes back for each that is taken away.
-
-    It gives up when it has had its pages for a second and nobody has asked for them.
-    """
-    while True:
-        for copy, name in zip(copies, names, strict=True):
-            if copy.page is not None:
-                continue
-            data = mirror_fault(copy)
-            if data is None:
-                return
-            if data != name:
-                report("invariant", "a task reads memory that is not its own", where="user")
-        set_current_state(TASK_INTERRUPTIBLE)
-        if any(copy.page is None for copy in copies):
-            set_current_state(TASK_RUNNING)
-            continue
-        schedule_timeout(1)
-        if all(copy.page is not None for copy in copies):
-            return
 
 
 # -- the page cache -----------------------------------------------------------------------------

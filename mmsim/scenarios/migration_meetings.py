@@ -10,7 +10,6 @@ before is not what the thread is about, and a run is worth more if it is short.
 """
 
 from mmsim.engine.context import HARDIRQ
-from mmsim.hmm import mirror
 from mmsim.linux.list import LIST_HEAD
 from mmsim.memblock import memblock_free_all
 from mmsim.mm_types import (
@@ -27,7 +26,6 @@ from mmsim.scenarios.migration_actors import (
     bio_end,
     bio_end_again,
     device_reader,
-    device_user,
     exec_user,
     file_user,
     kcompactd,
@@ -55,6 +53,7 @@ from mmsim.scenarios.migration_cast import (
     user,
     zapper,
 )
+from mmsim.scenarios.migration_devices import device_user, mirror
 
 TASKS = 6  # at least
 KINDS = ("file", "own", "forked")
