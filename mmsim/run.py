@@ -140,14 +140,14 @@ class Runner:
             if self.engine == "free":
                 carrier = free = self._free_carrier()
                 self._go(lambda: free.run(machine, gate=recorded.segments))
-                handovers = 0
+                followed, handovers = free.followed, 0
             else:
                 carrier = threads = self._token_carrier()
                 follow = Replay(recorded.segments)
                 self._go(lambda: threads.run(machine, follow))
-                handovers = threads.handovers
-                if not follow.finished and not machine.findings:
-                    raise Diverged(f"the run ended after {follow.step} of {recorded.steps} steps")
+                followed, handovers = follow.finished, threads.handovers
+            if not followed and not machine.findings:
+                raise Diverged(f"the run ended after {machine.steps} of {recorded.steps} steps")
         except Diverged as error:
             raise StaleSchedule(f"{self._stale(recorded)} ({error})") from error
         result = self._result(-1, machine, recorded.seed, carrier, handovers)

@@ -107,6 +107,11 @@ class FreeCarrier(Seats):
             start = end
         return join(out)
 
+    @property
+    def followed(self) -> bool:
+        """Has the whole gate been followed?"""
+        return not self._gate or all(n == 0 for _, n in self._gate)
+
     def _start(self, machine: Machine) -> None:
         n = 0
         for cpu in machine.cpus:

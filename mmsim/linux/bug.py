@@ -34,7 +34,7 @@ def frames_of(frame):
     while frame is not None:
         code = frame.f_code
         module = frame.f_globals.get("__name__", "")
-        if module.startswith("mmsim.engine"):
+        if module.startswith("mmsim.engine") or module == "mmsim.run":
             if out:
                 break
         elif not frame.f_globals.get("__mmsim_primitive__") and code.co_name != "<lambda>":
