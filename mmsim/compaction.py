@@ -57,9 +57,9 @@ MIGRATE_ASYNC = 0
 MIGRATE_SYNC_LIGHT = 1
 MIGRATE_SYNC = 2
 
-GFP_FS = 0x80
-GFP_KERNEL = 0xC0 | GFP_FS
-GFP_NOFS = 0xC0
+GFP_FS = 0x80  # __GFP_FS: may call into the file system
+GFP_NOFS = 0x40  # __GFP_IO
+GFP_KERNEL = GFP_NOFS | GFP_FS
 
 COMPACT_CLUSTER_MAX = SWAP_CLUSTER_MAX
 pageblock_nr_pages = 2  # 512 in the kernel; lru_lock is dropped between blocks

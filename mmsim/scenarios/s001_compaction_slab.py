@@ -51,7 +51,7 @@ DEBUG_LIST = {**CONFIG, "DEBUG_LIST": True}
 MERGED = "mapcount-no-assert"
 NONE = {"isolated_with_buffers": "== 0"}
 SOME = {"isolated_with_buffers": "> 0"}
-ALL = {"isolated_with_buffers": "> 0.8"}
+ALL = {"isolated_with_buffers": "> 0.5"}
 
 
 def variant(name, summary, expect, *gates, config=DEBUG_VM, findings=(), metrics=None, era=""):
@@ -80,7 +80,7 @@ VARIANTS = (
         NEVER,
         "v1-opencode",
         "v1-recheck",
-        metrics={**NONE, "isolated": "> 0.8", "wrong_skips": "> 0.8"},
+        metrics={**NONE, "isolated": "> 0.5", "wrong_skips": "> 0.5"},
     ),
     variant(
         "v1-recheck-only",
