@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +21,7 @@ from mmsim.detect.finding import Finding
 from mmsim.engine import policy as policies
 from mmsim.engine.events import Listener
 from mmsim.engine.free import FreeCarrier
+from mmsim.engine.hosts import present_core
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RandomWalk, Replay
@@ -228,8 +228,7 @@ class Runner:
 
     def _token_carrier(self) -> ThreadsCarrier:
         if self._threads is None:
-            allowed = sorted(os.sched_getaffinity(0))
-            self._threads = ThreadsCarrier(pin=allowed[-1])
+            self._threads = ThreadsCarrier(pin=present_core())
         return self._threads
 
     def _free_carrier(self) -> FreeCarrier:

@@ -103,6 +103,15 @@ class Hosts:
                     _interrupt(host.thread)
 
 
+def present_core() -> int | None:
+    """The core the caller is on, which is as good as any to keep the threads of a run together."""
+    try:
+        core = int(ctypes.CDLL(None).sched_getcpu())
+        return core if core in os.sched_getaffinity(0) else None
+    except (AttributeError, OSError):  # not Linux
+        return None
+
+
 def _interrupt(thread: threading.Thread) -> None:
     """Raise RunAborted in a thread that runs Python without ever passing a point."""
     if thread.ident is not None:

@@ -47,6 +47,8 @@ from mmsim.engine.policy import FOREVER, Policy, RandomWalk
 from mmsim.engine.schedule import join
 from mmsim.engine.seeds import stream
 
+PATIENCE = 1_000  # turns of busy waiting without any effect that a recording may ask for
+
 
 class ThreadsCarrier:
     """Runs machines one after the other; ``close()`` ends its threads.
@@ -73,6 +75,7 @@ class ThreadsCarrier:
         self._aborting = False
         self._stuck = ""
         self._relaxed: list[Context] = []
+        self._turns = 0  # of busy waiting, since anybody did anything
         self._granted = 0
         self._left = 0  # what is left when somebody listens; else door.left
         self._budget = machine.max_steps + 1
@@ -299,8 +302,10 @@ class ThreadsCarrier:
     def relax(self, ctx: Context) -> None:
         """cpu_relax(): nothing will change until somebody else has done something."""
         self._end_segment(0)
-        self._limit -= 1  # so that a loop of nothing but relaxing ends
-        self._budget -= 1
+        self._turns += 1
+        if self._turns > PATIENCE or not self._policy.directed:
+            self._limit -= 1  # so that a loop of nothing but relaxing ends
+            self._budget -= 1
         ctx.pending = ("relax", None, "")
         ctx.relaxed = True
         self._relaxed.append(ctx)
@@ -380,6 +385,7 @@ class ThreadsCarrier:
         if self._tell:
             self._policy.ran(ctx, n)
         if self._relaxed:
+            self._turns = 0
             for other in self._relaxed:
                 if other is not ctx:
                     other.relaxed = False

@@ -180,6 +180,11 @@ def a_failure(name: str, cpus: int = 3) -> str:
         return next(r.schedule for r in map(runner.run, range(100)) if r.findings)
 
 
+def replay(name: str, line: str, engine: str = "threads") -> RunResult:
+    with Runner(get(name), cpus=3, seed=1, engine=engine) as runner:
+        return runner.replay(line)
+
+
 def test_another_variants_schedule_is_stale() -> None:
     line = a_failure("bug")
     with Runner(get("plain"), cpus=3, seed=1) as runner:
@@ -191,19 +196,15 @@ def test_another_variants_schedule_is_stale() -> None:
 def test_a_schedule_of_other_code_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     line = a_failure("bug")
     monkeypatch.setattr("mmsim.run.code_hash", lambda file: "abcdef")
-    with Runner(get("plain"), cpus=3, seed=1) as runner:
-        with pytest.raises(
-            StaleSchedule, match=r"the code has changed since \(\w{6}, now abcdef\)"
-        ):
-            runner.replay(line)
+    with pytest.raises(StaleSchedule, match=r"the code has changed since \(\w{6}, now abcdef\)"):
+        replay("plain", line)
 
 
 def test_a_finding_that_does_not_come_any_more_is_stale() -> None:
     recorded = Schedule.parse(a_failure("bug"))
     other = Schedule(3, recorded.seed, recorded.segments, "123456", recorded.code)
-    with Runner(get("bug"), cpus=3, seed=1) as runner:
-        with pytest.raises(StaleSchedule, match="it now comes to kernel BUG at"):
-            runner.replay(str(other))
+    with pytest.raises(StaleSchedule, match="it now comes to kernel BUG at"):
+        replay("bug", str(other))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -211,23 +212,20 @@ def test_a_run_that_ends_before_its_recording_is_stale(engine: str) -> None:
     recorded = Schedule.parse(a_failure("plain"))
     longer = (*recorded.segments, (0, 5))
     other = Schedule(3, recorded.seed, longer, recorded.fingerprint, recorded.code)
-    with Runner(get("plain"), cpus=3, seed=1, engine=engine) as runner:
-        with pytest.raises(StaleSchedule):
-            runner.replay(str(other))
+    with pytest.raises(StaleSchedule):
+        replay("plain", str(other), engine)
 
 
 def test_the_number_of_cpus_has_to_fit() -> None:
     line = a_failure("bug", cpus=4)
-    with Runner(get("bug"), cpus=3, seed=1) as runner:
-        with pytest.raises(UsageError, match="recorded with 4 CPUs, this run has 3"):
-            runner.replay(line)
+    with pytest.raises(UsageError, match="recorded with 4 CPUs, this run has 3"):
+        replay("bug", line)
 
 
 @pytest.mark.parametrize("text", ["", "mm1:", "mm2:8:x:y", "hello"])
 def test_what_is_no_schedule_is_a_usage_error(text: str) -> None:
-    with Runner(get("bug"), cpus=3, seed=1) as runner:
-        with pytest.raises(UsageError, match="schedule"):
-            runner.replay(text)
+    with pytest.raises(UsageError, match="schedule"):
+        replay("bug", text)
 
 
 @pytest.mark.parametrize(
@@ -242,9 +240,10 @@ def test_impossible_numbers_are_usage_errors(options: dict[str, Any]) -> None:
 # -- errors ------------------------------------------------------------------------------------
 
 
-def failing(runner: Runner) -> None:
-    for index in range(100):
-        runner.run(index)
+def failing(name: str, engine: str) -> None:
+    with Runner(get(name), cpus=4, seed=1, engine=engine) as runner:
+        for index in range(100):
+            runner.run(index)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -252,9 +251,8 @@ def failing(runner: Runner) -> None:
 def test_what_an_actor_raises_is_an_internal_error_with_its_cause(
     engine: str, name: str, error: type[BaseException]
 ) -> None:
-    with Runner(get(name), cpus=4, seed=1, engine=engine) as runner:
-        with pytest.raises(InternalError, match=f"950.{name}: {error.__name__}") as caught:
-            failing(runner)
+    with pytest.raises(InternalError, match=f"950.{name}: {error.__name__}") as caught:
+        failing(name, engine)
     cause = caught.value.__cause__
     assert isinstance(cause, error)
     assert cause.__traceback__ is not None
@@ -269,7 +267,8 @@ def test_ctrl_c_in_the_middle_of_a_run(engine: str) -> None:
     before = threading.active_count()
     with Runner(get("ctrl-c"), cpus=4, seed=1, engine=engine) as runner:
         with pytest.raises(KeyboardInterrupt):
-            failing(runner)
+            for index in range(100):
+                runner.run(index)
         assert threading.active_count() == before
     with Runner(get("plain"), cpus=4, seed=1, engine=engine) as runner:
         assert runner.run(0).steps
