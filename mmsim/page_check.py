@@ -41,12 +41,16 @@ def bad_page(page, reason, bad_flags=0):
         if bad_flags:
             names = "|".join(n for n, bit in page.PG.items() if bad_flags >> bit & 1)
             detail = (f"bad because of flags: 0x{bad_flags:x}({names})",)
-        report("bad-page", f"BUG: Bad page state: {reason}", page=page, detail=detail)
+        title = f"BUG: Bad page state: {reason}" if reason else "BUG: Bad page state"
+        report("bad-page", title, page=page, detail=detail)
     page._mapcount = -1  # page_mapcount_reset: whatever it was, it is no PageBuddy
 
 
 def _bad_reason(page, mask, flags_reason):
-    """(reason, flags): every test is made and the last that holds is printed."""
+    """(reason, flags): every test is made and the last that holds is printed.
+
+    None may hold any more, if somebody is still changing the page.
+    """
     old = era().version < (4, 0)
     reason = ""
     bad_flags = 0

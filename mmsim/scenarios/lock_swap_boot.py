@@ -81,24 +81,29 @@ class Booting:
         people = MIXES[variant.era][self.mix]
         tasks = max(len(machine.cpus), FEWEST)
         self.roles = [people[i % len(people)] for i in range(tasks)]
-        self.vm = boot_mm(machine, nodes=NODES, memcgs=2, pages=self.pages())
-        half = len(self.vm.mem_map) // NODES
+        exits = range(self.roles.count("exit"))
+        frames = self.frames(exits)
+        self.vm = boot_mm(machine, nodes=NODES, memcgs=2, pages=NODES * frames)
         for i, page in enumerate(self.vm.mem_map):
-            page.node = int(i >= half)
+            page.node = i // frames
         self.mappings = []
         self.inode = None  # the file made last
         self.shared = None  # the one that is truncated while it is open
-        self.exits = [self.gathered(i) for i in range(self.roles.count("exit"))]
-        written = ("swapcache", "writeback", "reclaim")
-        self.io_pages = [self.lru_page(node, *written) for node in range(NODES)]
+        huge = [self.huge_page(i % NODES) for i in (*exits, 0)]  # first, since they are aligned
+        self.io_pages = [huge.pop(), self.lru_page(1)]
+        for page in self.io_pages:  # being written; the huge one makes the handler take lru_lock
+            page.v_flags |= page.m_swapcache | page.m_writeback | page.m_reclaim
+            page.v_flags &= ~page.m_dirty
+        self.exits = [self.gathered(i, huge[i]) for i in exits]
 
-    def pages(self):
-        """Frames needed, the same even number a node."""
-        need = FILE_PAGES * sum(role in ("rm", "truncate") for role in self.roles) + NODES
-        exits = [self.exiting(i) for i in range(self.roles.count("exit"))]
-        need += sum(2 * len(nodes) for nodes in exits)  # they may all be of one node
-        need += 2 * len(exits)
-        return need + 11 & ~3
+    def frames(self, exits):
+        """Frames needed on a node: an even number."""
+        need = [2 + FILE_PAGES // NODES * sum(r in ("rm", "truncate") for r in self.roles)] * NODES
+        for i in exits:
+            need[i % NODES] += 2
+            for node in self.exiting(i):
+                need[node] += 1
+        return max(need) + 1 & ~1
 
     def exiting(self, number):
         """Nodes of the small pages of an exiting task: the last is that of its huge page."""
@@ -130,9 +135,8 @@ class Booting:
         page.order = 1
         return page
 
-    def gathered(self, number):
+    def gathered(self, number, huge):
         """What an exiting task frees: small pages of both nodes, then a huge one of the last's."""
-        huge = self.huge_page(number % NODES)
         pages = [*(self.lru_page(node) for node in self.exiting(number)), huge]
         for page in pages:
             page.v__mapcount = 0
