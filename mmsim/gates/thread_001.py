@@ -30,7 +30,7 @@ declare(
         "v1-recheck",
         "2020-05-13",
         "Konstantin Khlebnikov",
-        "the references are compared again after lru_lock was taken",
+        "the references of the first page under lru_lock are compared again",
     ),
     # other ways somebody might close the window
     _mutation("pageslab-precheck", "PageSlab is tested just before the counts are compared"),

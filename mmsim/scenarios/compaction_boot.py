@@ -147,9 +147,9 @@ def packets(w, config):
         packet(w, queue, w.anon(refs=1, mapcount=0), small, cpu)
     w.anon(refs=2, stays=True)
     w.spawn(unpin_and_execve, [w.anon(2), w.anon(2)], large, w.live, comm="sh", cpu=4)
+    w.file_page(buffers=True)
     w.buffer = w.anon(stays=True)
     w.spawn(get_user_pages_fast, w.buffer, 3, comm="dd", cpu=5)
-    w.file_page(buffers=True)
 
 
 def execs(w, config):

@@ -195,6 +195,15 @@ def test_the_first_patch_refuses_pages_with_buffers(
     mem.put_back(cc)
 
 
+def test_the_second_comparison_is_made_for_the_first_page_under_the_lock_only() -> None:
+    """It stands where the lock is taken; pages that come with the lock held are not compared."""
+    mem = Memory("4.19", "v1-recheck")
+    plain, buffers = mem.cached(), mem.cached(buffers=True)
+    cc = mem.control()
+    assert mem.isolate(cc) == [buffers, plain]
+    mem.put_back(cc)
+
+
 def test_buffers_hold_a_reference_until_none_of_them_is_busy() -> None:
     mem = Memory("4.19")
     page = mem.cached(buffers=True)
