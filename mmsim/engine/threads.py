@@ -47,7 +47,7 @@ from mmsim.engine.policy import FOREVER, Policy, RandomWalk
 from mmsim.engine.schedule import join
 from mmsim.engine.seeds import stream
 
-PATIENCE = 1_000  # turns of busy waiting without any effect that a recording may ask for
+PATIENCE = 1_000  # turns of busy waiting, without an effect by anybody, that cost nothing
 
 
 class ThreadsCarrier:
@@ -272,9 +272,7 @@ class ThreadsCarrier:
             if self._granted:
                 self._account(ctx, self._granted)
             ctx.at_point = True
-            chosen = self._choose(ctx)
-            if chosen is not ctx:
-                self._wait(ctx, chosen)
+            self._pause(ctx)
         door.left = 0
         where = accessor(here(1))
         value = effect(*args)
@@ -303,8 +301,8 @@ class ThreadsCarrier:
         """cpu_relax(): nothing will change until somebody else has done something."""
         self._end_segment(0)
         self._turns += 1
-        if self._turns > PATIENCE or not self._policy.directed:
-            self._limit -= 1  # so that a loop of nothing but relaxing ends
+        if self._turns > PATIENCE:  # a loop of nothing but relaxing has to end
+            self._limit -= 1
             self._budget -= 1
         ctx.pending = ("relax", None, "")
         ctx.relaxed = True
@@ -322,22 +320,22 @@ class ThreadsCarrier:
 
     def woken(self, ctx: Context) -> None:
         """``ctx`` became READY."""
-        self.kick()
+        self._kick()
 
     def irq_raised(self, ctx: Context) -> None:
         """A line was armed."""
-        self.kick()
+        self._kick()
 
     def opened(self, cpu: Cpu) -> None:
         """``cpu`` may take an interrupt or switch tasks, which it could not before."""
-        self.kick()
+        self._kick()
 
     def lock_freed(self, lock: Any) -> None:
         """Those who spin on ``lock`` can go on."""
         if lock.spinners:
-            self.kick()
+            self._kick()
 
-    def kick(self) -> None:
+    def _kick(self) -> None:
         """Somebody may have become able to run: ask the policy when it wants to decide."""
         soon = self._policy.kicked()
         if soon is None:
@@ -397,10 +395,7 @@ class ThreadsCarrier:
             self._wait(ctx, chosen)
 
     def _wait(self, ctx: Context, chosen: Context | None) -> None:
-        """Another was chosen: return when it is the turn of ``ctx``.
-
-        Meanwhile interrupts run on top of it.
-        """
+        """Another was chosen: return when it is ``ctx``.  Interrupts run on top of it meanwhile."""
         host = ctx.host
         assert host is not None
         while chosen is not ctx:
