@@ -13,7 +13,7 @@ had from here.
 from mmsim.linux.atomic import smp_mb
 from mmsim.linux.bug import VM_BUG_ON_FOLIO, VM_BUG_ON_PAGE
 from mmsim.linux.cite import cite
-from mmsim.linux.era import era
+from mmsim.linux.era import by_version
 from mmsim.linux.irqflags import local_irq_restore, local_irq_save
 from mmsim.linux.percpu import this_cpu_ptr
 from mmsim.linux.sched import preempt_disable, preempt_enable
@@ -152,12 +152,7 @@ def __pagevec_lru_add_v5_17(pvec):
     pagevec_reinit(pvec)
 
 
-def __pagevec_lru_add(pvec):
-    """The era's own."""
-    if era().version >= (5, 11):
-        __pagevec_lru_add_v5_17(pvec)
-    else:
-        __pagevec_lru_add_v5_4(pvec)
+__pagevec_lru_add = by_version(__pagevec_lru_add_v5_4, ((5, 11), __pagevec_lru_add_v5_17))
 
 
 @cite("mm/swap.c", "5.17", symbol="folio_add_lru")

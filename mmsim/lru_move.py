@@ -8,7 +8,7 @@ depends on the memcg: PG_lru is cleared *before*, to keep charge moving out, and
 """
 
 from mmsim.linux.cite import cite
-from mmsim.linux.era import era
+from mmsim.linux.era import by_version
 from mmsim.linux.gate import patched
 from mmsim.linux.irqflags import local_irq_restore, local_irq_save
 from mmsim.linux.percpu import this_cpu_ptr
@@ -60,8 +60,10 @@ def pagevec_lru_move_fn_v5_4(pvec, move_fn):
     """Move the pages of a pagevec and drop its references.
 
     *Locks:* takes one node's lru_lock at a time, interrupts off.  *Race:* none: PG_lru is looked at
-    under the lock (by ``move_fn``), and the lock depends on nothing that changes.
+    under the lock, and the lock depends on nothing that changes.
     """
+    if not pvec.pages:
+        return
     pgdat = None
     flags = 0
     for page in pvec.pages:
@@ -72,21 +74,12 @@ def pagevec_lru_move_fn_v5_4(pvec, move_fn):
             pgdat = pagepgdat
             flags = spin_lock_irqsave(pgdat.lru_lock)
         lruvec = mem_cgroup_page_lruvec(page, pgdat)
-        move_fn(page, lruvec)
+        if PageLRU(page):  # which each move_fn of 5.4 asks for itself
+            move_fn(page, lruvec)
     if pgdat is not None:
         spin_unlock_irqrestore(pgdat.lru_lock, flags)
     release_pages(pvec.pages)
     pagevec_reinit(pvec)
-
-
-def moved_if_on_lru(move_fn):
-    """What each 5.4 function asks first: is the page still on a list?  *Locks:* lru_lock."""
-
-    def move(page, lruvec):
-        if PageLRU(page):
-            move_fn(page, lruvec)
-
-    return move
 
 
 @cite("mm/swap.c", "5.17", thread="000")
@@ -96,6 +89,8 @@ def pagevec_lru_move_fn_v5_17(pvec, move_fn):
     *Locks:* takes one lruvec's lock at a time, interrupts off.  *Race:* while PG_lru is clear the
     page's memcg stays: I4.  ``pagevec-move-no-testclear`` leaves it set, as 5.4 may.
     """
+    if not pvec.pages:
+        return
     lruvec = None
     flags = 0
     for page in pvec.pages:
@@ -116,14 +111,9 @@ def pagevec_lru_move_fn_v5_17(pvec, move_fn):
     pagevec_reinit(pvec)
 
 
-def pagevec_lru_move_fn(pvec, move_fn):
-    """The era's own; nothing to do for an empty pagevec."""
-    if not pvec.pages:
-        return
-    if era().version >= (5, 11):
-        pagevec_lru_move_fn_v5_17(pvec, move_fn)
-    else:
-        pagevec_lru_move_fn_v5_4(pvec, moved_if_on_lru(move_fn))
+pagevec_lru_move_fn = by_version(
+    pagevec_lru_move_fn_v5_4, ((5, 11), pagevec_lru_move_fn_v5_17)
+)
 
 
 # -- rotation: a page whose writeback is over goes to the tail, from interrupt context ------------

@@ -22,7 +22,7 @@ the crash it would have announced.
 
 from mmsim.linux.bug import VM_BUG_ON_PAGE
 from mmsim.linux.cite import cite
-from mmsim.linux.era import era
+from mmsim.linux.era import by_version
 from mmsim.linux.gate import patched
 from mmsim.linux.list import LIST_HEAD, list_add
 from mmsim.linux.spinlock import (
@@ -75,10 +75,12 @@ def page_cache_release_v2_6_16(page):
 
 @cite("mm/swap.c", "5.4", thread="000")
 def __page_cache_release_v5_4(page):
-    """Take a page without references off the LRU.
+    """Take a page without references off the LRU.  False: it is not ours to free after all.
 
     *Locks:* takes lru_lock, interrupts off.  *Race:* PG_lru is tested without it: I1, I2.
     """
+    if patched("release-lock-first"):
+        return page_cache_release_v2_6_16(page)
     if PageLRU(page):
         pgdat = page_pgdat(page)
         flags = spin_lock_irqsave(pgdat.lru_lock)
@@ -89,11 +91,12 @@ def __page_cache_release_v5_4(page):
             del_page_from_lru_list(page, lruvec, page_off_lru(page))
         spin_unlock_irqrestore(pgdat.lru_lock, flags)
     __ClearPageWaiters(page)
+    return True
 
 
 @cite("mm/swap.c", "5.17", thread="000")
 def __page_cache_release_v5_17(page):
-    """Take a page without references off the LRU.
+    """Take a page without references off the LRU.  Always true.
 
     *Locks:* takes the lruvec's lock, interrupts off.  *Race:* PG_lru and the lruvec are read
     without it: I1, I2, I4.
@@ -104,17 +107,12 @@ def __page_cache_release_v5_17(page):
         __clear_page_lru_flags(page)
         unlock_page_lruvec_irqrestore(lruvec, flags)
     __ClearPageWaiters(page)
-
-
-def __page_cache_release(page):
-    """The era's own.  False: the page is not ours to free after all."""
-    if era().version >= (5, 11):
-        __page_cache_release_v5_17(page)
-    elif patched("release-lock-first"):
-        return page_cache_release_v2_6_16(page)
-    else:
-        __page_cache_release_v5_4(page)
     return True
+
+
+__page_cache_release = by_version(
+    __page_cache_release_v5_4, ((5, 11), __page_cache_release_v5_17)
+)
 
 
 @cite("mm/swap.c", "5.17", thread="000")
@@ -259,9 +257,4 @@ def release_pages_v5_17(pages):
     free_unref_page_list(pages_to_free)
 
 
-def release_pages(pages):
-    """The era's own."""
-    if era().version >= (5, 11):
-        release_pages_v5_17(pages)
-    else:
-        release_pages_v5_4(pages)
+release_pages = by_version(release_pages_v5_4, ((5, 11), release_pages_v5_17))

@@ -8,7 +8,7 @@ count is zero (rule I2 of thread 000).
 """
 
 from mmsim.linux.cite import cite
-from mmsim.linux.era import era
+from mmsim.linux.era import by_version
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
 from mmsim.lru import put_page
 from mmsim.mmzone import page_pgdat
@@ -53,6 +53,9 @@ def page_idle_get_page_v5_17(page):
     return page
 
 
+page_idle_get_page = by_version(page_idle_get_page_v5_4, ((5, 11), page_idle_get_page_v5_17))
+
+
 @cite("mm/page_idle.c", "5.4", thread="000")
 def page_idle_bitmap_write(pages):
     """Mark pages idle: whoever touches them will set PG_referenced again.
@@ -60,8 +63,7 @@ def page_idle_bitmap_write(pages):
     *Locks:* may sleep between pages.
     """
     for page in pages:
-        get = page_idle_get_page_v5_17 if era().version >= (5, 11) else page_idle_get_page_v5_4
-        page = get(page)
+        page = page_idle_get_page(page)
         if page is not None:
             if PageReferenced(page):
                 ClearPageReferenced(page)

@@ -14,7 +14,7 @@ from mmsim.engine.door import access
 from mmsim.filemap import unlock_page
 from mmsim.linux.bug import VM_BUG_ON_PAGE
 from mmsim.linux.cite import cite
-from mmsim.linux.era import era
+from mmsim.linux.era import by_version
 from mmsim.linux.gate import patched
 from mmsim.linux.list import (
     LIST_HEAD,
@@ -178,12 +178,7 @@ def move_pages_to_lru_v5_17(lruvec, list):
     list_splice(pages_to_free, list)
 
 
-def move_pages_to_lru(lruvec, list):
-    """The era's own."""
-    if era().version >= (5, 11):
-        move_pages_to_lru_v5_17(lruvec, list)
-    else:
-        move_pages_to_lru_v5_4(lruvec, list)
+move_pages_to_lru = by_version(move_pages_to_lru_v5_4, ((5, 11), move_pages_to_lru_v5_17))
 
 
 @cite("mm/vmscan.c", "5.4")

@@ -15,7 +15,7 @@ from mmsim.filemap import unlock_page
 from mmsim.linux.atomic import atomic_dec, atomic_inc, atomic_inc_return
 from mmsim.linux.bug import BUG, VM_BUG_ON_FOLIO, VM_BUG_ON_PAGE
 from mmsim.linux.cite import cite
-from mmsim.linux.era import era
+from mmsim.linux.era import by_version
 from mmsim.linux.gate import patched
 from mmsim.linux.list import (
     list_empty,
@@ -196,14 +196,7 @@ def _get_and_testclear(page):
     return False
 
 
-def isolate_lru_pages(nr_to_scan, lruvec, dst, lru, mode=0):
-    """The era's own."""
-    version = isolate_lru_pages_v5_17 if _v5_17() else isolate_lru_pages_v5_4
-    return version(nr_to_scan, lruvec, dst, lru, mode)
-
-
-def _v5_17():
-    return era().version >= (5, 11)
+isolate_lru_pages = by_version(isolate_lru_pages_v5_4, ((5, 11), isolate_lru_pages_v5_17))
 
 
 # -- one page at a time ---------------------------------------------------------------------------
@@ -249,6 +242,4 @@ def folio_isolate_lru(page):
     return ret
 
 
-def isolate_lru_page(page):
-    """The era's own: 0 if isolated."""
-    return folio_isolate_lru(page) if _v5_17() else isolate_lru_page_v5_4(page)
+isolate_lru_page = by_version(isolate_lru_page_v5_4, ((5, 11), folio_isolate_lru))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from mmsim.engine.door import door
 
+__mmsim_primitive__ = True  # what by_version() makes is not a frame of the kernel's stack
+
 DELTA_64 = 0xDEAD000000000000  # POISON_POINTER_DELTA of x86-64
 
 
@@ -54,3 +56,21 @@ def kernel():
 def IS_ENABLED(option):
     """Is ``CONFIG_<option>`` set?  Options that a variant does not mention are off."""
     return bool(door.machine.config.get(option))
+
+
+def by_version(first, *later):
+    """One name for a function of several versions: ``later`` are (since version, function).
+
+    The booted kernel's is called, and stands in a stack as if nothing else had been there.
+    """
+
+    def call(*args):
+        version = era().version
+        chosen = first
+        for since, function in later:
+            if version >= since:
+                chosen = function
+        return chosen(*args)
+
+    call.__doc__ = first.__doc__
+    return call

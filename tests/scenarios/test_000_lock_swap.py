@@ -192,8 +192,8 @@ def test_abba_needs_both_nodes_and_the_other_deadlock_only_itself() -> None:
     assert self_deadlock.where == "__page_cache_release_v5_4"
     assert [f.func for f in self_deadlock.frames][:3] == [
         "__page_cache_release_v5_4",
-        "__page_cache_release",
         "__put_compound_page",
+        "release_pages_v5_4",
     ]
 
 
