@@ -25,7 +25,7 @@ from mmsim.v2_4.filemap import (
     truncate_complete_page,
 )
 from mmsim.v2_4.memory import handle_pte_fault, kiobuf, mm_struct, unmap_kiobuf, zap_page_range
-from mmsim.v2_4.page import PG_dirty, SetPageUptodate, page_cache_get
+from mmsim.v2_4.page import SetPageUptodate, page_cache_get
 from mmsim.v2_4.page_alloc import page_cache_release
 from mmsim.v2_4.skbuff import net_tx_action, sk_buff
 from mmsim.v2_4.vmscan import kswapd
@@ -36,8 +36,8 @@ class Cast:
     """``parts`` are played in turn by the freers; ``passes`` is how often kswapd looks.
 
     ``context`` is where a lone pin is dropped.  ``irqs`` is where interrupts come in: on the CPU
-    of the process they belong to ("own"), of the next freer ("next"), of a reclaimer ("reclaim"),
-    or anywhere ("any").  Pages begin on the active list if ``active``, and dirty if ``dirty``.
+    of the process they belong to ("own"), of a reclaimer ("reclaim"), or anywhere ("any").
+    Pages begin on the active list if ``active``.
     """
 
     parts: tuple[str, ...] = ("pin",)
@@ -45,7 +45,6 @@ class Cast:
     context: str = HARDIRQ
     irqs: str = "own"
     active: bool = False
-    dirty: bool = False
 
 
 class Stage:
@@ -67,14 +66,18 @@ class Stage:
         self.used += 1
         return cpu
 
+    def quiet_cpu(self):
+        """The same, but never a reclaimer's."""
+        cpu = self.cpus[self.used % self.freers]
+        self.used += 1
+        return cpu
+
     def irq_cpu(self, own):
         """For the interrupt of the freer on ``own``."""
         if self.cast.irqs == "any":
             return self.m.rng.randrange(len(self.cpus))
         if self.cast.irqs == "reclaim":
             return own + 1
-        if self.cast.irqs == "next" and self.used < self.freers:
-            return self.cpu()
         return own
 
     def page(self, users):
@@ -93,8 +96,6 @@ class Stage:
         if vm.swap_info is None:
             swapon(vm, len(self.cpus) + 8)
         page = self.page(1)
-        if self.cast.dirty:
-            page.v_flags |= 1 << PG_dirty
         cache_page(vm, page, vm.swapper_space, entry)
         vm.swap_info.swap_map[entry].v_count = 2
         return ("swap", entry)
@@ -149,9 +150,8 @@ def skb(stage):
     page = stage.page(2)
     for packet in (sk_buff(page), sk_buff(page)):
         stage.vm.skbs.append(packet)
-        stage.m.irq(
-            net_tx_action, packet, comm="ksoftirqd", cpu=stage.irq_cpu(stage.cpu()), kind=SOFTIRQ
-        )
+        cpu = stage.irq_cpu(stage.quiet_cpu())
+        stage.m.irq(net_tx_action, packet, comm="ksoftirqd", cpu=cpu, kind=SOFTIRQ)
 
 
 def leave(stage):
@@ -164,7 +164,7 @@ def leave(stage):
 def swap(stage):
     """A process exits whose page is in the swap cache and nowhere else."""
     cpu = stage.cpu()
-    mm = stage.process(f"make{cpu}", stage.swap_page(cpu))
+    mm = stage.process(f"make{stage.used}", stage.swap_page(stage.used))
     stage.m.spawn(zap_page_range, mm, comm="make", cpu=cpu)
 
 
@@ -193,9 +193,9 @@ def private(stage):
 
 def reader(stage):
     """A process leaves its swap behind, and then reads a file into what that freed."""
-    cpu = stage.cpu()
-    mm = stage.process(f"cat{cpu}", stage.swap_page(cpu))
-    stage.m.spawn(cat, mm, stage.file(f"data{cpu}"), comm="cat", cpu=cpu)
+    cpu = stage.quiet_cpu()
+    mm = stage.process(f"cat{stage.used}", stage.swap_page(stage.used))
+    stage.m.spawn(cat, mm, stage.file(f"data{stage.used}"), comm="cat", cpu=cpu)
 
 
 PARTS = {
