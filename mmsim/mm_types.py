@@ -22,6 +22,8 @@ from mmsim.linux.sleeplock import init_rwsem
 from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
 from mmsim.linux.struct import Struct, shared
 
+__mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
+
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
 PMD_SHIFT = 21
