@@ -18,6 +18,7 @@ Who sleeps for a page lock here may hold others: compaction runs inside allocati
 locked.  Hence the rules at the top of __unmap_and_move.
 """
 
+from mmsim.buffer import try_to_free_buffers
 from mmsim.engine.context import current
 from mmsim.engine.door import door
 from mmsim.filemap import (
@@ -264,6 +265,7 @@ def _unmap_and_move_locked(page, newpage, force, mode, is_lru):
     if page.mapping is None:
         VM_BUG_ON_PAGE(lambda: PageAnon(page), "PageAnon(page)", page)
         if page_has_private(page):
+            try_to_free_buffers(page)
             unlock_page(newpage)
             return _out_unlock(page, anon_vma, rc)
     elif page_mapped(page):

@@ -79,10 +79,14 @@ NOT_LOCKED = (
     r"^VM_BUG_ON_FOLIO\(!folio_test_locked\(folio\)\)$",
     r"^VM_BUG_ON_PAGE\(!PageLocked\((new)?page\)\)$",
 )
-BAD_PAGE = r"^BUG: Bad page state: PAGE_FLAGS_CHECK_AT_(PREP flag|FREE flag\(s\)) set$"
+BAD_PAGE = (
+    r"^BUG: Bad page state: PAGE_FLAGS_CHECK_AT_(PREP flag|FREE flag\(s\)) set$",
+    r"^VM_BUG_ON_PAGE\(page->flags & PAGE_FLAGS_CHECK_AT_PREP\)$",
+)
 HUNG = r"^INFO: task blocked for more than 120 seconds$"
 DEADLOCK = r"^deadlock on PG_locked$"
 LEFT = r"^a migration entry is left$"
+STUCK_BIT = r"^page is left locked$"
 LIVELOCK = r"^livelock: no progress under fair scheduling$"
 
 DEBUG = {"DEBUG_VM": True, "PREEMPT": True}
@@ -111,7 +115,7 @@ SCENARIO = Scenario(
         Variant(
             "003.lost-bit",
             "somebody sets another flag of the page by load and store: PG_locked is lost between",
-            SOMETIMES, (BUG, *NOT_LOCKED, HUNG), ("lost-bit",), DEBUG,
+            SOMETIMES, (BUG, *NOT_LOCKED, HUNG, STUCK_BIT), ("lost-bit",), DEBUG,
         ),
         Variant(
             "003.lost-bit-atomic",
@@ -157,12 +161,12 @@ SCENARIO = Scenario(
         Variant(
             "003.drop-ptl-early",
             "the fault drops the PTL before it is queued, and has no reference: the page is freed",
-            SOMETIMES, (BAD_PAGE, HUNG), ("drop-ptl-early",), DEBUG,
+            SOMETIMES, (*BAD_PAGE, HUNG), ("drop-ptl-early",), DEBUG,
         ),
         Variant(
             "003.no-ptl-remove",
             "entries are removed without the PTL",
-            SOMETIMES, (BUG, BAD_PAGE, HUNG), ("no-ptl-remove",), DEBUG,
+            SOMETIMES, (BUG, *BAD_PAGE, HUNG), ("no-ptl-remove",), DEBUG,
         ),
         Variant(
             "003.lost-waiters",

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mmsim.gates  # noqa: F401
+from mmsim.buffer import create_empty_buffers
 from mmsim.engine.door import door
 from mmsim.linux.list import LIST_HEAD, list_empty, list_nodes
 from mmsim.lru import put_page
@@ -194,6 +195,24 @@ def test_a_page_freed_meanwhile_is_done() -> None:
     assert migrate_pages(pages, alloc_migration_target, None, None, MIGRATE_SYNC) == 0
     assert list_empty(pages)
     assert page.state == "pcp"
+    assert sound(m)
+
+
+def test_a_truncated_page_with_buffers_loses_them_first() -> None:
+    """They hold the last reference besides ours: without them the second pass finds it freed."""
+    m = memory("file")
+    page, address = m.mem.pages[0], m.mem.places[0]
+    pages = LIST_HEAD("pages")
+    isolate(m.vm, page, pages)
+    create_empty_buffers(page)
+    madvise_dontneed(m.mem.mms[0], address)
+    m.vm.files[0].slots.clear()
+    m.vm.files[0].v_nrpages = 0
+    page.v_mapping = None
+    put_page(page)
+    assert page.v__refcount == 2
+    assert migrate_pages(pages, alloc_migration_target, None, None, MIGRATE_SYNC) == 0
+    assert m.metrics["retries"] == 1
     assert sound(m)
 
 
