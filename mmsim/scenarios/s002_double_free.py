@@ -28,8 +28,8 @@ How long it takes to show: step 4, with 8 CPUs, within ten runs; a few milliseco
 from mmsim.engine.context import TASK
 from mmsim.scenarios.api import NEVER, SOMETIMES, Scenario, Variant
 from mmsim.scenarios.double_free_actors import Cast, set_stage
+from mmsim.scenarios.double_free_boot import globals_2_4
 from mmsim.scenarios.double_free_check import check
-from mmsim.v2_4.boot import globals_2_4
 
 DOUBLE_FREE = ("^double free", "^page handed out twice")
 LISTS = (

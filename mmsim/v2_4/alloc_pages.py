@@ -9,9 +9,9 @@ from mmsim.linux.cite import cite
 from mmsim.linux.era import kernel
 from mmsim.linux.list import LIST_HEAD, list_del, list_empty
 from mmsim.linux.sched import PF_FREE_PAGES, PF_MEMALLOC
+from mmsim.v2_4.ledger import ledger
 from mmsim.v2_4.page import list_entry
 from mmsim.v2_4.page_alloc import __free_pages_ok, current_task, rmqueue
-from mmsim.v2_4.page_owner import set_page_owner_local
 from mmsim.v2_4.vmscan import GFP_HIGHUSER, try_to_free_pages
 
 
@@ -37,7 +37,7 @@ def balance_classzone(classzone, gfp_mask, order):
             page = list_entry(local_pages.next)
             list_del(page.list)
             task.nr_local_pages -= 1
-            set_page_owner_local(page)
+            ledger.allocated_local(page)
         while not list_empty(local_pages):
             tmp = list_entry(local_pages.prev)
             list_del(tmp.list)
@@ -59,6 +59,7 @@ def __alloc_pages(gfp_mask, order):
     return page
 
 
+@cite("include/linux/mm.h", "2.4.17", thread="002")
 def alloc_page(gfp_mask=GFP_HIGHUSER):
-    """A macro of include/linux/mm.h."""
+    """A macro.  *Locks:* as __alloc_pages.  *Race:* rmqueue's."""
     return __alloc_pages(gfp_mask, 0)

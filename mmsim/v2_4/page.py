@@ -20,6 +20,7 @@ from mmsim.linux.atomic import (
     atomic_inc_not_zero,
     atomic_read,
 )
+from mmsim.linux.cite import cite
 from mmsim.linux.era import era, kernel
 from mmsim.linux.gate import patched
 from mmsim.linux.list import list_head
@@ -56,7 +57,7 @@ class page(Struct):
 
     ``list``, ``lru`` and ``wait`` are embedded in C; here they are made when first looked at, as
     most runs need few of them.  ``freed``, ``fresh`` and ``history`` belong to the checker
-    (page_owner.py).
+    (ledger.py).
     """
 
     mapping = shared(None)
@@ -124,6 +125,7 @@ def _address(obj):
     return getattr(obj, "address", 0)
 
 
+@cite("include/linux/list.h", "2.4.17", thread="002")
 def list_entry(node):
     """The page a list node is part of.
 
@@ -205,6 +207,7 @@ SetPageLaunder = _set(PG_launder)
 ClearPageLaunder = _clear(PG_launder)
 
 
+@cite("include/linux/mm.h", "2.4.17", thread="002")
 def PageSwapCache(page):
     """Is it in the swap cache?"""
     return page.mapping is kernel().swapper_space
@@ -213,6 +216,7 @@ def PageSwapCache(page):
 # -- references -------------------------------------------------------------------------------
 
 
+@cite("include/linux/mm.h", "2.4.17", thread="002")
 def page_count(page):
     """Users now."""
     return atomic_read(page, "count")
@@ -223,21 +227,25 @@ def _set_count(page, n):
     page.fresh = False
 
 
+@cite("include/linux/mm.h", "2.4.17", thread="002")
 def set_page_count(page, n):
     """Only for a page nobody else can see."""
     access(WRITE_ONCE, page, "count", _set_count, page, n)
 
 
+@cite("include/linux/mm.h", "2.4.17", thread="002")
 def get_page(page):
     """One more user; the caller has to be one, or to know that nobody can free the page."""
     atomic_inc(page, "count")
 
 
+@cite("include/linux/mm.h", "2.6.17", thread="002")
 def get_page_unless_zero(page):
     """One more user, unless there is none any more; true if taken."""
     return atomic_inc_not_zero(page, "count")
 
 
+@cite("include/linux/mm.h", "2.4.17", thread="002")
 def put_page_testzero(page):
     """One user less; true for the one that was the last."""
     return atomic_dec_and_test(page, "count")
@@ -246,13 +254,16 @@ def put_page_testzero(page):
 page_cache_get = get_page
 
 
+@cite("include/linux/mm.h", "2.4.18-pre9", thread="002")
 def lru_ref(page):
-    """How many of the page's references belong to the LRU: in 2.4 none does."""
+    """How many of the page's references belong to the LRU: in 2.4 none does, and no such function
+    is needed; with the proposal of 14 February each threshold needs it."""
     if patched("andrea-2002-02-14"):
         return PageLRU(page)
     return 0
 
 
+@cite("include/linux/mm.h", "2.4.17", thread="002")
 def is_page_cache_freeable(page):
     """Nobody but the page cache and the buffers (and the LRU, if it counts) uses the page."""
     return page_count(page) - (page.buffers is not None) - lru_ref(page) == 1

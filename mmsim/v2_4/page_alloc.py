@@ -24,6 +24,7 @@ from mmsim.linux.spinlock import (
     spin_unlock_irqrestore,
 )
 from mmsim.linux.struct import Struct, shared
+from mmsim.v2_4.ledger import ledger
 from mmsim.v2_4.page import (
     PageActive,
     PageLocked,
@@ -39,7 +40,6 @@ from mmsim.v2_4.page import (
     put_page_testzero,
     set_page_count,
 )
-from mmsim.v2_4.page_owner import reset_page_owner, reset_page_owner_local, set_page_owner
 from mmsim.v2_4.swap import (
     __lru_cache_del,
     del_page_from_active_list,
@@ -78,7 +78,7 @@ def _lines(test):
     return f"page_alloc.c:{line}"
 
 
-@cite("include/asm-i386/current.h", "2.4.17")
+@cite("include/asm-i386/current.h", "2.4.17", thread="002", symbol="current")
 def current_task():
     """The task whose stack we run on: an interrupt's ``current`` is whatever it interrupted."""
     ctx = current()
@@ -136,13 +136,13 @@ def __free_pages_ok(page, order):
     if task is not None and task.flags & PF_FREE_PAGES:
         if not task.nr_local_pages and not in_interrupt():
             list_add(page.list, task.local_pages)
-            reset_page_owner_local(page, order)
+            ledger.local(page, order)
             task.nr_local_pages += 1
             return
 
     zone = vm.zone
     flags = spin_lock_irqsave(zone.lock)
-    reset_page_owner(page)
+    ledger.freed(page)
     zone.free_pages += 1
     list_add(page.list, zone.free_list)
     spin_unlock_irqrestore(zone.lock, flags)
@@ -161,8 +161,9 @@ def __free_pages(page, order):
             __free_pages_ok(page, order)
 
 
+@cite("include/linux/mm.h", "2.4.17", thread="002")
 def put_page(page):
-    """A macro of include/linux/mm.h."""
+    """A macro.  *Locks:* those of the last put.  *Race:* __free_pages_ok's."""
     __free_pages(page, 0)
 
 
@@ -255,7 +256,7 @@ def rmqueue(zone, order):
         page = list_entry(curr)
         list_del(curr)
         zone.free_pages -= 1
-        set_page_owner(page)
+        ledger.allocated(page)
         spin_unlock_irqrestore(zone.lock, flags)
 
         set_page_count(page, 1)

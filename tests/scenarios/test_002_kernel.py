@@ -17,9 +17,9 @@ from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RandomWalk
 from mmsim.engine.seeds import stream
 from mmsim.engine.threads import ThreadsCarrier
+from mmsim.scenarios.double_free_boot import cache_page, free_page, globals_2_4, new_page, swapon
 from mmsim.scenarios.double_free_check import check
 from mmsim.v2_4.alloc_pages import alloc_page
-from mmsim.v2_4.boot import cache_page, free_page, globals_2_4, new_page, swapon
 from mmsim.v2_4.filemap import (
     UnlockPage,
     address_space,

@@ -9,7 +9,7 @@ It is written under zone->lock, or in one effect with the store that puts a page
 current->local_pages, so it adds no point and changes no race.  No kernel code reads it.
 """
 
-from mmsim.engine.access import WRITE
+from mmsim.engine.access import WRITE, WRITE_ONCE
 from mmsim.engine.context import current
 from mmsim.engine.door import access
 from mmsim.linux.bug import report
@@ -42,29 +42,9 @@ def _take_back(page):
     return trouble
 
 
-def set_page_owner(page):
-    """The page leaves the allocator.  *Locks:* entered with zone->lock."""
-    if not _hand_out(page):
-        report("double-free", "page handed out twice", page=page)
-
-
-def reset_page_owner(page):
-    """The page comes back to the free list.  *Locks:* entered with zone->lock."""
-    trouble = _take_back(page)
-    if trouble:
-        report("double-free", trouble, page=page)
-
-
 def _keep_index(page, order):
     page.v_index = order
     return _take_back(page)
-
-
-def reset_page_owner_local(page, order):
-    """The page comes back to current->local_pages: ``page->index = order`` and the record."""
-    trouble = access(WRITE, page, "index", _keep_index, page, order)
-    if trouble:
-        report("double-free", trouble, page=page)
 
 
 def _set_count(page, n):
@@ -74,7 +54,30 @@ def _set_count(page, n):
     return free
 
 
-def set_page_owner_local(page):
-    """The page leaves current->local_pages: ``set_page_count(page, 1)`` and the record."""
-    if not access(WRITE, page, "count", _set_count, page, 1):
-        report("double-free", "page handed out twice", page=page)
+class Ledger:
+    """What the allocator tells the checker."""
+
+    def allocated(self, page):
+        """The page leaves the zone.  *Locks:* entered with zone->lock."""
+        if not _hand_out(page):
+            report("double-free", "page handed out twice", page=page)
+
+    def freed(self, page):
+        """The page comes back to the zone.  *Locks:* entered with zone->lock."""
+        trouble = _take_back(page)
+        if trouble:
+            report("double-free", trouble, page=page)
+
+    def local(self, page, order):
+        """The page goes to current->local_pages: ``page->index = order`` and the record."""
+        trouble = access(WRITE, page, "index", _keep_index, page, order)
+        if trouble:
+            report("double-free", trouble, page=page)
+
+    def allocated_local(self, page):
+        """The page leaves current->local_pages: ``set_page_count(page, 1)`` and the record."""
+        if not access(WRITE_ONCE, page, "count", _set_count, page, 1):
+            report("double-free", "page handed out twice", page=page)
+
+
+ledger = Ledger()
