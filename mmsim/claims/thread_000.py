@@ -112,7 +112,10 @@ CLAIMS = (
         "000.16",
         "release_pages",
         "Dropping the lock every 32 pages is for interrupt latency and not for correctness.",
-        (Clean("000.no-batch-limit"), MoreOf("000.no-batch-limit", "000.54-base", "irq_off_points")),
+        (
+            Clean("000.no-batch-limit"),
+            MoreOf("000.no-batch-limit", "000.batch-limit", "irq_off_points"),
+        ),
     ),
     Claim(
         "000.17",

@@ -90,7 +90,7 @@ CLAIMS = (
         "003.14",
         "a fix that suggests itself",
         "Deleting the BUG_ON is a fix.",
-        (Clean("003.remove-bug-on"), Clean("003.remove-bug-on-rmap-miss")),
+        (Clean("003.remove-bug-on-rmap-miss"),),
     ),
     Claim(
         "003.15",

@@ -101,7 +101,10 @@ CLAIMS = (
         "004.16",
         "the merged patch",
         "check_page must not be trylocked: it is locked already, and would never be mlocked.",
-        (Metric("004.trylock-no-checkpage", "check_page_mlocked", "=="), Metric("004.merged", "check_page_mlocked", ">")),
+        (
+            Metric("004.trylock-no-checkpage", "check_page_mlocked", "=="),
+            Metric("004.merged", "check_page_mlocked", ">"),
+        ),
     ),
     Claim(
         "004.17",

@@ -41,7 +41,9 @@ def tallies(ids, **changes):
     source.__dict__["changes"] = {id: other for id, other in changes.get("swap", {}).items()}
     out = {}
     for id in ids:
-        setting = Setting(source=source, cpus=8, seed=1, engine="threads", policy="mix", deadline=None)
+        setting = Setting(
+            source=source, cpus=8, seed=1, engine="threads", policy="mix", deadline=None
+        )
         out[id] = tally = Tally(find_variant(id))
         tally.take(run_block(setting, Block(id, 0, 0, RUNS), lambda beat: None))
     return out
