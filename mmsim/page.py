@@ -14,6 +14,7 @@ __forms are a load and a store with a point between, TestSet and TestClear retur
 """
 
 from operator import attrgetter
+from typing import ClassVar
 
 from mmsim.detect.finding import PageSnapshot
 from mmsim.engine.access import READ, READ_ONCE, RMW, RMW_ACQUIRE, RMW_RELAXED, WRITE
@@ -70,7 +71,7 @@ class page(Struct):
     lock_owner = None
     lock_object = None
     slab = None  # the view of it as a slab (slab.py), made when first asked for
-    PG: dict[str, int] = {}
+    PG: ClassVar[dict[str, int]] = {}
 
     def __init__(self, pfn, node):
         self.pfn = pfn

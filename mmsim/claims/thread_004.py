@@ -56,7 +56,8 @@ CLAIMS = (
     Claim(
         "004.9",
         "Motohiro Kosaki",
-        "TestClearPageMlocked without the page lock in __munlock_pagevec is safe: mmap_sem guards it.",
+        "TestClearPageMlocked without the page lock in __munlock_pagevec is safe: mmap_sem guards "
+        "it.",
         (Clean("004.merged"), Metric("004.merged", "missed_mlocks", "==")),
         note="mmap_sem excludes only mlockers of the same mm; another mm's can be undone.",
     ),

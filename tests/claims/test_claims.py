@@ -38,7 +38,7 @@ class Altered(Library):
 
 def tallies(ids, **changes):
     source = Altered()
-    source.__dict__["changes"] = {id: other for id, other in changes.get("swap", {}).items()}
+    source.__dict__["changes"] = dict(changes.get("swap", {}))
     out = {}
     for id in ids:
         setting = Setting(
