@@ -163,6 +163,7 @@ class address_space(Struct):
         self.address = 0xFFFF888002000000 + number * 0x400
         self.slots = {}
         self.xa_lock = spin_lock_init(f"&xa->xa_lock#{name}")
+        self.private_lock = spin_lock_init(f"&mapping->private_lock#{name}")
         self.i_mmap_rwsem = init_rwsem(f"&mapping->i_mmap_rwsem#{name}")
         self.i_mmap = []
         self.a_ops = a_ops
