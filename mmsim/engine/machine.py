@@ -151,12 +151,12 @@ class Machine:
                 elif state == SPINNING:
                     if not top.spin.locked:
                         out.append(top)
-                elif state == SLEEPING and not cpu.stack:  # on its way out
+                elif state == SLEEPING:  # a task on its way out
                     out += [t for t in cpu.tasks if t.state <= READY]
                     state = DONE
                 if len(cpu.tasks) > 1 and state != DONE and cpu.preemptible(preempt):
                     out += [t for t in cpu.tasks if t is not top and t.state <= READY]
-            if cpu.lines and not cpu.irqs_off:
+            if cpu.lines:
                 out += [line for line in cpu.lines if cpu.takes(line)]
         return out
 

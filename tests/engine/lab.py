@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import Any
 
 from mmsim.engine.context import current
@@ -122,12 +123,16 @@ class _Branch(Policy):
 
 
 def every_order(token: ThreadsCarrier, build: Callable[[], Any]) -> Iterator[Any]:
-    """Run what ``build`` boots once for every sequence of choices there is; yield each machine."""
+    """Run what ``build`` boots once for every sequence of choices there is; yield each machine.
+
+    Its ``probability`` is that of a random walk.
+    """
     prefix: list[int] | None = []
     while prefix is not None:
         machine = build()
         branch = _Branch(prefix)
         token.run(machine, branch)
+        machine.probability = 1 / prod(options for _, options in branch.taken)
         yield machine
         left = branch.taken
         while left and left[-1][0] + 1 == left[-1][1]:
