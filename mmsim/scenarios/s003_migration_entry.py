@@ -141,7 +141,6 @@ SCENARIO = Scenario(
             "003.rmap-miss-no-bug",
             "the same without the assertion: nothing is said, and the fault never ends",
             SOMETIMES, (LIVELOCK, LEFT), ("rmap-miss", "remove-bug-on"), DEBUG,
-            metrics={"unlocked_entries": "> 0"},
         ),
         Variant(
             "003.rmap-skip-temp-vma",
