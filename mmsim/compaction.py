@@ -98,14 +98,14 @@ class block_scan:
         self.nr_isolated = 0
 
 
-def trace_compaction_precheck(page, skip, own):
+def _trace_precheck(page, skip, own):
     """A trace point: what the pinned-page check said.  Whoever listens looks without points."""
     tracer = getattr(kernel(), "compaction_trace", None)
     if tracer is not None:
         tracer.precheck(page, skip, own)
 
 
-def trace_compaction_isolated(page):
+def _trace_isolated(page):
     """A trace point: a page was taken off the LRU."""
     tracer = getattr(kernel(), "compaction_trace", None)
     if tracer is not None:
@@ -156,6 +156,7 @@ def compact_trylock_irqsave(lock, cc):
     return True, flags
 
 
+@cite("mm/compaction.c", "4.19", thread="001", symbol="isolate_migratepages_block")
 def unlock(scan):
     """Drop lru_lock if it is held."""
     if scan.locked is not None:
@@ -175,6 +176,7 @@ def compact_unlock_should_abort(scan, cc):
     return False
 
 
+@cite("mm/compaction.c", "4.19", thread="001", symbol="isolate_migratepages_block")
 def pinned(page, own):
     """The comparison itself: more references than ptes, ``own`` of them ours."""
     return page_count(page) - own > page_mapcount(page)
@@ -243,7 +245,7 @@ def isolate_page_v4_19(cc, scan, page, isolate_mode):
     fail = FAILED_PUT if got else FAILED
     if not patched("check-under-lock"):
         skip = looks_pinned_v4_19(page, got)
-        trace_compaction_precheck(page, skip, got)
+        _trace_precheck(page, skip, got)
         if skip:
             return fail
     if not cc.gfp_mask & GFP_FS and page_mapping(page) is not None:
@@ -267,7 +269,7 @@ def isolate_page_v4_19(cc, scan, page, isolate_mode):
                 return fail
     if patched("check-under-lock"):
         skip = looks_pinned_v4_19(page, got)
-        trace_compaction_precheck(page, skip, got)
+        _trace_precheck(page, skip, got)
         if skip:
             return fail
     lruvec = mem_cgroup_page_lruvec(page, pgdat)
@@ -282,7 +284,7 @@ def isolate_page_v4_19(cc, scan, page, isolate_mode):
     VM_BUG_ON_PAGE(lambda: PageCompound(page), "PageCompound(page)", page)
     del_page_from_lru_list(page, lruvec, page_lru(page))
     atomic_add(pgdat, "vmstat_isolated", 1)
-    trace_compaction_isolated(page)
+    _trace_isolated(page)
     return ISOLATED
 
 

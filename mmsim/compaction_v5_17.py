@@ -19,14 +19,14 @@ from mmsim.compaction import (
     ISOLATED,
     MIGRATE_ASYNC,
     SKIPPED,
+    _trace_isolated,
+    _trace_precheck,
     block_end_pfn,
     block_scan,
     congestion_wait,
     give_up_block,
     pinned,
     too_many_isolated,
-    trace_compaction_isolated,
-    trace_compaction_precheck,
     unlock,
 )
 from mmsim.engine.door import door
@@ -99,7 +99,7 @@ def isolate_page_v5_17(cc, scan, page, isolate_mode):
                 return ISOLATED
         return FAILED
     skip = looks_pinned_v5_17(page)
-    trace_compaction_precheck(page, skip, 0)
+    _trace_precheck(page, skip, 0)
     if skip:
         return FAILED
     if not cc.gfp_mask & GFP_FS and page_mapping(page) is not None:
@@ -124,7 +124,7 @@ def isolate_page_v5_17(cc, scan, page, isolate_mode):
             return FAILED_PUT
     del_page_from_lru_list(page, lruvec)
     atomic_add(cc.pgdat, "vmstat_isolated", 1)
-    trace_compaction_isolated(page)
+    _trace_isolated(page)
     return ISOLATED
 
 

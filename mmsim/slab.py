@@ -36,7 +36,7 @@ from mmsim.page import __ClearPageSlab, __SetPageSlab
 from mmsim.page_alloc import __free_pages, alloc_pages
 
 
-def word(name):
+def _word(name):
     """A slab field that is the page's word ``name``, points included."""
 
     def load(slab):
@@ -48,7 +48,7 @@ def word(name):
     return property(load, store, doc=f"the page's ``{name}``")
 
 
-def bits(shift, width):
+def _bits(shift, width):
     """A bit field of ``counters``."""
     mask = (1 << width) - 1
 
@@ -64,12 +64,12 @@ def bits(shift, width):
 class slab_v4_19:
     """SLUB's fields in struct page, 4.18 to 6.1 (``struct slab`` from 5.17, in the same places)."""
 
-    slab_cache = word("mapping")
-    freelist = word("index")
-    counters = word("private")
-    inuse = bits(0, 16)
-    objects = bits(16, 15)
-    frozen = bits(31, 1)
+    slab_cache = _word("mapping")
+    freelist = _word("index")
+    counters = _word("private")
+    inuse = _bits(0, 16)
+    objects = _bits(16, 15)
+    frozen = _bits(31, 1)
     counters_word = "private"
 
     def __init__(self, page):
@@ -84,7 +84,7 @@ def _signed(value):
 class slab_v3_13(slab_v4_19):
     """SLUB's fields until 4.17: the counters lie over ``_mapcount``."""
 
-    slab_cache = word("private")
+    slab_cache = _word("private")
     counters_word = "_mapcount"
 
     @property
@@ -135,6 +135,7 @@ class slab_v6_2(slab_v4_19):
         self.slab_list = _slab_list_v6_2("slab_list", page)
 
 
+@cite("mm/slab.h", "5.17", thread="001")
 def page_slab(page):
     """The page seen as a slab, in the layout of the booted kernel."""
     slab = page.slab

@@ -31,7 +31,6 @@ from mmsim.linux.list import (
     list_del,
     list_empty,
     list_first_entry,
-    list_nodes,
 )
 from mmsim.linux.spinlock import (
     spin_lock,
@@ -350,9 +349,3 @@ def kmem_cache_free(s, object):
         return
     local_irq_restore(flags)
     __slab_free(s, object.page, object)
-
-
-def slab_pages(s):
-    """For checks: the slabs that CPUs keep, and those on the partial list."""
-    kept = [c.page for c in s.cpu_slab.values() if c.page is not None]
-    return kept + [node.owner for node in list_nodes(s.partial)]

@@ -14,8 +14,7 @@ A block is two frames here, so that the scanner drops its lock, and the window o
 """
 
 from mmsim.buffer import create_empty_buffers
-from mmsim.linux.list import list_add
-from mmsim.linux.spinlock import spin_lock_init
+from mmsim.linux.list import list_add, list_nodes
 from mmsim.memblock import memblock_free_all
 from mmsim.mmzone import LRU_INACTIVE_ANON, LRU_INACTIVE_FILE, LRU_UNEVICTABLE, boot_mm
 from mmsim.pagemap import address_space
@@ -38,7 +37,7 @@ from mmsim.scenarios.compaction_actors import (
 from mmsim.scenarios.compaction_trace import compaction_trace
 from mmsim.scenarios.invariants import check_mm
 from mmsim.slab import slab_cache
-from mmsim.slub import kmem_cache, slab_pages
+from mmsim.slub import kmem_cache
 
 
 class world:
@@ -54,7 +53,6 @@ class world:
         zone.pageset_high = zone.pageset_batch = 2
         self.lruvec = vm.root_mem_cgroup.lruvecs[0]
         self.file = address_space("file")
-        self.file.private_lock = spin_lock_init("&mapping->private_lock")
         self.buffer = None  # a page that direct I/O reads into
         self.owners = []  # the references that are meant to be left
         self.live = []
@@ -214,6 +212,12 @@ def boot(machine, variant):
     for cpu in range(len(machine.cpus)):
         if cpu not in busy:
             w.spawn(get_user_pages_fast, w.buffer, 2, comm=f"dd{cpu}", cpu=cpu)
+
+
+def slab_pages(s):
+    """The slabs that CPUs keep, and those on the partial list."""
+    kept = [c.page for c in s.cpu_slab.values() if c.page is not None]
+    return kept + [node.owner for node in list_nodes(s.partial)]
 
 
 def quiesce(machine, variant):

@@ -27,7 +27,7 @@ from mmsim.engine.oops import ContextDied
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.filemap_cache import filemap_add_folio
 from mmsim.linux.list import list_nodes
-from mmsim.linux.spinlock import spin_lock_init, spin_lock_irqsave, spin_unlock_irqrestore
+from mmsim.linux.spinlock import spin_lock_irqsave, spin_unlock_irqrestore
 from mmsim.lru import lru_add_drain, lru_cache_add, put_page
 from mmsim.memblock import memblock_free_all
 from mmsim.migrate_movable import movable_operations, putback_movable_pages
@@ -53,7 +53,6 @@ class Memory:
         self.vm = self.m.vm
         self.pgdat = self.vm.node_data[0]
         self.file = address_space("file")
-        self.file.private_lock = spin_lock_init("&mapping->private_lock")
         self.owners: list[Any] = []
         memblock_free_all(self.vm)
 

@@ -17,6 +17,7 @@ from mmsim.linux.list import LIST_HEAD, LIST_POISON1, LIST_POISON2, list_add, li
 from mmsim.memblock import memblock_free_all
 from mmsim.page import PageSlab, __PageMovable
 from mmsim.page_alloc import alloc_page, alloc_pages
+from mmsim.scenarios.compaction_boot import slab_pages
 from mmsim.scenarios.invariants import check_mm
 from mmsim.slab import (
     cache_alloc,
@@ -27,7 +28,7 @@ from mmsim.slab import (
     slab_v4_19,
     slab_v6_2,
 )
-from mmsim.slub import FROZEN, kmem_cache, kmem_cache_alloc, kmem_cache_free, slab_pages
+from mmsim.slub import FROZEN, kmem_cache, kmem_cache_alloc, kmem_cache_free
 from mmsim.util import compound_order, page_mapcount, page_mapping
 from tests.kernel.booted import booted
 
