@@ -100,7 +100,7 @@ SCENARIO = Scenario(
     thread="linux-mm, 2022, Alistair Popple on swapops.h:258 and ffa65753c431",
     setup=setup,
     check=check,
-    max_steps=80_000,
+    max_steps=160_000,
     variants=(
         Variant(
             "003.base",
