@@ -216,9 +216,7 @@ VARIANTS = (
         findings=("^deadlock on .*lru_lock",),
         era="5.17",
     ),
-    variant(
-        "517-put-unlocked", "5.17, with the same load", NEVER, config=load("shm"), era="5.17"
-    ),
+    variant("517-put-unlocked", "5.17, with the same load", NEVER, config=load("shm"), era="5.17"),
 )
 
 SCENARIO = Scenario(
