@@ -30,6 +30,7 @@ from mmsim.mmzone import (
 from mmsim.page import ClearPageLRU, PageLRU, SetPageLRU, page_count
 
 
+@cite("include/linux/memcontrol.h", "5.17")
 def page_memcg(page):
     """page->mem_cgroup; folio_memcg() from 5.11 on.  None: charged to nobody."""
     return page.mem_cgroup

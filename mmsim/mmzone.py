@@ -128,6 +128,7 @@ def boot_mm(machine, nodes=1, memcgs=0, pages=0):
     return vm
 
 
+@cite("include/linux/mm.h", "5.17")
 def page_pgdat(page):
     """The page's node: fixed for life."""
     return kernel().node_data[page.node]
@@ -138,6 +139,7 @@ def lru_lock_of(lruvec):
     return lruvec.lru_lock if era().version >= (5, 11) else lruvec.pgdat.lru_lock
 
 
+@cite("include/linux/mm_inline.h", "5.4")
 def page_lru_base_type(page):
     """Inactive list of the page's type."""
     return LRU_INACTIVE_ANON if PageSwapBacked(page) else LRU_INACTIVE_FILE

@@ -250,11 +250,13 @@ PageWorkingset, SetPageWorkingset, ClearPageWorkingset, __SetPageWorkingset, \
 # fmt: on
 
 
+@cite("include/linux/page-flags.h", "5.17")
 def PageAnon(page):
     """Is ``mapping`` an anon_vma (or KSM)?"""
     return bool(getattr(page.mapping, "mapping_flags", 0) & PAGE_MAPPING_ANON)
 
 
+@cite("include/linux/page-flags.h", "5.17")
 def __PageMovable(page):
     """Is ``mapping`` a table of movable operations?  Reads poison as C would: by its low bits."""
     mapping = page.mapping
@@ -263,22 +265,26 @@ def __PageMovable(page):
     return getattr(mapping, "mapping_flags", 0) == PAGE_MAPPING_MOVABLE
 
 
+@cite("include/linux/page-flags.h", "5.17")
 def PageTail(page):
     """Is it a tail of a compound page?"""
     return page.compound_head is not None
 
 
+@cite("include/linux/page-flags.h", "5.17")
 def PageCompound(page):
     """Head or tail of a compound page?"""
     return PageHead(page) or PageTail(page)
 
 
+@cite("include/linux/page-flags.h", "5.17")
 def compound_head(page):
     """The head of the compound page it belongs to, or itself."""
     head = page.compound_head
     return page if head is None else head
 
 
+@cite("include/linux/page-flags.h", "5.17")
 def page_has_private(page):
     """Does somebody (buffer heads) hold a reference through ``private``?"""
     return PagePrivate(page)

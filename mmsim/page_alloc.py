@@ -285,6 +285,7 @@ def alloc_pages(order=0, node=None, compound=False):
     return None
 
 
+@cite("include/linux/gfp.h", "5.17")
 def alloc_page(node=None):
     """One page, or None."""
     return alloc_pages(0, node)

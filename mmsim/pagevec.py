@@ -14,6 +14,7 @@ from mmsim.linux.era import era
 from mmsim.linux.percpu import DEFINE_PER_CPU
 
 
+@cite("include/linux/pagevec.h", "5.17")
 def pagevec_size():
     """PAGEVEC_SIZE"""
     return 14 if era().version < (4, 15) else 15

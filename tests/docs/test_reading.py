@@ -90,13 +90,13 @@ def mentioned(page: str) -> tuple[set[str], set[str]]:
     unknown = []
     for match in ID.finditer(prose(page)):
         word = match[0]
-        if match[2].isdigit():
+        matching = fnmatch.filter(variants, word)
+        if word in known:
             found[1].add(word)
-            unknown += [word] if word not in known else []
-        else:
-            matching = fnmatch.filter(variants, word)
+        elif matching:
             found[0].update(matching)
-            unknown += [word] if not matching else []
+        else:
+            unknown.append(word)
     assert not unknown
     return found
 
@@ -160,8 +160,9 @@ def test_a_wrong_command_is_noticed() -> None:
 @cache
 def metrics() -> frozenset[str]:
     """Every name that kernel code, actors or checks count under."""
+    counted = r'(?:\bcount\(\s*|\bMETRIC = )"(\w+)"'
     sources = (file.read_text(encoding="utf-8") for file in (ROOT / "mmsim").rglob("*.py"))
-    return frozenset(name for s in sources for name in re.findall(r'\bcount\(\s*"(\w+)"', s))
+    return frozenset(name for s in sources for name in re.findall(counted, s))
 
 
 @pytest.mark.parametrize("page", THREADS)

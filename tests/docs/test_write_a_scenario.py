@@ -10,7 +10,9 @@ from mmsim.run import Runner
 from mmsim.scenarios.registry import load_file
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-scenario.md"
-RUNS = 200  # 900.plain fails in more than 5 % of runs at 4 CPUs: 0.95**200 < 1e-4, and seeds are fixed
+RUNS = (
+    200  # 900.plain fails in more than 5 % of runs at 4 CPUs: 0.95**200 < 1e-4, and seeds are fixed
+)
 
 
 @pytest.fixture(scope="module")
