@@ -13,22 +13,31 @@ from mmsim.page import buddy_mapcount
 
 
 @cite("mm/memblock.c", "5.17")
-def memblock_alloc(vm, node=0):
-    """Set-up only: the next untouched frame of ``node``, as if allocated long ago.
+def memblock_alloc(vm, node=0, order=0):
+    """Set-up only: the next untouched block of ``node``, as if allocated long ago; its first page.
 
-    One reference, poisoned links, in nobody's list.  Much cheaper than alloc_pages().
+    One reference, poisoned links, in nobody's list.  Much cheaper than alloc_pages().  Frames that
+    are passed by, because a block has to be aligned, stay free.
     """
     mem_map = vm.mem_map
-    for i in range(vm.memblock_next.get(node, 0), len(mem_map)):
+    n = 1 << order
+    for i in range(vm.memblock_next.get(node, 0), len(mem_map) + 1 - n):
         page = mem_map[i]
-        if page.node == node and not page.history:
-            page.v__refcount = 1
-            page.state = "allocated"
-            page.lru.v_next = LIST_POISON1
-            page.lru.v_prev = LIST_POISON2
-            page.history.append("allocated at boot")
-            vm.memblock_next[node] = i + 1
-            return page
+        if page.node != node or page.history or page.pfn % n:
+            continue
+        block = mem_map[i : i + n]
+        if order and any(p.node != node or p.history for p in block):
+            continue
+        for p in block:
+            p.state = "tail"
+            p.lru.v_next = LIST_POISON1
+            p.lru.v_prev = LIST_POISON2
+            p.history.append("allocated at boot")
+        page.v__refcount = 1
+        page.state = "allocated"
+        page.order = order
+        vm.memblock_next[node] = i + n
+        return page
     raise RuntimeError(f"node{node} has no frame left: boot_mm(pages=...) is too small")
 
 

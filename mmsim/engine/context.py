@@ -62,7 +62,6 @@ class Context:
     task_state: int = 0
     preempt_count: int = 0
     flags: int = 0
-    irqs_before: bool = False
     stamp: int = -1  # effects of the run up to its last one; -1 before its first on its CPU
 
     def __init__(

@@ -237,7 +237,6 @@ class FreeCarrier(Seats):
         """Deliver ``irq`` on top of what ``host`` is doing.  Its CPU was claimed already."""
         cpu = irq.cpu
         below, host.ctx = host.ctx, irq
-        irq.irqs_before = cpu.irqs_off
         if irq.kind is HARDIRQ:
             cpu.irqs_off = True
         irq.host = host
@@ -245,7 +244,7 @@ class FreeCarrier(Seats):
         with self._mutex:
             irq.state = DONE
             cpu.stack.pop()
-            cpu.irqs_off = irq.irqs_before
+            cpu.irqs_off = False  # or it would not have come in
             host.ctx = below
 
     def _idle(self, host: Host, cpu: Cpu, ctx: Context | None) -> bool:

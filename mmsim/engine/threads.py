@@ -212,7 +212,6 @@ class ThreadsCarrier:
             self._log.append((below.id, 0))  # it has come this far, and nothing else tells
         cpu.lines.remove(irq)
         cpu.stack.append(irq)
-        irq.irqs_before = cpu.irqs_off
         if irq.kind is HARDIRQ:
             cpu.irqs_off = True
         irq.host = host
@@ -237,7 +236,7 @@ class ThreadsCarrier:
             self._emit("irq-exit", None, "", irq.kind)
         irq.state = DONE
         cpu.stack.pop()
-        cpu.irqs_off = irq.irqs_before
+        cpu.irqs_off = False  # or it would not have come in
         host.ctx = outer
 
     def _fail(self, error: BaseException) -> None:

@@ -12,6 +12,7 @@ them, so this file stores raw values.
 
 from mmsim.memblock import memblock_alloc, memblock_free_all
 from mmsim.mmzone import LRU_INACTIVE_ANON, boot_mm
+from mmsim.page_alloc import pfn_to_page
 from mmsim.pagemap import address_space
 from mmsim.scenarios import lock_swap_actors as actors
 from mmsim.scenarios.invariants import check_mm
@@ -89,18 +90,17 @@ class Booting:
         self.mappings = []
         self.inode = None  # the file made last
         self.shared = None  # the one that is truncated while it is open
-        huge = [self.huge_page(i % NODES) for i in (*exits, 0)]  # first, since they are aligned
-        self.io_pages = [huge.pop(), self.lru_page(1)]
+        self.exits = [self.gathered(i) for i in exits]
+        self.io_pages = [self.huge_page(0), self.lru_page(1)]
         for page in self.io_pages:  # being written; the huge one makes the handler take lru_lock
             page.v_flags |= page.m_swapcache | page.m_writeback | page.m_reclaim
             page.v_flags &= ~page.m_dirty
-        self.exits = [self.gathered(i, huge[i]) for i in exits]
 
     def frames(self, exits):
         """Frames needed on a node: an even number."""
-        need = [2 + FILE_PAGES // NODES * sum(r in ("rm", "truncate") for r in self.roles)] * NODES
+        need = [3 + FILE_PAGES // NODES * sum(r in ("rm", "truncate") for r in self.roles)] * NODES
         for i in exits:
-            need[i % NODES] += 2
+            need[i % NODES] += 3  # a huge page, and perhaps a frame to align it
             for node in self.exiting(i):
                 need[node] += 1
         return max(need) + 1 & ~1
@@ -111,9 +111,9 @@ class Booting:
             return [0] * GATHER
         return [(number + 1) % NODES, number % NODES]
 
-    def lru_page(self, node, *flags):
+    def lru_page(self, node, *flags, order=0):
         """A swap-backed page on its inactive list, with one reference."""
-        page = memblock_alloc(self.vm, node)
+        page = memblock_alloc(self.vm, node, order)
         for flag in ("uptodate", "dirty", "swapbacked", "lru", *flags):
             page.v_flags |= getattr(page, f"m_{flag}")
         page.v_mem_cgroup = memcg = self.vm.memcgs[1]
@@ -127,16 +127,13 @@ class Booting:
 
     def huge_page(self, node):
         """The same as a compound page of two."""
-        page = self.lru_page(node, "head")
-        tail = memblock_alloc(self.vm, node)
-        tail.v__refcount = 0
-        tail.v_compound_head = page
-        tail.state = "tail"
-        page.order = 1
+        page = self.lru_page(node, "head", order=1)
+        pfn_to_page(page.pfn + 1).v_compound_head = page
         return page
 
-    def gathered(self, number, huge):
+    def gathered(self, number):
         """What an exiting task frees: small pages of both nodes, then a huge one of the last's."""
+        huge = self.huge_page(number % NODES)
         pages = [*(self.lru_page(node) for node in self.exiting(number)), huge]
         for page in pages:
             page.v__mapcount = 0

@@ -72,6 +72,7 @@ AFTERMATH = (
     r"^LRU size counter differs",
     r"^kernel BUG at mm/vmscan.c:1740!",
     r"^VM_BUG_ON_PAGE\(page_count\(page\) && ",
+    r"^VM_BUG_ON_PAGE\(page_ref_count\(page\) == 0\)",
     r"^VM_BUG_ON_PAGE\(page->flags & PAGE_FLAGS_CHECK_AT_PREP\)",
     r"at virtual address 000000fc",
     r"at virtual address 000001(00|04|22|26)",

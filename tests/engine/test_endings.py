@@ -303,6 +303,21 @@ def test_a_busy_wait_that_relaxes_does_not_starve_anybody(token: ThreadsCarrier)
         assert m.steps <= 8
 
 
+def test_a_recording_may_let_a_busy_waiter_go_on_alone(token: ThreadsCarrier) -> None:
+    """Free-running threads do: nobody has to have done anything between two of its turns."""
+    m = Lab(2)
+
+    def polite(word: Any) -> None:
+        while not word.n:
+            sched.cpu_relax()
+
+    m.task("poller", polite)
+    m.task("setter", lambda w: setattr(w, "n", 1), cpu=1)
+    run(token, m, "poller3 setter poller")
+    assert m.steps == 5
+    assert not m.findings
+
+
 def test_relaxing_for_ever_ends(token: ThreadsCarrier) -> None:
     def forever(word: Any) -> None:
         while True:
