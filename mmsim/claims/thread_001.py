@@ -100,7 +100,7 @@ CLAIMS = (
             Metric("001.slab-old", "garbage_mapcounts", ">"),
             Metric("001.419-nodbg", "garbage_mapcounts", ">"),
         ),
-        note="True of SLUB up to 3.13, not of SLUB in 4.19: there the word stays -1.",
+        note="True of SLUB before 4.18, not of SLUB in 4.19: there the word stays -1.",
     ),
     Claim(
         "001.15",
