@@ -53,7 +53,8 @@ class RunResult:
 class Runner:
     """Boots ``variant`` again and again.  A context manager; one at a time per process.
 
-    ``cpus`` is what was asked for: a UP variant runs with one.  Raises UsageError for an unknown
+    ``cpus`` is what was asked for: a UP variant runs with one.  ``gates``, if given, are booted in
+    place of the variant's own, with the same seeds.  Raises UsageError for an unknown
     engine or policy, or a number of CPUs outside 1..64.
     """
 
@@ -65,6 +66,7 @@ class Runner:
         seed: int,
         engine: str = "threads",
         policy: str = "mix",
+        gates: frozenset[str] | None = None,
     ) -> None:
         if engine not in ENGINES:
             raise UsageError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")
@@ -77,7 +79,7 @@ class Runner:
         self.seed = seed
         self.policy = policy
         self.engine = engine
-        self._gates = frozenset(variant.gates)
+        self._gates = frozenset(variant.gates) if gates is None else gates
         self._threads: ThreadsCarrier | None = None
         self._free: FreeCarrier | None = None
         self._length = 0  # steps of a typical run, for PCT

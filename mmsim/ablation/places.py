@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where gates decide something: every `patched("name")` in kernel code and in what actors do.
+
+The checks at the end of a run ask for gates, too: which invariants hold depends on the patch.
+Those are left out, since turning one over would break the judge and not the kernel.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType
+
+import mmsim
+
+PACKAGE = Path(mmsim.__file__).resolve().parent
+FILES = ("*.py", "linux/*.py", "v2_4/*.py", "scenarios/*.py")
+JUDGES = "_check.py"
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A gate in one function: what a hunk of the patch changes.
+
+    ``file`` is relative to the package, ``function`` the qualified name of a function that is
+    not nested in another.
+    """
+
+    gate: str
+    file: str
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.gate}@{self.function}"
+
+
+@lru_cache(maxsize=1)
+def places() -> tuple[Place, ...]:
+    """Every place, by gate, file and function."""
+    found = {
+        place
+        for pattern in FILES
+        for file in PACKAGE.glob(pattern)
+        if not file.name.endswith(JUDGES)
+        for place in places_in(file)
+    }
+    return tuple(sorted(found))
+
+
+def places_in(file: Path) -> Iterator[Place]:
+    """The places of one file of the package."""
+    text = file.read_text(encoding="utf-8")
+    if "patched(" in text:
+        name = file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else str(file)
+        for function, gate in _asked(ast.parse(text), "", inside=False):
+            yield Place(gate, name, function)
+
+
+def _asked(node: ast.AST, function: str, *, inside: bool) -> Iterator[tuple[str, str]]:
+    """(function, gate) of every call; ``inside`` a function nothing is outermost any more."""
+    for child in ast.iter_child_nodes(node):
+        name, within = function, inside
+        if isinstance(child, ast.FunctionDef | ast.ClassDef) and not inside:
+            name = f"{function}.{child.name}" if function else child.name
+            within = isinstance(child, ast.FunctionDef)
+        if (
+            isinstance(child, ast.Call)
+            and isinstance(child.func, ast.Name)
+            and child.func.id == "patched"
+            and isinstance(child.args[0], ast.Constant)
+        ):
+            yield function, str(child.args[0].value)
+        yield from _asked(child, name, inside=within)
+
+
+@lru_cache(maxsize=4096)
+def place_of(gate: str, code: CodeType) -> Place:
+    """The place where running code asks for a gate."""
+    file = Path(code.co_filename).resolve()
+    name = file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else str(file)
+    return Place(gate, name, code.co_qualname.split(".<locals>", 1)[0])

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Variants with one hunk turned over, as a collection that the stress runner can run.
+
+A changed variant is called what was done to it: `002.pagelocked -hugh-2002-02-12@shrink_cache`.
+It runs with the seeds of the variant it was made from, so that where the hunk is never met the two
+campaigns are the same to the last step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mmsim.ablation.flipped import Flipped, Watched
+from mmsim.ablation.places import Place
+from mmsim.run import Runner
+from mmsim.scenarios.api import Scenario, Variant
+from mmsim.stress.source import Library, all_variants
+
+
+@dataclass(frozen=True)
+class Change:
+    """A variant (by id) and the place where its gate is turned over; None: only watch."""
+
+    variant: str
+    place: Place | None
+    on: bool = False
+    """Is the gate on in the variant?"""
+
+    @property
+    def id(self) -> str:
+        if self.place is None:
+            return f"{self.variant} watched"
+        return f"{self.variant} {'-' if self.on else '+'}{self.place}"
+
+
+def change(variant: Variant, place: Place) -> Change:
+    """Turn the place's gate over in this variant."""
+    return Change(variant.id, place, place.gate in variant.gates)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """mmsim's own variants and the changed ones beside them."""
+
+    changes: tuple[Change, ...]
+    file: None = None
+
+    def scenarios(self) -> Sequence[Scenario]:
+        known = all_variants(Library())
+        by_scenario: dict[str, list[Variant]] = {}
+        for c in self.changes:
+            base = known[c.variant]
+            by_scenario.setdefault(base.scenario.id, []).append(replace(base, id=c.id))
+        return [
+            scenario
+            if scenario.id not in by_scenario
+            else replace(
+                scenario,
+                variants=(
+                    *(replace(v) for v in scenario.variants),
+                    *by_scenario[scenario.id],
+                ),
+            )
+            for scenario in Library().scenarios()
+        ]
+
+    def engines(self) -> Sequence[str]:
+        return Library().engines()
+
+    def policies(self) -> Sequence[str]:
+        return Library().policies()
+
+    def runner(self, variant: Variant, *, cpus: int, seed: int, engine: str, policy: str) -> Runner:
+        for c in self.changes:
+            if c.id == variant.id:
+                base = all_variants(Library())[c.variant]
+                gates = Watched(base.gates) if c.place is None else Flipped(base.gates, c.place)
+                return Runner(
+                    base, cpus=cpus, seed=seed, engine=engine, policy=policy, gates=gates
+                )
+        return Runner(variant, cpus=cpus, seed=seed, engine=engine, policy=policy)
