@@ -25,7 +25,7 @@ VERSION = "mmsim.__version__"
 KERNEL = "kernel"
 """Stands for every kernel file: the flat ones and those of 2.4."""
 
-TOP = ("mmsim.stress", "mmsim.cli", "mmsim.claims")
+TOP = ("mmsim.stress", "mmsim.cli", "mmsim.claims", "mmsim.ablation")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "mmsim.errors": (),
     "mmsim.engine": ("mmsim.engine",),
@@ -66,6 +66,16 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mmsim.scenarios",
         FINDING,
         ERRORS,
+    ),
+    "mmsim.ablation": (
+        "mmsim.ablation",
+        "mmsim.stress",
+        "mmsim.run",
+        "mmsim.scenarios",
+        "mmsim.linux.gate",
+        "mmsim.engine.door",
+        ERRORS,
+        "mmsim",
     ),
     "mmsim.cli": (
         *TOP,

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which hunk makes which difference: campaigns in rounds.
+
+First every variant is watched for a few runs, to learn which places it comes to.  Then each
+place is turned over in the variant where that is most likely to show: one that has the gate on,
+for then a hunk is left out of a patch.  Places that show nothing go into the next round with
+their next variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mmsim.ablation.compare import differences
+from mmsim.ablation.flipped import reached
+from mmsim.ablation.places import Place
+from mmsim.ablation.source import Change, Changed, change
+from mmsim.errors import InternalError
+from mmsim.scenarios.api import Variant
+from mmsim.stress import worker
+from mmsim.stress.cli import run
+from mmsim.stress.profile import Budget
+from mmsim.stress.settings import DEFAULT_ENGINE, DEFAULT_POLICY, Settings
+from mmsim.stress.source import Library, all_variants, find_variant
+from mmsim.stress.tally import Tally
+
+WATCHED_RUNS = 32
+TRIES = 6
+"""Variants in which a place is turned over before it is said to change nothing."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What turning a place over did to a variant; no differences: nothing."""
+
+    change: Change
+    differences: tuple[str, ...]
+
+
+@dataclass
+class Plan:
+    """How campaigns are run, and what is known from earlier ones."""
+
+    runs: int
+    cpus: int
+    seed: int
+    jobs: int | None = None
+    tallies: dict[str, Tally] = field(default_factory=dict)
+
+    def campaign(self, changes: Sequence[Change], bases: Sequence[str], runs: int) -> None:
+        """Run what is not known yet.  Raises InternalError if the campaign is incomplete."""
+        source = Changed(tuple(c for c in changes if c.id not in self.tallies))
+        ids = [c.id for c in source.changes]
+        ids += [id for id in dict.fromkeys(bases) if id not in self.tallies]
+        settings = Settings(
+            variants=tuple((find_variant(source, id), Budget(runs, None)) for id in ids),
+            cpus=self.cpus,
+            seed=self.seed,
+            engine=DEFAULT_ENGINE,
+            policy=DEFAULT_POLICY,
+            jobs=self.jobs or len(worker.cores()),
+            seconds=None,
+            profile="ablation",
+            file=None,
+        )
+        if not ids:
+            return
+        outcome = run(settings, source)
+        if not outcome.complete:
+            raise InternalError("; ".join(outcome.campaign.lost))
+        self.tallies |= {tally.variant.id: tally for tally in outcome.campaign.tallies}
+
+    def effect(self, c: Change) -> Effect:
+        return Effect(c, differences(self.tallies[c.variant], self.tallies[c.id]))
+
+
+def reaches(plan: Plan, variants: Sequence[Variant]) -> Mapping[str, frozenset[Place]]:
+    """The places that each variant comes to, in a few runs of watching."""
+    watched = {v.id: Change(v.id, None) for v in variants}
+    plan.campaign(list(watched.values()), (), WATCHED_RUNS)
+    return {
+        id: frozenset(
+            place for metric in plan.tallies[c.id].metrics if (place := reached(metric)) is not None
+        )
+        for id, c in watched.items()
+    }
+
+
+def candidates(
+    place: Place, variants: Sequence[Variant], reach: Mapping[str, frozenset[Place]]
+) -> list[Change]:
+    """Where to turn a place over: variants that come to it, those with the gate on first."""
+    there = [v for v in variants if place in reach[v.id]]
+    there.sort(key=lambda v: (place.gate not in v.gates, len(v.gates)))
+    return [change(v, place) for v in there]
+
+
+def search(plan: Plan, wanted: Sequence[Place]) -> Iterator[tuple[Place, list[Effect]]]:
+    """For each place what was tried until something differed: the last effect is the telling one.
+
+    Yields places as they are settled; one that no variant reaches comes with nothing tried.
+    """
+    variants = list(all_variants(Library()).values())
+    reach = reaches(plan, variants)
+    open_ = {place: candidates(place, variants, reach)[:TRIES] for place in wanted}
+    tried: dict[Place, list[Effect]] = {place: [] for place in wanted}
+    while open_:
+        for place in [place for place, left in open_.items() if not left]:
+            del open_[place]
+            yield place, tried[place]
+        now = {place: left.pop(0) for place, left in open_.items()}
+        plan.campaign(list(now.values()), [c.variant for c in now.values()], plan.runs)
+        for place, c in now.items():
+            effect = plan.effect(c)
+            tried[place].append(effect)
+            if effect.differences:
+                del open_[place]
+                yield place, tried[place]
+
+
+def of_variant(plan: Plan, variant: Variant, places: Sequence[Place]) -> list[Effect]:
+    """Leave every hunk of the variant's own gates out, one at a time."""
+    reach = reaches(plan, [variant])[variant.id]
+    hunks = [change(variant, p) for p in places if p.gate in variant.gates and p in reach]
+    plan.campaign(hunks, [variant.id], plan.runs)
+    return [plan.effect(c) for c in hunks]
