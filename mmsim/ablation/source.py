@@ -92,5 +92,7 @@ class Changed:
             if c.id == variant.id:
                 base = all_variants(Library())[c.variant]
                 gates = Watched(base.gates) if c.place is None else Flipped(base.gates, c.place)
-                return Runner(base, cpus=cpus, seed=seed, engine=engine, policy=policy, gates=gates)
+                return HalfPatched(
+                    base, cpus=cpus, seed=seed, engine=engine, policy=policy, gates=gates
+                )
         return Runner(variant, cpus=cpus, seed=seed, engine=engine, policy=policy)
