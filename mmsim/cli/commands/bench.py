@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmsim.cli import measure
+from mmsim.errors import UsageError, nearest
 from mmsim.scenarios.api import NEVER, Variant
 from mmsim.stress.output import console
 from mmsim.stress.parser import seconds, whole
@@ -19,9 +21,11 @@ from mmsim.stress.source import Library, Source, select
 from mmsim.stress.store import environment
 
 HELP = "speed of the engine and of every scenario, and runs to the first finding by policy"
+PARTS = ("engine", "speed", "first")
 MOST_RUNS = 20_000
 HEADLINES = ("000.get-from-zero", "001.419-dbg", "002.flawed", "003.unlock-first", "004.base")
 FEW_CPUS = 2
+PATIENCE = 4  # times --seconds, for a first finding
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +33,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "variant",
         nargs="*",
         help="variants to time (default: one of each scenario)",
+    )
+    parser.add_argument(
+        "--part",
+        choices=PARTS,
+        action="append",
+        help="engine: points and hand-overs; speed: runs a second; first: time to the first "
+        "finding; repeatable (default: all three)",
+    )
+    parser.add_argument(
+        "--policy",
+        metavar="P",
+        action="append",
+        help="with first: the policies to compare; repeatable (default: all)",
     )
     parser.add_argument("--file", metavar="FILE.py", help="the scenario in a file of your own")
     parser.add_argument(
@@ -59,12 +76,26 @@ def run(options: argparse.Namespace) -> int:
     source = Library(options.file)
     variants = select(source, (), options.variant) if options.variant else _headlines(source)
     out = console(sys.stdout)
+    policies = _known(options.policy or source.policies(), source.policies())
+    parts = options.part or PARTS
     out.out(f"{environment()}; one core", highlight=False)
     with measure.one_core():
-        _engine(out)
-        _scenarios(out, variants, source.engines(), options)
-        _policies(out, variants, source.policies(), options)
+        if "engine" in parts:
+            _engine(out)
+        if "speed" in parts:
+            _scenarios(out, variants, source.engines(), options)
+        if "first" in parts:
+            _policies(out, variants, policies, options)
     return 0
+
+
+def _known(asked: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    for name in asked:
+        if name not in known:
+            raise UsageError(
+                f"no policy {name!r}{nearest(name, known)}; allowed: {', '.join(known)}"
+            )
+    return asked
 
 
 def _headlines(source: Source) -> list[Variant]:
@@ -129,7 +160,10 @@ def _policies(
     out: Console, variants: Sequence[Variant], policies: Sequence[str], options: argparse.Namespace
 ) -> None:
     table = _table(f"first finding (median), {options.cpus} CPUs", *policies)
+    slowest: list[tuple[float, str]] = []
     for variant in variants:
+        if variant.expect is NEVER:
+            continue
         cells = []
         for policy in policies:
             first = measure.first_finding(
@@ -138,13 +172,18 @@ def _policies(
                 cpus=options.cpus,
                 seeds=range(options.seed, options.seed + options.seeds),
                 most_runs=MOST_RUNS,
-                seconds=4 * options.seconds,
+                seconds=PATIENCE * options.seconds,
             )
+            slowest.append((first.seconds or math.inf, f"{variant.id} ({policy})"))
             cells.append(
-                f"> {4 * options.seconds:.3g} s"
+                f"> {PATIENCE * options.seconds:.3g} s"
                 if first.runs is None or first.seconds is None
                 else f"{first.runs:,.0f} runs, {first.seconds:.3f} s"
             )
         table.add_row(variant.id, *cells)
     out.print()
     out.print(table)
+    if len(slowest) > 1:
+        last, name = max(slowest)
+        took = "not found in time" if last == math.inf else f"{last:.3f} s"
+        out.out(f"\n{len(slowest)} medians, the slowest of them {name}: {took}", highlight=False)
