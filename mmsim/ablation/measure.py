@@ -46,11 +46,13 @@ class Plan:
     cpus: int
     seed: int
     jobs: int | None = None
+    file: str | None = None
+    """A scenario file of the user's own."""
     tallies: dict[str, Tally] = field(default_factory=dict)
 
     def campaign(self, changes: Sequence[Change], bases: Sequence[str], runs: int) -> None:
         """Run what is not known yet.  Raises InternalError if the campaign is incomplete."""
-        source = Changed(tuple(c for c in changes if c.id not in self.tallies))
+        source = Changed(tuple(c for c in changes if c.id not in self.tallies), self.file)
         ids = [c.id for c in source.changes]
         ids += [id for id in dict.fromkeys(bases) if id not in self.tallies]
         settings = Settings(
@@ -62,7 +64,7 @@ class Plan:
             jobs=self.jobs or len(worker.cores()),
             seconds=None,
             profile="ablation",
-            file=None,
+            file=self.file,
         )
         if not ids:
             return
@@ -101,7 +103,7 @@ def search(plan: Plan, wanted: Sequence[Place]) -> Iterator[tuple[Place, list[Ef
 
     Yields places as they are settled; one that no variant reaches comes with nothing tried.
     """
-    variants = list(all_variants(Library()).values())
+    variants = list(all_variants(Library(plan.file)).values())
     reach = reaches(plan, variants)
     open_ = {place: candidates(place, variants, reach)[:TRIES] for place in wanted}
     tried: dict[Place, list[Effect]] = {place: [] for place in wanted}

@@ -25,8 +25,8 @@ JUDGES = "_check.py"
 class Place:
     """A gate in one function: what a hunk of the patch changes.
 
-    ``file`` is relative to the package, ``function`` the qualified name of a function that is
-    not nested in another.
+    ``file`` is relative to the package if it is in it; ``function`` is the qualified name of a
+    function that is not nested in another.
     """
 
     gate: str
@@ -37,16 +37,13 @@ class Place:
         return f"{self.gate}@{self.function}"
 
 
-@lru_cache(maxsize=1)
-def places() -> tuple[Place, ...]:
-    """Every place, by gate, file and function."""
-    found = {
-        place
-        for pattern in FILES
-        for file in PACKAGE.glob(pattern)
-        if not file.name.endswith(JUDGES)
-        for place in places_in(file)
-    }
+@lru_cache(maxsize=2)
+def places(own: str | None = None) -> tuple[Place, ...]:
+    """Every place, by gate, file and function; with those of the user's ``own`` scenario file."""
+    files = [file for pattern in FILES for file in PACKAGE.glob(pattern)]
+    if own is not None:
+        files.append(Path(own).resolve())
+    found = {place for file in files if not file.name.endswith(JUDGES) for place in places_in(file)}
     return tuple(sorted(found))
 
 
@@ -54,9 +51,12 @@ def places_in(file: Path) -> Iterator[Place]:
     """The places of one file of the package."""
     text = file.read_text(encoding="utf-8")
     if "patched(" in text:
-        name = file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else str(file)
         for function, gate in _asked(ast.parse(text), "", inside=False):
-            yield Place(gate, name, function)
+            yield Place(gate, _name(file), function)
+
+
+def _name(file: Path) -> str:
+    return file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else str(file)
 
 
 def _asked(node: ast.AST, function: str, *, inside: bool) -> Iterator[tuple[str, str]]:
@@ -79,6 +79,6 @@ def _asked(node: ast.AST, function: str, *, inside: bool) -> Iterator[tuple[str,
 @lru_cache(maxsize=4096)
 def place_of(gate: str, code: CodeType) -> Place:
     """The place where running code asks for a gate."""
-    file = Path(code.co_filename).resolve()
-    name = file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else str(file)
-    return Place(gate, name, code.co_qualname.split(".<locals>", 1)[0])
+    return Place(
+        gate, _name(Path(code.co_filename).resolve()), code.co_qualname.split(".<locals>", 1)[0]
+    )

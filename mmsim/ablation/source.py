@@ -57,13 +57,17 @@ class HalfPatched(Runner):
 
 @dataclass(frozen=True)
 class Changed:
-    """mmsim's own variants and the changed ones beside them."""
+    """The variants of mmsim, or of one file, and the changed ones beside them."""
 
     changes: tuple[Change, ...]
-    file: None = None
+    file: str | None = None
+
+    @property
+    def _library(self) -> Library:
+        return Library(self.file)
 
     def scenarios(self) -> Sequence[Scenario]:
-        known = all_variants(Library())
+        known = all_variants(self._library)
         by_scenario: dict[str, list[Variant]] = {}
         for c in self.changes:
             base = known[c.variant]
@@ -78,19 +82,19 @@ class Changed:
                     *by_scenario[scenario.id],
                 ),
             )
-            for scenario in Library().scenarios()
+            for scenario in self._library.scenarios()
         ]
 
     def engines(self) -> Sequence[str]:
-        return Library().engines()
+        return self._library.engines()
 
     def policies(self) -> Sequence[str]:
-        return Library().policies()
+        return self._library.policies()
 
     def runner(self, variant: Variant, *, cpus: int, seed: int, engine: str, policy: str) -> Runner:
         for c in self.changes:
             if c.id == variant.id:
-                base = all_variants(Library())[c.variant]
+                base = all_variants(self._library)[c.variant]
                 gates = Watched(base.gates) if c.place is None else Flipped(base.gates, c.place)
                 return HalfPatched(
                     base, cpus=cpus, seed=seed, engine=engine, policy=policy, gates=gates

@@ -42,7 +42,8 @@ def test_calls_belong_to_the_outermost_function_or_method():
 
 
 def test_every_declared_gate_has_a_place_and_every_place_a_declared_gate():
-    assert {place.gate for place in places()} == set(GATES)
+    ours = {name for name, gate in GATES.items() if gate.thread < "900"}  # tests declare some
+    assert {place.gate for place in places()} == ours
 
 
 def test_no_place_is_in_a_judge():

@@ -37,6 +37,7 @@ NOTHING = "nothing differs"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="*", metavar="VARIANT|GATE", help="default: every gate")
+    parser.add_argument("--file", metavar="FILE.py", help="the variants of a file of your own")
     parser.add_argument("--runs", type=whole(2), default=200, help="runs of each side (200)")
     parser.add_argument(
         "--cpus", type=whole(1, MOST_CPUS), default=DEFAULT_CPUS, help="simulated CPUs (8)"
@@ -47,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    known = all_variants(Library())
+    known = all_variants(Library(options.file))
     for word in options.what:
         if word not in known and word not in GATES:
             names = [*known, *GATES]
@@ -55,13 +56,13 @@ def run(options: argparse.Namespace) -> int:
     if options.json is not None:
         store.check_writable(options.json)
     out = console(sys.stdout)
-    plan = Plan(options.runs, options.cpus, options.seed, options.jobs)
+    plan = Plan(options.runs, options.cpus, options.seed, options.jobs, options.file)
     effects: list[Effect] = []
     for id in (word for word in options.what if word in known):
         effects += _variant(out, plan, id)
     gates = [word for word in options.what if word not in known]
     if gates or not options.what:
-        wanted = [place for place in places() if place.gate in gates or not gates]
+        wanted = [place for place in places(options.file) if place.gate in gates or not gates]
         effects += _gates(out, plan, wanted)
     if options.json is not None:
         store.write(options.json, _document(effects, options))
@@ -69,8 +70,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _variant(out: Console, plan: Plan, id: str) -> list[Effect]:
-    variant = find_variant(Library(), id)
-    effects = of_variant(plan, variant, places())
+    variant = find_variant(Library(plan.file), id)
+    effects = of_variant(plan, variant, places(plan.file))
     out.out(f"{id}: {variant.summary}", highlight=False)
     if not effects:
         out.out("  it has no gates that its runs come to", highlight=False)
