@@ -19,9 +19,13 @@ SHOWN = 3
 
 
 def differences(base: Tally, changed: Tally) -> tuple[str, ...]:
-    """What the change did, most weighty first, in words and figures; empty if nothing."""
+    """What the change did, in words and figures; empty if nothing.
+
+    Metrics and rates are looked at only if the findings are the same: a run that ends with a
+    finding has counted less.
+    """
     found = [*_verdict(base, changed), *_kinds(base, changed)]
-    return (*found, *_metrics(base, changed), *([] if found else _rate(base, changed)))
+    return tuple(found or [*_metrics(base, changed), *_rate(base, changed)])
 
 
 def _verdict(base: Tally, changed: Tally) -> Iterator[str]:

@@ -3,8 +3,9 @@
 
 First every variant is watched for a few runs, to learn which places it comes to.  Then each
 place is turned over in the variant where that is most likely to show: one that has the gate on,
-for then a hunk is left out of a patch.  Places that show nothing go into the next round with
-their next variant.
+for then a hunk is left out of a patch; else one that fails, for then a patch may help.  Places that
+show nothing go into the next round with their next variant, and at last, since some races are
+rare, into long campaigns of the most likely ones.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mmsim.ablation.flipped import reached
 from mmsim.ablation.places import Place
 from mmsim.ablation.source import Change, Changed, change
 from mmsim.errors import InternalError
-from mmsim.scenarios.api import Variant
+from mmsim.scenarios.api import NEVER, Variant
 from mmsim.stress import worker
 from mmsim.stress.cli import run
 from mmsim.stress.profile import Budget
@@ -27,7 +28,13 @@ from mmsim.stress.tally import Tally
 
 WATCHED_RUNS = 32
 TRIES = 6
-"""Variants in which a place is turned over before it is said to change nothing."""
+"""Variants in which a place is turned over before longer campaigns begin."""
+LONG_TRIES = 2
+LONGER = 15
+PATCHED, FAILING = 3, 2
+"""Variants of these kinds among the first."""
+ENOUGH = 60
+"""Findings after which a campaign need not go on."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,12 @@ class Plan:
 
     def campaign(self, changes: Sequence[Change], bases: Sequence[str], runs: int) -> None:
         """Run what is not known yet.  Raises InternalError if the campaign is incomplete."""
-        source = Changed(tuple(c for c in changes if c.id not in self.tallies), self.file)
+        source = Changed(tuple(c for c in changes if not self._knows(c.id, runs)), self.file)
         ids = [c.id for c in source.changes]
-        ids += [id for id in dict.fromkeys(bases) if id not in self.tallies]
+        ids += [id for id in dict.fromkeys(bases) if not self._knows(id, runs)]
+        budget = Budget(runs, ENOUGH)
         settings = Settings(
-            variants=tuple((find_variant(source, id), Budget(runs, None)) for id in ids),
+            variants=tuple((find_variant(source, id), budget) for id in ids),
             cpus=self.cpus,
             seed=self.seed,
             engine=DEFAULT_ENGINE,
@@ -72,6 +80,10 @@ class Plan:
         if not outcome.complete:
             raise InternalError("; ".join(outcome.campaign.lost))
         self.tallies |= {tally.variant.id: tally for tally in outcome.campaign.tallies}
+
+    def _knows(self, id: str, runs: int) -> bool:
+        tally = self.tallies.get(id)
+        return tally is not None and (tally.enough or tally.runs >= runs)
 
     def effect(self, c: Change) -> Effect:
         return Effect(c, differences(self.tallies[c.variant], self.tallies[c.id]))
@@ -92,10 +104,14 @@ def reaches(plan: Plan, variants: Sequence[Variant]) -> Mapping[str, frozenset[P
 def candidates(
     place: Place, variants: Sequence[Variant], reach: Mapping[str, frozenset[Place]]
 ) -> list[Change]:
-    """Where to turn a place over: variants that come to it, those with the gate on first."""
+    """Where to turn a place over, the most likely to show it first."""
     there = [v for v in variants if place in reach[v.id]]
-    there.sort(key=lambda v: (place.gate not in v.gates, len(v.gates)))
-    return [change(v, place) for v in there]
+    patched = [v for v in there if place.gate in v.gates]
+    failing = [v for v in there if v not in patched and v.expect is not NEVER]
+    rest = [v for v in there if v not in patched and v not in failing]
+    patched.sort(key=lambda v: len(v.gates))
+    order = [*patched[:PATCHED], *failing[:FAILING], *rest, *patched[PATCHED:], *failing[FAILING:]]
+    return [change(v, place) for v in order]
 
 
 def search(plan: Plan, wanted: Sequence[Place]) -> Iterator[tuple[Place, list[Effect]]]:
@@ -105,20 +121,20 @@ def search(plan: Plan, wanted: Sequence[Place]) -> Iterator[tuple[Place, list[Ef
     """
     variants = list(all_variants(Library(plan.file)).values())
     reach = reaches(plan, variants)
-    open_ = {place: candidates(place, variants, reach)[:TRIES] for place in wanted}
+    likely = {place: candidates(place, variants, reach)[:TRIES] for place in wanted}
     tried: dict[Place, list[Effect]] = {place: [] for place in wanted}
-    while open_:
-        for place in [place for place, left in open_.items() if not left]:
-            del open_[place]
-            yield place, tried[place]
-        now = {place: left.pop(0) for place, left in open_.items()}
-        plan.campaign(list(now.values()), [c.variant for c in now.values()], plan.runs)
-        for place, c in now.items():
-            effect = plan.effect(c)
-            tried[place].append(effect)
-            if effect.differences:
-                del open_[place]
-                yield place, tried[place]
+    for runs, tries in ((plan.runs, TRIES), (plan.runs * LONGER, LONG_TRIES)):
+        for n in range(tries):
+            now = {place: left[n] for place, left in likely.items() if n < len(left)}
+            plan.campaign(list(now.values()), [c.variant for c in now.values()], runs)
+            for place, c in now.items():
+                effect = plan.effect(c)
+                tried[place].append(effect)
+                if effect.differences:
+                    del likely[place]
+                    yield place, tried[place]
+    for place in likely:
+        yield place, tried[place]
 
 
 def of_variant(plan: Plan, variant: Variant, places: Sequence[Place]) -> list[Effect]:

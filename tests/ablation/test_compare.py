@@ -54,6 +54,11 @@ def test_means_of_metrics():
     assert differences(tally(100, {"m": few}), tally(100, {"m": many})) == ("m 0.5 -> 2.5",)
 
 
+def test_metrics_of_runs_that_fail_otherwise_are_not_compared():
+    found = differences(tally(100, {"m": [9] * 100}), tally(100, {"m": [1] * 100}, oops=90))
+    assert not [text for text in found if text.startswith("m ")]
+
+
 def test_a_metric_that_only_one_side_counts():
     assert differences(tally(100), tally(100, {"m": [3] * 100})) == ("m 0 -> 3",)
 

@@ -94,11 +94,11 @@ def _gates(out: Console, plan: Plan, wanted: Iterable[Place]) -> list[Effect]:
             _show(out, tried[-1])
         else:
             idle.append((place, len(tried)))
-            _where(out, place, "", f"{NOTHING} in {len(tried)} variants")
+            _where(out, place, "", NOTHING)
     out.out("")
     out.out(f"{len(settled)} hunks, {len(settled) - len(idle)} of them make a difference")
     for place, tries in idle:
-        why = f"tried in {tries} variants" if tries else "no variant comes to it"
+        why = f"tried {tries} times" if tries else "no variant comes to it"
         out.out(f"{NOTHING}: {place} ({place.file}), {why}", highlight=False)
     return effects
 
