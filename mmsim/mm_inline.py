@@ -19,6 +19,8 @@ from mmsim.page import (
     __ClearPageUnevictable,
 )
 
+__mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
+
 
 @cite("include/linux/mm_inline.h", "5.4")
 def page_off_lru(page):

@@ -22,6 +22,8 @@ from mmsim.page import (
 )
 from mmsim.pagemap import page_wait_table
 
+__mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
+
 LRU_INACTIVE_ANON = 0
 LRU_ACTIVE_ANON = 1
 LRU_INACTIVE_FILE = 2

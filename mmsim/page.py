@@ -33,6 +33,8 @@ from mmsim.linux.era import era
 from mmsim.linux.list import LIST_POISON1, LIST_POISON2, list_head
 from mmsim.linux.struct import Struct, shared
 
+__mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
+
 PAGE_MAPPING_ANON = 1
 PAGE_MAPPING_MOVABLE = 2
 

@@ -166,7 +166,7 @@ def test_the_oops_of_the_report_is_a_list_del_of_poison() -> None:
         release_pages([page])
     assert "NULL pointer dereference at virtual address 00000104" in titles(m)[0]
     assert (m.findings[0].page.lru_next, m.findings[0].page.lru_prev) == (0x100, 0x122)
-    assert m.findings[0].frames[1].func == "release_pages_v5_4"
+    assert m.findings[0].where == "release_pages_v5_4"
 
 
 @pytest.mark.parametrize("era", ERAS)
