@@ -20,7 +20,6 @@ until the record says it is its turn.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -41,15 +40,12 @@ from mmsim.engine.context import (
 )
 from mmsim.engine.door import RunAborted, door
 from mmsim.engine.hosts import WATCH, Hosts
+from mmsim.engine.inject import Injection
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
-from mmsim.engine.schedule import Diverged, join, merge
-from mmsim.engine.seats import Seats
-
-PATIENCE = 2_000_000  # yields without an effect by anybody before a run is given up
 
 
-class FreeCarrier(Seats):
+class FreeCarrier(Injection):
     """Runs machines one after the other on free-running threads; ``close()`` ends them."""
 
     name = "free"
@@ -68,21 +64,16 @@ class FreeCarrier(Seats):
         KeyboardInterrupt ends the run and its threads.
         """
         self._seat(machine, gate)
-        self._scale = 1.0 / math.log1p(-q)
-        self._mutex = threading.Lock()
+        self._expect(machine, q)
         self._over = threading.Event()  # set: the control thread goes on
         self._leave = threading.Lock()  # taken until everybody else is to leave
         self._leave.acquire()
-        self._ending = False  # nobody performs another effect
         self._stuck = ""
-        self._idle_polls = 0
-        self._reporters: list[tuple[int, int]] = []
-        self._left = [self._draw(cpu) for cpu in machine.cpus]
         try:
             self._start(machine)
             while not self._over.wait(WATCH):
                 pass
-            machine.steps = len(self._log)
+            machine.steps = len(self._record)
             machine.over = True
             if self._stuck and machine.error is None and machine.on_stuck is not None:
                 machine.on_stuck(machine, self._stuck)
@@ -92,39 +83,26 @@ class FreeCarrier(Seats):
             raise
         finally:
             door.close()
-        self._settle_findings()
+        self._record.settle(machine, stuck=self._stuck == "stuck")
         if machine.error is not None:
             raise machine.error
 
     @property
     def segments(self) -> tuple[tuple[int, int], ...]:
         """The schedule of the last run."""
-        out: list[tuple[int, int]] = []
-        start = 0
-        for end, id in [*self._marks, (len(self._log), -1)]:
-            out += merge(self._log[start:end])
-            out += [(id, 0)] * (id >= 0)
-            start = end
-        return join(out)
+        return self._record.segments
 
     @property
     def followed(self) -> bool:
         """Has the whole gate been followed?"""
-        return not self._gate or all(n == 0 for _, n in self._gate)
+        return self._lead.followed
 
     def _start(self, machine: Machine) -> None:
-        n = 0
+        self._pooled.update(self._hosts.assign(machine))
         for cpu in machine.cpus:
-            if cpu.tasks or cpu.lines:
-                cpu.host = self._hosts[n]
-                for task in cpu.tasks:
-                    task.host = self._hosts[n]
-                    n += 1
-                n += not cpu.tasks
-                for host in (cpu.host, *(task.host for task in cpu.tasks)):
-                    assert host is not None
+            for host in (cpu.host, *(task.host for task in cpu.tasks)):
+                if host is not None:
                     self._cpu[host] = cpu
-        self._pooled.update(self._hosts.first(n))
         door.open(self, machine)
         door.left = float("-inf")
         with self._mutex:
@@ -136,26 +114,6 @@ class FreeCarrier(Seats):
                 self._arriving.add(cpu.host)
                 self._wake(cpu.host)
             self._check()
-
-    def _settle_findings(self) -> None:
-        """Put findings in the order of the effects they follow, which is that of a replay.
-
-        Two contexts may find something at once; and others go on for a moment after a finding.
-        """
-        machine = self._machine
-        if self._stuck == "stuck":
-            self._marks += [(len(self._log), id) for id, _ in machine.seated()]
-        machine.findings.sort(key=lambda finding: int(getattr(finding, "step", 0)))
-        if not self._reporters:
-            return
-        if machine.stop_on_first:
-            del machine.findings[1:]
-        step, id = min(self._reporters, key=lambda reporter: reporter[0])
-        del self._log[step:]
-        machine.steps = step
-        self._marks = [mark for mark in self._marks if mark[0] <= step]
-        if not self._log or self._log[-1] != id:
-            self._marks.append((step, id))
 
     def _unwind(self) -> None:
         """Let everybody leave; return when all hosts used are back in the pool."""
@@ -271,7 +229,7 @@ class FreeCarrier(Seats):
                 if line is None and not self._ending:
                     self._check()
                     serves = cpu.host is host and curr is None
-                    gated = serves and bool(self._gate)
+                    gated = serves and bool(self._lead)
                     if not gated:
                         if ctx is None and not (cpu.host is host and cpu.lines):
                             self._retire(host)
@@ -300,18 +258,12 @@ class FreeCarrier(Seats):
         ctx = host.ctx
         assert ctx is not None
         ctx.pending = (kind, obj, field)
-        cpu = ctx.cpu
-        if self._gate is None:
-            self._left[cpu.id] -= 1
-            if self._left[cpu.id] < 0:
-                self._left[cpu.id] = self._draw(cpu)
-                self._inject(host, ctx)
+        if self._lead.free:
+            self._disturb(host, ctx)
         while True:
             with self._mutex:
                 if not self._ending:
-                    if self._gate and self._gate[-1] == [ctx.id, 0]:
-                        self._gate.pop()  # it was only to come this far
-                    if not self._gate or self._gate[-1][0] == ctx.id:
+                    if self._lead.admits(ctx):
                         value = effect(*args)
                         if not (kind is LOCK and value is False):
                             self._note(ctx)
@@ -325,14 +277,10 @@ class FreeCarrier(Seats):
             self._give_way(host, ctx)
 
     def _note(self, ctx: Context) -> None:
-        self._log.append(ctx.id)
-        ctx.stamp = len(self._log)
+        self._record.note(ctx)
+        self._lead.took()
         self._idle_polls = 0
-        if self._gate:
-            self._gate[-1][1] -= 1
-            if self._gate[-1][1] <= 0:
-                self._gate.pop()
-        if len(self._log) > self._machine.max_steps:
+        if len(self._record) > self._machine.max_steps:
             self._finish("budget")
 
     def spin(self, ctx: Context, lock: Any) -> None:
@@ -358,14 +306,6 @@ class FreeCarrier(Seats):
                 return
         self._stay()
 
-    def relax(self, ctx: Context) -> None:
-        """cpu_relax()."""
-        ctx.pending = ("relax", None, "")
-        if self._ending:
-            self._stay()
-        self._inject(tls.host, ctx)
-        self._poll()
-
     def sleep(self, ctx: Context) -> None:
         """Give the CPU away until ``ctx`` is woken and gets it back."""
         host = tls.host
@@ -374,7 +314,7 @@ class FreeCarrier(Seats):
         with self._mutex:
             cpu.curr = None
             cpu.host = host
-            if ctx.state == READY and not self._gate:  # woken since it decided to sleep
+            if ctx.state == READY and not self._lead:  # woken since it decided to sleep
                 cpu.curr = ctx
                 ctx.stamp = -1
                 return
@@ -397,21 +337,12 @@ class FreeCarrier(Seats):
         """The calling context has found something that ends the run."""
         ctx = tls.host.ctx
         if ctx is not None:
-            self._reporters.append((self.position(), ctx.id))
+            self._record.reported(ctx)
         self._finish()
 
     def position(self) -> int:
-        """Effects of the run before what the calling context does now.
-
-        Between two effects it does nothing that others could see, so that is at once after its
-        last effect, however late it comes to it; before its first effect it is now.
-        """
-        ctx = tls.host.ctx
-        if ctx is None or ctx.id < 0:
-            return len(self._log)
-        if ctx.stamp < 0:
-            ctx.stamp = len(self._log)
-        return ctx.stamp
+        """Effects of the run before what the calling context does now."""
+        return self._record.position(tls.host.ctx)
 
     def still(self) -> contextlib.AbstractContextManager[Any]:
         """Nobody performs an effect meanwhile."""
@@ -423,66 +354,3 @@ class FreeCarrier(Seats):
             self._stuck = stuck
         self._ending = True
         self._over.set()
-
-    # -- at a point: somebody else instead ----------------------------------------------------
-
-    def _draw(self, cpu: Cpu) -> int:
-        return int(math.log(1.0 - self._rng[cpu.id].random()) * self._scale)
-
-    def _inject(self, host: Host, ctx: Context) -> None:
-        """The injected disturbance: an interrupt, a preemption, or a yield."""
-        cpu = ctx.cpu
-        line = other = None
-        with self._mutex:
-            if not self._ending:
-                line = self._claim(cpu)
-                if line is None and len(cpu.tasks) > 1 and cpu.preemptible(self._machine.preempt):
-                    ready = [t for t in cpu.tasks if t is not ctx and t.state <= READY]
-                    if ready and not self._gate:
-                        other = self._rng[cpu.id].choice(ready)
-                        self._give(cpu, other)
-        if line is not None:
-            self._run_irq(host, line)
-        elif other is not None:
-            self._idle(host, cpu, ctx)
-        else:
-            os.sched_yield()
-
-    def _give_way(self, host: Host, ctx: Context) -> None:
-        """The record says it is somebody else's turn."""
-        cpu = ctx.cpu
-        line = switched = None
-        with self._mutex:
-            if not self._gate or self._ending:
-                return
-            turn = self._machine.contexts[self._gate[-1][0]]
-            if turn.cpu is cpu and turn.state <= READY:
-                if turn.kind is not TASK:
-                    line = self._claim(cpu)
-                elif cpu.curr is ctx and (
-                    cpu.preemptible(self._machine.preempt) or not self._started(ctx)
-                ):
-                    switched = turn
-                    self._give(cpu, turn)
-        if line is not None:
-            self._run_irq(host, line)
-        elif switched is not None:
-            self._idle(host, cpu, ctx)
-        else:
-            self._poll()
-
-    def _started(self, ctx: Context) -> bool:
-        """Has ``ctx`` performed an effect since it got its CPU?  If not, it may still wait."""
-        return ctx.stamp >= 0
-
-    def _poll(self) -> None:
-        self._idle_polls += 1
-        if self._idle_polls > PATIENCE:
-            if self._gate is None:
-                self._finish("budget")
-            else:
-                step = len(self._log)
-                self._fail(Diverged(f"step {step}: nobody takes the recorded turn"))
-        if self._ending:
-            self._stay()
-        os.sched_yield()

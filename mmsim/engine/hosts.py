@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from mmsim.engine.context import Host, tls
 from mmsim.engine.door import RunAborted
+from mmsim.engine.machine import Machine
 
 WATCH = 0.2  # seconds for which the control thread is deaf: a signal may come as it starts to wait
 MOMENT = 0.01  # seconds between two attempts to get a thread out
@@ -61,6 +62,18 @@ class Hosts:
     def first(self, n: int) -> list[Host]:
         """The first ``n`` hosts, all of which exist."""
         return self._hosts[:n]
+
+    def assign(self, machine: Machine) -> list[Host]:
+        """Give every task a host, and every CPU one that serves its interrupts when idle."""
+        n = 0
+        for cpu in machine.cpus:
+            if cpu.tasks or cpu.lines:
+                cpu.host = self[n]
+                for task in cpu.tasks:
+                    task.host = self[n]
+                    n += 1
+                n += not cpu.tasks
+        return self.first(n)
 
     def _start(self) -> None:
         host = Host(self)

@@ -9,12 +9,13 @@ the free carrier holds when it calls.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from random import Random
 
 from mmsim.engine.context import DONE, FRESH, READY, SLEEPING, Context, Cpu, Host, tls
 from mmsim.engine.machine import Machine
-from mmsim.engine.schedule import Diverged
+from mmsim.engine.record import Lead, Record
 from mmsim.engine.seeds import stream
 
 
@@ -22,13 +23,12 @@ class Seats:
     """The state of one run that its threads share, mutex held."""
 
     def _seat(self, machine: Machine, gate: Sequence[tuple[int, int]] | None) -> None:
-        if any(id >= len(machine.contexts) for id, _ in gate or ()):
-            raise Diverged("the recording knows contexts that this machine has not")
         self._machine = machine
-        self._gate = None if gate is None else [list(segment) for segment in reversed(gate)]
+        self._mutex = threading.Lock()
+        self._ending = False  # nobody performs another effect
+        self._lead = Lead(machine, gate)
+        self._record = Record()
         self._rng: list[Random] = [stream(machine.seed, f"cpu{cpu.id}") for cpu in machine.cpus]
-        self._log: list[int] = []  # whose effect, one after the other
-        self._marks: list[tuple[int, int]] = []  # (effects before, context): see Schedule
         self._pooled: set[Host] = set()  # hosts that wait for a run
         self._parked: set[Host] = set()  # hosts that wait in the middle of one
         self._cpu: dict[Host, Cpu] = {}
@@ -66,30 +66,12 @@ class Seats:
 
     def _give_next(self, cpu: Cpu) -> bool:
         ready = [t for t in cpu.tasks if t.state <= READY]
-        turn = self._turn()
+        turn = self._lead.turn()
         if turn is not None:
             ready = [t for t in ready if t is turn]
         if ready:
             self._give(cpu, ready[0] if len(ready) == 1 else self._rng[cpu.id].choice(ready))
         return bool(ready)
-
-    def _turn(self) -> Context | None:
-        """Who has to go on according to the gate.
-
-        None if there is no gate, or if that context is waiting for something: then others may have
-        to go on without an effect (a task that returns at once) before time can pass.
-        """
-        while self._gate and self._gate[-1][1] == 0:
-            turn = self._machine.contexts[self._gate[-1][0]]
-            if turn.state <= READY and turn.cpu.top() in (None, turn):
-                return turn
-            if turn.state == FRESH:
-                return turn
-            self._gate.pop()  # it has its CPU already
-        if not self._gate:
-            return None
-        turn = self._machine.contexts[self._gate[-1][0]]
-        return turn if turn.state <= READY else None
 
     def _give(self, cpu: Cpu, task: Context) -> None:
         cpu.curr = task
@@ -103,7 +85,7 @@ class Seats:
         if not cpu.lines:
             return None
         lines = [line for line in cpu.lines if cpu.takes(line)]
-        turn = self._turn()
+        turn = self._lead.turn()
         if turn is not None:
             lines = [line for line in lines if line is turn]
         if not lines:
@@ -111,7 +93,7 @@ class Seats:
         line = lines[0] if len(lines) == 1 else self._rng[cpu.id].choice(lines)
         below = cpu.top()
         if below is not None and below.stamp < 0:
-            self._marks.append((len(self._log), below.id))  # it has come this far
+            self._record.mark(below)
         cpu.lines.remove(line)
         cpu.stack.append(line)
         line.state = READY

@@ -3,24 +3,12 @@
 
 Every task has a host thread, kept across runs.  Each host sleeps on a lock of its own; handing
 the token over is releasing the other's lock and taking one's own, so a hand-over costs one
-wake-up and a run costs as many as its schedule has switches.  All state below is touched only by
-the holder of the token.
-
-Accounting.  A *segment* is a stretch of effects by one context.  ``_granted`` is what the policy
-gave, ``left`` what remains; a context that resumes at an announced point performs that access
-without passing the door again, which is why it gets one less.  A failed attempt to take a lock is
-not an effect and is handed back.  The segments are the schedule: exact, and the same that a
-record of free-running threads yields.
-
-What runs between two effects of a context touches nothing shared, and happens at once after the
-first of them.  So the order of effects says everything, but for contexts whose first effect never
-came: one that finds something before it, is interrupted or stuck before it.  Segments of no effects
-stand for them.
+wake-up and a run costs as many as its schedule has switches.  Whose turn it is, and for how long,
+is decided in ``turns.py``; all state, there and here, is touched only by the holder of the token.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -28,14 +16,11 @@ from typing import Any
 from mmsim.engine.access import LOCK
 from mmsim.engine.context import (
     DONE,
-    FRESH,
     HARDIRQ,
     READY,
-    SLEEPING,
     SPINNING,
     TASK,
     Context,
-    Cpu,
     Host,
 )
 from mmsim.engine.door import RunAborted, door
@@ -43,14 +28,11 @@ from mmsim.engine.hosts import WATCH, Hosts
 from mmsim.engine.machine import Machine
 from mmsim.engine.observe import accessor, emit, here
 from mmsim.engine.oops import ContextDied
-from mmsim.engine.policy import FOREVER, Policy, RandomWalk
-from mmsim.engine.schedule import join
-from mmsim.engine.seeds import stream
-
-PATIENCE = 1_000  # turns of busy waiting, without an effect by anybody, that cost nothing
+from mmsim.engine.policy import Policy
+from mmsim.engine.turns import Turns
 
 
-class ThreadsCarrier:
+class ThreadsCarrier(Turns):
     """Runs machines one after the other; ``close()`` ends its threads.
 
     ``pin`` keeps all its threads on one core, which makes a hand-over two to four times cheaper.
@@ -69,24 +51,11 @@ class ThreadsCarrier:
 
         Raises what a context or the policy raised.  KeyboardInterrupt ends the run and its threads.
         """
-        self._machine = machine
-        self._obey(policy)
-        self._running: Context | None = None
-        self._aborting = False
-        self._stuck = ""
-        self._relaxed: list[Context] = []
-        self._turns = 0  # of busy waiting, since anybody did anything
-        self._granted = 0
-        self._left = 0  # what is left when somebody listens; else door.left
-        self._budget = machine.max_steps + 1
-        self._limit = self._budget if policy.fair else self._budget // 2
-        self._log: list[tuple[int, int]] = []
-        self.steps = 0
+        self._deal(machine, policy)
         self.handovers = 0
-        self._observed = machine.listener is not None
         self.slow = self._slow_observed if self._observed else self._slow
         try:
-            used = self._assign(machine)
+            used = self._hosts.assign(machine)
             door.open(self, machine)
             first = self._choose(None)
             if first is not None:
@@ -107,27 +76,6 @@ class ThreadsCarrier:
             door.close()
         if machine.error is not None:
             raise machine.error
-
-    @property
-    def segments(self) -> tuple[tuple[int, int], ...]:
-        """The schedule of the last run."""
-        return join(self._log)
-
-    def _obey(self, policy: Policy) -> None:
-        self._policy = policy
-        self._tell = type(policy).ran is not Policy.ran
-
-    def _assign(self, machine: Machine) -> list[Host]:
-        """Give every task a host, and every CPU one that serves its interrupts when idle."""
-        n = 0
-        for cpu in machine.cpus:
-            if cpu.tasks or cpu.lines:
-                cpu.host = self._hosts[n]
-                for task in cpu.tasks:
-                    task.host = self._hosts[n]
-                    n += 1
-                n += not cpu.tasks
-        return self._hosts.first(n)
 
     def _unwind(self, hosts: list[Host]) -> None:
         """Let every context that is still on a stack leave it."""
@@ -239,12 +187,6 @@ class ThreadsCarrier:
         cpu.irqs_off = False  # or it would not have come in
         host.ctx = outer
 
-    def _fail(self, error: BaseException) -> None:
-        """Not a finding: the simulated code, or the simulator, is broken."""
-        if self._machine.error is None:
-            self._machine.error = error
-        self._aborting = True
-
     # -- points -------------------------------------------------------------------------------
 
     def _slow(self, kind: str, obj: Any, field: str, effect: Callable[..., Any], *args: Any) -> Any:
@@ -298,14 +240,8 @@ class ThreadsCarrier:
 
     def relax(self, ctx: Context) -> None:
         """cpu_relax(): nothing will change until somebody else has done something."""
-        self._end_segment(0)
-        self._turns += 1
-        if self._turns > PATIENCE:  # a loop of nothing but relaxing has to end
-            self._limit -= 1
-            self._budget -= 1
         ctx.pending = ("relax", None, "")
-        ctx.relaxed = True
-        self._relaxed.append(ctx)
+        self._stand_back(ctx)
         self._pause(ctx)
         ctx.relaxed = False
 
@@ -316,77 +252,6 @@ class ThreadsCarrier:
         ctx.cpu.curr = None
         ctx.stamp = -1
         self._pause(ctx)
-
-    def woken(self, ctx: Context) -> None:
-        """``ctx`` became READY."""
-        self._kick()
-
-    def irq_raised(self, ctx: Context) -> None:
-        """A line was armed."""
-        self._kick()
-
-    def opened(self, cpu: Cpu) -> None:
-        """``cpu`` may take an interrupt or switch tasks, which it could not before."""
-        self._kick()
-
-    def lock_freed(self, lock: Any) -> None:
-        """Those who spin on ``lock`` can go on."""
-        if lock.spinners:
-            self._kick()
-
-    def _kick(self) -> None:
-        """Somebody may have become able to run: ask the policy when it wants to decide."""
-        soon = self._policy.kicked()
-        if soon is None:
-            return
-        if self._observed:
-            self._granted += soon - self._left
-            self._left = soon
-        else:
-            self._granted += soon - door.left
-            door.left = soon
-
-    def abort(self) -> None:
-        """The running context has found something that ends the run here."""
-        ctx = self._running
-        if self._aborting or ctx is None:
-            return
-        self._end_segment(0)
-        if not self._log or self._log[-1][0] != ctx.id:
-            self._log.append((ctx.id, 0))
-        self._aborting = True
-
-    def position(self) -> int:
-        """Effects of the run so far."""
-        return self.steps + self._granted - (self._left if self._observed else door.left)
-
-    def still(self) -> contextlib.AbstractContextManager[Any]:
-        """Nobody performs an effect meanwhile: here nobody can."""
-        return _STILL
-
-    # -- decisions ----------------------------------------------------------------------------
-
-    def _end_segment(self, undone: int) -> None:
-        """Close the running context's segment; ``undone`` points passed without an effect."""
-        n = self._granted - (self._left if self._observed else door.left) - undone
-        if n > 0:
-            assert self._running is not None
-            self._account(self._running, n)
-        self._granted = self._left = 0
-        door.left = 0
-
-    def _account(self, ctx: Context, n: int) -> None:
-        self.steps += n
-        ctx.stamp = self.steps
-        self._log.append((ctx.id, n))
-        if self._tell:
-            self._policy.ran(ctx, n)
-        if self._relaxed:
-            self._turns = 0
-            for other in self._relaxed:
-                if other is not ctx:
-                    other.relaxed = False
-            self._relaxed = [c for c in self._relaxed if c.relaxed]
 
     def _pause(self, ctx: Context) -> None:
         chosen = self._choose(ctx)
@@ -423,71 +288,6 @@ class ThreadsCarrier:
         host = ctx.host or ctx.cpu.host
         assert host is not None
         return host
-
-    def _choose(self, ctx: Context | None) -> Context | None:
-        """Ask the policy; grant the chosen its quantum.  None: nobody goes on."""
-        if self.steps >= self._limit and self._at_limit():
-            return None
-        enabled = self._machine.enabled() or self._let_time_pass()
-        if not enabled:
-            return None
-        policy = self._policy
-        if self._relaxed and not policy.directed:
-            enabled = [c for c in enabled if not c.relaxed] or enabled
-        try:
-            chosen = policy.pick(enabled, ctx)
-            alone = policy.memoryless and len(enabled) == 1
-            granted = FOREVER if alone else policy.quantum(chosen)
-        except BaseException as error:
-            self._fail(error)
-            return None
-        if granted > self._limit - self.steps:
-            granted = self._limit - self.steps
-        self._granted = granted
-        left = granted
-        if chosen.at_point:
-            chosen.at_point = False
-            left -= 1
-        if self._observed:
-            self._left = left
-            door.left = 0
-        else:
-            door.left = left
-        self._running = chosen
-        if chosen.kind is TASK:
-            cpu = chosen.cpu
-            cpu.curr = chosen
-            cpu.host = chosen.host
-        return chosen
-
-    def _at_limit(self) -> bool:
-        """The budget is spent.  Only a loop that survives fair scheduling is a livelock."""
-        if self._aborting:
-            return True
-        if self.steps < self._budget and not self._policy.fair:
-            self._obey(RandomWalk(stream(self._machine.seed, "fair")))
-            self._limit = self._budget
-            return False
-        self._stuck = "budget"
-        return True
-
-    def _let_time_pass(self) -> list[Context]:
-        """Nobody can run: go to the next timers.  An empty list: the run is over, or stuck."""
-        machine = self._machine
-        while (late := machine.clock.jump()) is not None:
-            if late.state == SLEEPING:
-                late.state = READY
-                late.task_state = 0
-            enabled = machine.enabled()
-            if enabled:
-                return enabled
-        if any(c.state not in (DONE, FRESH) for c in machine.contexts):
-            self._stuck = "stuck"
-            self._log += machine.seated()
-        return []
-
-
-_STILL = contextlib.nullcontext()
 
 
 def _taken() -> Any:

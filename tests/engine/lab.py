@@ -17,6 +17,7 @@ from mmsim.engine.context import current
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import Policy, Replay
 from mmsim.engine.threads import ThreadsCarrier
+from mmsim.linux import spinlock
 from mmsim.linux.struct import Struct, shared
 from mmsim.linux.watchdog import stuck
 
@@ -82,6 +83,13 @@ def increment(word: Any) -> None:
     """Load, point, store: the lost update."""
     value = word.n
     word.n = value + 1
+
+
+def needs_the_lock(m: Lab) -> None:
+    """Two tasks on two CPUs that take one lock."""
+    lock = spinlock.spin_lock_init("lock")
+    m.task("a", lambda w: (spinlock.spin_lock(lock), w.n, spinlock.spin_unlock(lock)))
+    m.task("b", lambda w: (spinlock.spin_lock(lock), w.n, spinlock.spin_unlock(lock)), cpu=1)
 
 
 def kinds(machine: Machine) -> list[str]:

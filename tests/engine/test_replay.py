@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from mmsim.engine import policy as policies
-from mmsim.engine.context import HARDIRQ
 from mmsim.engine.events import Event
 from mmsim.engine.free import FreeCarrier
 from mmsim.engine.machine import Machine
@@ -24,7 +23,7 @@ from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import sched, spinlock
 from mmsim.linux.bug import BUG
 from tests.engine import fuzz
-from tests.engine.lab import Lab, increment, order, run, steps, titles
+from tests.engine.lab import Lab, needs_the_lock, order, run, steps, titles
 
 Segments = tuple[tuple[int, int], ...]
 
@@ -307,12 +306,6 @@ def test_busy_waiting_is_replayed_turn_by_turn(token: ThreadsCarrier, free: Free
 # -- what does not fit -------------------------------------------------------------------------
 
 
-def needs_the_lock(m: Lab) -> None:
-    lock = spinlock.spin_lock_init("lock")
-    m.task("a", lambda w: (spinlock.spin_lock(lock), w.n, spinlock.spin_unlock(lock)))
-    m.task("b", lambda w: (spinlock.spin_lock(lock), w.n, spinlock.spin_unlock(lock)), cpu=1)
-
-
 @pytest.mark.parametrize("text", ["a b a2", "a3 a b3", "a4"])
 def test_an_impossible_order_is_refused(token: ThreadsCarrier, text: str) -> None:
     m = Lab(2)
@@ -335,7 +328,7 @@ def test_contexts_that_do_not_exist_are_refused(token: ThreadsCarrier, free: Fre
 def test_the_gate_refuses_an_impossible_order(
     free: FreeCarrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsim.engine.free.PATIENCE", 200)
+    monkeypatch.setattr("mmsim.engine.inject.PATIENCE", 200)
     m = Lab(2)
     needs_the_lock(m)
     with pytest.raises(Diverged, match="nobody takes the recorded turn"):
@@ -354,76 +347,6 @@ def test_a_carrier_is_as_good_as_new_after_a_refusal(
         needs_the_lock(m)
         run(token, m, "b a0 b2 a3")
         assert token.segments == order(m, "b3 a3")
-
-
-# -- events ------------------------------------------------------------------------------------
-
-
-def test_what_a_listener_is_told(token: ThreadsCarrier) -> None:
-    m = Lab(2)
-    events: list[Event] = []
-    m.listener = events.append
-    lock = spinlock.spin_lock_init("lock")
-
-    def body(word: Any) -> None:
-        flags = spinlock.spin_lock_irqsave(lock)
-        increment(word)
-        spinlock.spin_unlock_irqrestore(lock, flags)
-
-    m.task("a", body)
-    m.interrupt("irq", increment, cpu=1)
-    run(token, m, "a2 irq a4")
-    kinds = [(e.kind, e.comm, e.cpu, e.context, e.obj, e.field, e.func) for e in events]
-    assert kinds[:6] == [
-        ("irq-off", "a", 0, "task", "Cpu", "irqs", "body"),
-        ("lock", "a", 0, "task", "lock", "", "body"),
-        ("irq-enter", "irq", 1, HARDIRQ, "", "", ""),
-        ("read", "irq", 1, HARDIRQ, "word", "n", "increment"),
-        ("read", "a", 0, "task", "word", "n", "increment"),
-        ("write", "a", 0, "task", "word", "n", "increment"),
-    ]
-    assert [e.step for e in events[:6]] == [1, 2, 2, 3, 4, 5]
-    assert ("exit", "a") in [(e.kind, e.comm) for e in events]
-
-
-def test_a_failed_attempt_at_a_lock_is_no_event(token: ThreadsCarrier) -> None:
-    m = Lab(2)
-    events: list[Event] = []
-    m.listener = events.append
-    needs_the_lock(m)
-    run(token, m, "a b0 a2 b3")
-    assert [(e.comm, e.kind) for e in events if e.kind == "lock"] == [("a", "lock"), ("b", "lock")]
-
-
-def test_a_name_may_look_at_shared_fields(token: ThreadsCarrier) -> None:
-    """Making an event passes no point."""
-
-    class Curious(type(Lab().vm)):  # type: ignore[misc]
-        @property
-        def name(self) -> str:
-            return f"word {self.n}"
-
-    m = Lab()
-    m.vm = Curious()
-    events: list[Event] = []
-    m.listener = events.append
-    m.task("a", increment)
-    token.run(m, RoundRobin())
-    assert [event.obj for event in events[:2]] == ["word 0", "word 1"]
-    assert m.steps == 2
-
-
-def test_a_listener_that_raises_ends_the_run_with_its_error(token: ThreadsCarrier) -> None:
-    def listener(event: Event) -> None:
-        if event.kind == "exit":
-            raise ZeroDivisionError
-
-    m = Lab(2)
-    m.listener = listener
-    m.task("a", increment)
-    m.task("b", increment, cpu=1)
-    with pytest.raises(ZeroDivisionError):
-        token.run(m, RoundRobin())
 
 
 # -- the same seed -----------------------------------------------------------------------------

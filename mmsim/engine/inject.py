@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a free-running context does at a point instead of going on.
+
+Either it is disturbed, with a seeded probability: by an interrupt, by another task of its CPU, or
+by a ``sched_yield`` that lets other threads overtake it.  Or a recorded schedule says that it is
+somebody else's turn.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+from mmsim.engine.context import READY, TASK, Context, Cpu, Host, tls
+from mmsim.engine.machine import Machine
+from mmsim.engine.schedule import Diverged
+from mmsim.engine.seats import Seats
+
+PATIENCE = 2_000_000  # yields without an effect by anybody before a run is given up
+
+
+class Injection(Seats):
+    """Yields, interrupts and preemptions, at random or as recorded."""
+
+    def _expect(self, machine: Machine, q: float) -> None:
+        """A run begins: each point is a disturbance with probability ``q``."""
+        self._scale = 1.0 / math.log1p(-q)
+        self._left = [self._draw(cpu) for cpu in machine.cpus]
+        self._idle_polls = 0
+
+    def _draw(self, cpu: Cpu) -> int:
+        return int(math.log(1.0 - self._rng[cpu.id].random()) * self._scale)
+
+    def _run_irq(self, host: Host, irq: Context) -> None:
+        raise NotImplementedError
+
+    def _idle(self, host: Host, cpu: Cpu, ctx: Context | None) -> bool:
+        raise NotImplementedError
+
+    def _stay(self) -> None:
+        raise NotImplementedError
+
+    def _fail(self, error: BaseException) -> None:
+        raise NotImplementedError
+
+    def _disturb(self, host: Host, ctx: Context) -> None:
+        """Is it time for a disturbance?  Then have it."""
+        cpu = ctx.cpu
+        self._left[cpu.id] -= 1
+        if self._left[cpu.id] < 0:
+            self._left[cpu.id] = self._draw(cpu)
+            self._inject(host, ctx)
+
+    def _inject(self, host: Host, ctx: Context) -> None:
+        cpu = ctx.cpu
+        line = other = None
+        with self._mutex:
+            if not self._ending:
+                line = self._claim(cpu)
+                if line is None and len(cpu.tasks) > 1 and cpu.preemptible(self._machine.preempt):
+                    ready = [t for t in cpu.tasks if t is not ctx and t.state <= READY]
+                    if ready and not self._lead:
+                        other = self._rng[cpu.id].choice(ready)
+                        self._give(cpu, other)
+        if line is not None:
+            self._run_irq(host, line)
+        elif other is not None:
+            self._idle(host, cpu, ctx)
+        else:
+            os.sched_yield()
+
+    def _give_way(self, host: Host, ctx: Context) -> None:
+        """The recording says it is somebody else's turn."""
+        cpu = ctx.cpu
+        line = switched = None
+        with self._mutex:
+            if not self._lead or self._ending:
+                return
+            turn = self._lead.next()
+            if turn.cpu is cpu and turn.state <= READY:
+                if turn.kind is not TASK:
+                    line = self._claim(cpu)
+                elif cpu.curr is ctx and (
+                    cpu.preemptible(self._machine.preempt) or not self._started(ctx)
+                ):
+                    switched = turn
+                    self._give(cpu, turn)
+        if line is not None:
+            self._run_irq(host, line)
+        elif switched is not None:
+            self._idle(host, cpu, ctx)
+        else:
+            self._poll()
+
+    def _started(self, ctx: Context) -> bool:
+        """Has ``ctx`` performed an effect since it got its CPU?  If not, it may still wait."""
+        return ctx.stamp >= 0
+
+    def relax(self, ctx: Context) -> None:
+        """cpu_relax()."""
+        ctx.pending = ("relax", None, "")
+        if self._ending:
+            self._stay()
+        self._inject(tls.host, ctx)
+        self._poll()
+
+    def _poll(self) -> None:
+        """Let others run; give the run up if nobody does anything."""
+        self._idle_polls += 1
+        if self._idle_polls > PATIENCE:
+            if self._lead.free:
+                self._finish("budget")
+            else:
+                step = len(self._record)
+                self._fail(Diverged(f"step {step}: nobody takes the recorded turn"))
+        if self._ending:
+            self._stay()
+        os.sched_yield()
