@@ -12,10 +12,11 @@ evaluate them, so here they must not pass a point either.
 import sys
 from contextlib import nullcontext
 
-from mmsim.detect.finding import Finding, Frame
+from mmsim.detect.finding import KINDS, Finding, Frame
 from mmsim.engine.context import current
 from mmsim.engine.door import door
 from mmsim.engine.oops import ContextDied
+from mmsim.linux.cite import symbol_of
 from mmsim.linux.era import IS_ENABLED, era
 
 __mmsim_primitive__ = True
@@ -29,28 +30,55 @@ def frames(depth=1):
 
 
 def frames_of(frame):
-    """Kernel frames from a Python frame outwards, until the engine."""
+    """Kernel frames from a Python frame outwards, until the engine.
+
+    A helper (one underscore) and the parts that one C function was cut into have no frame of their
+    own in a kernel.  They are shown as a compiler shows what it inlined: the caller's symbol, the
+    line where it really happened.
+    """
     out = []
+    last = None  # the code of the last frame in ``out``
+    inlined = None  # the innermost place in a helper that belongs to the frame to come
     while frame is not None:
         code = frame.f_code
         module = frame.f_globals.get("__name__", "")
         if module.startswith("mmsim.engine") or module == "mmsim.run":
-            if out:
+            if out or inlined:
                 break
         elif not frame.f_globals.get("__mmsim_primitive__") and code.co_name != "<lambda>":
-            file = code.co_filename
-            cut = file.rfind("/mmsim/")
-            out.append(
-                Frame(
-                    code.co_name,
-                    file[cut + 1 :] if cut >= 0 else file.rsplit("/", 1)[-1],
-                    frame.f_lineno,
-                    max(frame.f_lasti, 0),
-                    len(code.co_code),
-                )
-            )
+            here = _frame(frame)
+            if _is_helper(code):
+                inlined = inlined or here
+            elif last not in (None, code) and symbol_of(last) == symbol_of(code):
+                out[-1] = _inline(out[-1], here)
+                last, inlined = code, None
+            else:
+                out.append(_inline(inlined or here, here))
+                last, inlined = code, None
         frame = frame.f_back
-    return tuple(out)
+    return tuple(out) if inlined is None else (*out, inlined)
+
+
+def _frame(frame):
+    code = frame.f_code
+    file = code.co_filename
+    cut = file.rfind("/mmsim/")
+    return Frame(
+        code.co_name,
+        file[cut + 1 :] if cut >= 0 else file.rsplit("/", 1)[-1],
+        frame.f_lineno,
+        max(frame.f_lasti, 0),
+        len(code.co_code),
+    )
+
+
+def _inline(at, into):
+    """The function and offset of the one frame, the line of the other."""
+    return Frame(into.func, at.file, at.line, into.offset, into.size)
+
+
+def _is_helper(code):
+    return code.co_name.startswith("_") and not code.co_name.startswith("__")
 
 
 def report(kind, title, *, page=None, detail=(), fatal=False, where="", at=None, ctx=None):
@@ -60,6 +88,8 @@ def report(kind, title, *, page=None, detail=(), fatal=False, where="", at=None,
     the innermost one; ``at`` are frames when they are not the caller's; ``ctx`` the context it
     happened to when that is not the current one.
     """
+    if kind not in KINDS:
+        raise ValueError(f"a finding of kind {kind!r}: it has to be one of {', '.join(KINDS)}")
     machine = door.machine
     if ctx is None:
         ctx = current()

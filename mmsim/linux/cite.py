@@ -5,6 +5,8 @@ The decorator only registers, so a cited function costs nothing extra to call.
 ``python -m mmsim where`` and ``docs/kernel-map.md`` are made from this table.
 """
 
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +23,8 @@ class Citation:
 
 
 _CITATIONS: list[Citation] = []
+_SYMBOLS = {}  # by code object, for whoever walks a stack
+_VERSION = re.compile(r"_v\d+(?:_\d+)+$")
 
 
 def cite(file, version, thread="", symbol=""):
@@ -30,9 +34,15 @@ def cite(file, version, thread="", symbol=""):
         name = symbol or func.__name__.split("_v2_")[0].split("_v3_")[0]
         name = name.split("_v4_")[0].split("_v5_")[0]
         _CITATIONS.append(Citation(name, file, version, thread, func))
+        _SYMBOLS.setdefault(inspect.unwrap(func).__code__, name)
         return func
 
     return register
+
+
+def symbol_of(code):
+    """The kernel's name of the function that ``code`` belongs to, cited or not."""
+    return _SYMBOLS.get(code) or _VERSION.sub("", code.co_name)
 
 
 def citations():

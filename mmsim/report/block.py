@@ -18,7 +18,7 @@ from mmsim import __version__
 from mmsim.detect.finding import Finding, PageSnapshot
 from mmsim.report.dump_page import flag_list
 from mmsim.report.era import Era
-from mmsim.report.symbols import symbol
+from mmsim.report.symbols import at_rest, symbol
 
 _Z95 = 1.959963984540054
 _LABEL = 10
@@ -81,8 +81,7 @@ def mmsim_block(
     show_history: bool,
 ) -> list[str]:
     """The block, line by line."""
-    where = f"{symbol(finding.where)}, CPU{finding.cpu} {finding.comm}/{finding.pid}"
-    context = "" if finding.context == "task" else f" ({finding.context})"
+    where = f"{symbol(finding.where)}, {_who(finding)}, step {finding.step}"
     page = finding.page
     pfn = f" pfn:{page.pfn:05x}" if page else ""
     lines = [
@@ -93,7 +92,7 @@ def mmsim_block(
             "finding",
             f"{finding.kind}{pfn}   fingerprint {finding.fingerprint}   ({seen(count, runs)})",
         ),
-        _labelled("where", f"{where}{context}, step {finding.step}"),
+        _labelled("where", where),
     ]
     if page is not None and show_page:
         lines.append(_labelled("page", _page(page, era)))
@@ -101,11 +100,20 @@ def mmsim_block(
         lines += _column("history", page.history)
     lines += _column("detail", details)
     lines += lanes.rstrip("\n").splitlines() if lanes.strip() else []
-    lines.append(_labelled("locks", f"held by {finding.comm}/{finding.pid}: {_locks(finding)}"))
+    if finding.locks or not at_rest(finding):
+        held = f"held by {finding.comm}/{finding.pid}: {_locks(finding)}"
+        lines.append(_labelled("locks", held))
     lines.append(_labelled("run", _run(finding, run)))
     if reproduce:
         lines.append(f"Reproduce: {reproduce.strip().removeprefix('Reproduce: ')}")
     return [*lines, f"---[ end mmsim {finding.fingerprint} ]---"]
+
+
+def _who(finding: Finding) -> str:
+    if at_rest(finding):
+        return "when all had come to rest"
+    context = "" if finding.context == "task" else f" ({finding.context})"
+    return f"CPU{finding.cpu} {finding.comm}/{finding.pid}{context}"
 
 
 def _labelled(label: str, text: str) -> str:

@@ -9,21 +9,27 @@ developer of today would look first.
 
 from __future__ import annotations
 
+import re
+
 from mmsim.detect.finding import Finding
 from mmsim.report.dump_page import dump_page
 from mmsim.report.era import Era
-from mmsim.report.symbols import call_trace, frames_of
+from mmsim.report.symbols import at_rest, call_trace, frames_of
 from mmsim.report.words import Details, identity
 
 
 def double_free(finding: Finding, details: Details, era: Era) -> list[str]:
     """A page that was given back while it was free already."""
     lines = [finding.title]
-    if finding.page is not None and "pfn:" not in finding.title:
-        lines = [f"{finding.title}  pfn:{finding.page.pfn:05x}"]
+    page = finding.page
+    if page is not None:
+        if "pfn:" not in finding.title:
+            lines = [f"{finding.title}  pfn:{page.pfn:05x}"]
+        for record in page.history:  # the page's own record is printed with the page
+            details.take(f"^{re.escape(record)}$")
     return [
         *lines,
-        *dump_page(finding.page, "double free", era),
+        *dump_page(page, "double free", era),
         *identity(finding, era),
         *call_trace(frames_of(finding), finding, era, "dump_stack"),
     ]
@@ -32,7 +38,7 @@ def double_free(finding: Finding, details: Details, era: Era) -> list[str]:
 def invariant(finding: Finding, details: Details, era: Era) -> list[str]:
     """Something that must hold when nothing runs, and does not."""
     lines = [finding.title, *details.rest(), *dump_page(finding.page, "", era)]
-    if finding.frames:
+    if frames_of(finding) and not at_rest(finding):
         lines += identity(finding, era)
         lines += call_trace(frames_of(finding), finding, era, "dump_stack")
     return lines

@@ -154,8 +154,9 @@ def _describe(event: EventLike, focus: str | None, irqs_off: bool) -> tuple[str,
         name = event.obj if event.obj != focus or not event.field else event.field
         return "", f"{_LOCKS[event.kind]} {name}{tail}"
     if event.kind in ("irq-enter", "irq-exit"):
-        arrow = "↓" if event.kind == "irq-enter" else "↑"
-        return "", f"irq {arrow} {_who(event)}"
+        # words, not arrows: a serial console and LANG=C have none
+        way = "enter" if event.kind == "irq-enter" else "exit"
+        return "", f"irq {way} {_who(event)}"
     if event.kind in _MOVES:
         return "", f"{_MOVES[event.kind]} {event.obj or event.field}".rstrip()
     if not _touches(event, focus):

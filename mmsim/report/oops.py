@@ -20,6 +20,7 @@ from mmsim.report.symbols import (
     call_trace,
     frames_of,
     innermost,
+    instruction_pointer,
     place,
     source_path,
 )
@@ -141,17 +142,13 @@ def _x86_64(finding: Finding, era: Era, bug_at: str, reading: bool) -> list[str]
     old = era.version < (4, 10)
     frames = frames_of(finding)
     poison = None if bug_at else _poison(finding, era)
-    rip = f"RIP: 0010:{innermost(finding, era)}"
-    if old and frames:
-        pc = f"[<{address(frames[0], era)}>]"
-        rip = f"RIP: 0010:{pc}  {pc} {innermost(finding, era)}"
     trace = call_trace(frames[1:], finding, era)
     return [
         *_x86_64_head(finding, era, bug_at, reading),
         *([MODULES] if old else []),
         cpu_line(finding, era),
         hardware_line(finding),
-        rip,
+        instruction_pointer(finding, era),
         *_registers(poison, era, "RAX:", "RDX:"),
         *([] if old else trace),
         *(trace if old else [MODULES]),

@@ -13,7 +13,7 @@ import re
 
 from mmsim.detect.finding import Finding
 from mmsim.report.era import I386, X86_64, Era
-from mmsim.report.symbols import call_trace, frames_of, innermost
+from mmsim.report.symbols import call_trace, frames_of, innermost, instruction_pointer
 from mmsim.report.words import MODULES, Details, identity
 
 _HARDIRQ_COUNT = 0x10000
@@ -174,7 +174,7 @@ def _lockup_block(finding: Finding, era: Era) -> list[str]:
     if era.arch == X86_64:
         return [
             *lines,
-            f"RIP: 0010:{innermost(finding, era)}",
+            instruction_pointer(finding, era),
             *call_trace(frames[1:], finding, era),
         ]
     return [

@@ -107,13 +107,33 @@ def frames_of(finding: Finding) -> tuple[Frame, ...]:
     frames = finding.frames
     while frames and symbol(frames[0].func) in _MACROS:
         frames = frames[1:]
+    if at_rest(finding):
+        return tuple(takewhile(lambda frame: _is_kernel(source_path(frame.file)), frames))
     return tuple(takewhile(lambda frame: not source_path(frame.file).startswith(_HOST), frames))
+
+
+def at_rest(finding: Finding) -> bool:
+    """Found by the checks that look at the machine when nobody runs any more: no task's doing."""
+    return finding.pid == 0 and finding.context == "task"
+
+
+def _is_kernel(path: str) -> bool:
+    return path.startswith("mmsim/") and not path.startswith((*_HOST, "mmsim/scenarios/"))
 
 
 def innermost(finding: Finding, era: Era) -> str:
     """Where it happened; without a stack at least the function."""
     frames = frames_of(finding)
     return place(frames[0], era) if frames else symbol(finding.where)
+
+
+def instruction_pointer(finding: Finding, era: Era) -> str:
+    """x86-64's RIP line; until 4.10 with the address, twice."""
+    frames = frames_of(finding)
+    if era.version >= (4, 10) or not frames:
+        return f"RIP: 0010:{innermost(finding, era)}"
+    pc = f"[<{address(frames[0], era)}>]"
+    return f"RIP: 0010:{pc}  {pc} {innermost(finding, era)}"
 
 
 def call_trace(frames: Sequence[Frame], finding: Finding, era: Era, callee: str = "") -> list[str]:
