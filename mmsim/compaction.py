@@ -105,6 +105,13 @@ def _trace_precheck(page, skip, own):
         tracer.precheck(page, skip, own)
 
 
+def _trace_refused(page):
+    """A trace point: the first patch's second comparison turned a page away."""
+    tracer = getattr(kernel(), "compaction_trace", None)
+    if tracer is not None:
+        tracer.refused(page)
+
+
 def _trace_isolated(page):
     """A trace point: a page was taken off the LRU."""
     tracer = getattr(kernel(), "compaction_trace", None)
@@ -266,6 +273,7 @@ def isolate_page_v4_19(cc, scan, page, isolate_mode):
         if patched("v1-recheck"):
             extra = not PageAnon(page) or PageSwapCache(page)
             if page_count(page) - got > page_mapcount(page) + extra:
+                _trace_refused(page)
                 return fail
     if patched("check-under-lock"):
         skip = looks_pinned_v4_19(page, got)

@@ -33,6 +33,13 @@ class tx_queue(Struct):
     name = "tx_queue"
 
 
+class request_queue(Struct):
+    """A disk's queue."""
+
+    sectors = shared(0)
+    name = "request_queue"
+
+
 class ipc_ids(Struct):
     """System V's table of segments."""
 
@@ -118,10 +125,12 @@ def unpin_and_execve(pages, cache, live):
 
 
 @cite("mm/gup.c", "4.19", thread="001")
-def get_user_pages_fast(page, transfers):
+def get_user_pages_fast(page, disk, transfers):
     """Direct I/O on a page that somebody has mapped: pin it, transfer, unpin."""
     for _ in range(transfers):
         if get_page_unless_zero(page):
+            atomic_inc(disk, "sectors")
+            atomic_inc(disk, "sectors")
             put_page(page)
 
 

@@ -6,6 +6,7 @@ A variant's ``WORKLOAD`` says what the other CPUs do while one compacts:
     packets   pages whose last reference is a packet's go in softirqs on the scanner's own CPU,
               one process executes another program: the report's case
     exec      several processes do, and softirqs hold the scanner up
+    pins      direct I/O pins and unpins the pages that are being looked at
     thp       huge pages are faulted in and unmapped
     partial   objects come and go, so that slabs change lists
     shm       locked shared memory is removed (5.17)
@@ -30,11 +31,12 @@ from mmsim.scenarios.compaction_actors import (
     kfree,
     net_rx_action,
     recycle,
+    request_queue,
     sendmsg,
     tx_queue,
     unpin_and_execve,
 )
-from mmsim.scenarios.compaction_trace import compaction_trace
+from mmsim.scenarios.compaction_trace import METRICS, compaction_trace
 from mmsim.scenarios.invariants import check_mm
 from mmsim.slab import slab_cache
 from mmsim.slub import kmem_cache
@@ -47,6 +49,8 @@ class world:
         self.machine = machine
         self.vm = vm = boot_mm(machine, pages=frames)
         vm.compaction_trace = compaction_trace()
+        for name in METRICS:
+            machine.count(name, 0)
         vm.world = self
         self.pgdat = vm.node_data[0]
         zone = self.pgdat.zone
@@ -54,6 +58,7 @@ class world:
         self.lruvec = vm.root_mem_cgroup.lruvecs[0]
         self.file = address_space("file")
         self.buffer = None  # a page that direct I/O reads into
+        self.disk = request_queue()
         self.owners = []  # the references that are meant to be left
         self.live = []
         self.caches = []
@@ -81,9 +86,10 @@ class world:
             self.owners += [page] * refs
         return page
 
-    def file_page(self, buffers=False):
+    def file_page(self, buffers=False, pins=0):
         """A page-cache page on the LRU that stays, with or without buffer heads."""
-        page = self._page(self.file, 0, LRU_INACTIVE_FILE, 1, 0)
+        page = self._page(self.file, 0, LRU_INACTIVE_FILE, 1 + pins, 0)
+        self.owners += [page] * pins
         page.v_index = self.next
         self.file.slots[self.next] = page
         if buffers:
@@ -141,13 +147,16 @@ def packets(w, config):
     large = w.cache("kmalloc-512", order=1, slab=slab)
     queue = tx_queue()
     w.scanner(1)
-    for cpu in (1, 2, 3):
+    for cpu in (1, 2, 3, 6, 7):
         packet(w, queue, w.anon(refs=1, mapcount=0), small, cpu)
     w.anon(refs=2, stays=True)
     w.spawn(unpin_and_execve, [w.anon(2), w.anon(2)], large, w.live, comm="sh", cpu=4)
+    # the first of them is the one that lru_lock is taken for, the second comes with the lock held
+    w.file_page(buffers=True)
     w.file_page(buffers=True)
     w.buffer = w.anon(stays=True)
-    w.spawn(get_user_pages_fast, w.buffer, 3, comm="dd", cpu=5)
+    w.file_page(pins=1)
+    w.spawn(get_user_pages_fast, w.buffer, w.disk, 3, comm="dd", cpu=5)
 
 
 def execs(w, config):
@@ -161,6 +170,15 @@ def execs(w, config):
     for cpu in (4, 5):
         packet(w, queue, w.anon(refs=1, mapcount=0), small, cpu)
     w.buffer = w.anon(refs=2, stays=True)
+
+
+def pins(w, config):
+    """Nothing but direct I/O, from all CPUs, on each of the pages."""
+    w.scanner(3)
+    pages = [w.anon(stays=True) for _ in range(4)]
+    for cpu in (1, 2, 3, 4):
+        w.spawn(get_user_pages_fast, pages[cpu - 1], w.disk, 20, comm=f"dd{cpu}", cpu=cpu)
+    w.buffer = pages[0]
 
 
 def thp(w, config):
@@ -197,6 +215,7 @@ def shm(w, config):
 WORKLOADS = {
     "packets": (packets, 12),
     "exec": (execs, 9),
+    "pins": (pins, 4),
     "thp": (thp, 9),
     "partial": (partial, 5),
     "shm": (shm, 4),
@@ -211,7 +230,7 @@ def boot(machine, variant):
     busy = {ctx.cpu.id for ctx in machine.contexts}
     for cpu in range(len(machine.cpus)):
         if cpu not in busy:
-            w.spawn(get_user_pages_fast, w.buffer, 2, comm=f"dd{cpu}", cpu=cpu)
+            w.spawn(get_user_pages_fast, w.buffer, w.disk, 2, comm=f"dd{cpu}", cpu=cpu)
 
 
 def slab_pages(s):

@@ -2,12 +2,33 @@
 """The checker behind compaction's trace points (thread 001).
 
 It sees raw values at the moment of the decision, passes no points, and what it counts no kernel
-code reads.  ``wrong_skips`` are decisions of the unlocked check, for or against a page, that
-differ from what the same check would say with everything held still.
+code reads.  A run counts all of METRICS, nought included:
+
+    prechecks             decisions of the unlocked check, for or against a page
+    wrong_skips           those that differ from what the same check would say with all held still
+    slab_mapcounts        those that asked a slab how often it is mapped
+    garbage_mapcounts     and read something else in that word than "not mapped"
+    refused_with_buffers  pages with buffer heads that a comparison of references turned away
+    isolated...           pages taken off the LRU; with buffers; anonymous; pinned all the same
+    lru_lock_holds        how often the scanner took lru_lock
 """
 
 from mmsim.engine.door import door
 from mmsim.page import PAGE_MAPPING_ANON
+
+METRICS = (
+    "prechecks",
+    "wrong_skips",
+    "slab_mapcounts",
+    "garbage_mapcounts",
+    "refused_with_buffers",
+    "isolated",
+    "isolated_with_buffers",
+    "isolated_anon",
+    "isolated_pinned_anon",
+    "isolated_pinned_file",
+    "lru_lock_holds",
+)
 
 
 def _anon(page):
@@ -31,14 +52,25 @@ class compaction_trace:
             count("slab_mapcounts")
             if page.v__mapcount != -1:
                 count("garbage_mapcounts")
+        if skip:
+            self.refused(page)
+
+    def refused(self, page):
+        """A comparison of its references with its mappings has turned the page away."""
+        if page.v_flags & page.m_private:
+            door.machine.count("refused_with_buffers")
 
     def isolated(self, page):
-        """A page was taken off the LRU."""
+        """A page was taken off the LRU; one of its references is the isolation's."""
         count = door.machine.count
         count("isolated")
-        if page.v_flags & page.m_private:
+        buffers = page.v_flags & page.m_private != 0
+        if buffers:
             count("isolated_with_buffers")
+        unexplained = page.v__refcount - 1 - (page.v__mapcount + 1)
         if _anon(page):
             count("isolated_anon")
-            if page.v__refcount - 1 > page.v__mapcount + 1:
-                count("isolated_pinned")
+            if unexplained > 0:
+                count("isolated_pinned_anon")
+        elif unexplained > 1 + buffers:
+            count("isolated_pinned_file")

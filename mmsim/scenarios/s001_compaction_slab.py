@@ -71,7 +71,7 @@ VARIANTS = (
         "4.19 as it was, without DEBUG_VM",
         NEVER,
         config=CONFIG,
-        metrics={**ALL, "slab_mapcounts": "> 0", "wrong_skips": "> 0", "lru_lock_holds": "< 1.5"},
+        metrics={**ALL, "slab_mapcounts": "> 0", "wrong_skips": "> 0", "lru_lock_holds": "< 2.5"},
     ),
     variant("remove-vm-bug", "what was merged: no assertion", NEVER, MERGED, metrics=ALL),
     variant(
@@ -81,6 +81,23 @@ VARIANTS = (
         "v1-opencode",
         "v1-recheck",
         metrics={**NONE, "isolated": "> 0.3", "wrong_skips": "> 0.5"},
+    ),
+    variant(
+        "v1-pins",
+        "the first patch, and pages that are pinned and unpinned all the time",
+        NEVER,
+        "v1-opencode",
+        "v1-recheck",
+        config=load("pins"),
+        metrics={"isolated_pinned_anon": "> 0"},
+    ),
+    variant(
+        "v1-pins-once",
+        "the same load, but they are compared only once, without lru_lock",
+        NEVER,
+        "v1-opencode",
+        config=load("pins"),
+        metrics={"isolated_pinned_anon": "> 0"},
     ),
     variant(
         "v1-recheck-only",
@@ -102,7 +119,7 @@ VARIANTS = (
         "the comparison is made under lru_lock",
         NEVER,
         "check-under-lock",
-        metrics={**ALL, "lru_lock_holds": "> 1.5"},
+        metrics={**ALL, "lru_lock_holds": "> 2.5"},
     ),
     variant(
         "get-first",
@@ -120,6 +137,15 @@ VARIANTS = (
         MERGED,
         config=load("packets", SLAB=True),
         findings=BAD_PAGE,
+    ),
+    variant(
+        "get-first-norecheck-slub",
+        "the same with SLUB: the comparison takes the slab for a pinned page",
+        NEVER,
+        "get-first",
+        "get-first-norecheck",
+        MERGED,
+        metrics={"slab_mapcounts": "> 0"},
     ),
     variant(
         "get-first-no-minus-one",
