@@ -205,6 +205,24 @@ class MoreOf:
 
 
 @dataclass(frozen=True)
+class NoMoreOf:
+    """A metric is not seen to be larger in one variant than in another: the opposite of MoreOf."""
+
+    variant: str
+    other: str
+    name: str
+
+    def variants(self) -> tuple[str, ...]:
+        return (self.variant, self.other)
+
+    def holds(self, tallies: Tallies) -> bool:
+        return not MoreOf(self.variant, self.other, self.name).holds(tallies)
+
+    def figures(self, tallies: Tallies) -> str:
+        return MoreOf(self.variant, self.other, self.name).figures(tallies)
+
+
+@dataclass(frozen=True)
 class Rarer:
     """One variant fails less often than another (Fisher's exact test, one-sided, 1 %)."""
 
