@@ -101,8 +101,8 @@ def __pagevec_lru_add_fn_v5_17(page, lruvec):
 
     *Locks:* the lruvec's; the pagevec holds a reference.  *Race:* as in 5.4.
     """
-    VM_BUG_ON_FOLIO(lambda: PageLRU(page), "folio_test_lru(folio)", page)
     TestClearPageUnevictable(page)
+    VM_BUG_ON_FOLIO(lambda: PageLRU(page), "folio_test_lru(folio)", page)
     SetPageLRU(page)
     smp_mb()
     if not page_evictable(page):

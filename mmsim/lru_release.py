@@ -18,6 +18,8 @@ lock was taken still holds after it.  The gates take this apart, one piece at a 
 
 5.4 clears PG_lru and then unlinks; 5.17 unlinks and then clears, so that its assertion comes after
 the crash it would have announced.
+
+The huge zero page and pages of ZONE_DEVICE, which release_pages() treats apart, do not exist here.
 """
 
 from mmsim.linux.bug import VM_BUG_ON_PAGE

@@ -93,8 +93,9 @@ def mem_cgroup_move_charge_pte_range(mapping, indices, source, to):
 
 @cite("mm/memcontrol.c", "5.17", thread="000")
 def mem_cgroup_move_charge(mapping, indices, source, to):
-    """Move a task's charges (echo $$ > tasks): all CPUs' pagevecs first, then page after page.
+    """Move a task's charges (echo $$ > tasks): pagevecs first, then page after page.
 
+    lru_add_drain_all() is one CPU's here; what others' pagevecs hold stays with its old memcg.
     *Locks:* may sleep.  *Race:* a page in a pagevec is not on the LRU and is left behind.
     """
     lru_add_drain()

@@ -166,7 +166,9 @@ def commit_charge(page, memcg, lrucare=False):
         unlock_page_lru(page, isolated)
 
 
-def _uncharge(page):
+@cite("mm/memcontrol.c", "5.4", thread="000")
+def uncharge_page(page):
+    """The page leaves its memcg (uncharge_folio() from 5.16 on).  *Race:* none: it is ours."""
     if era().version >= (5, 16):
         VM_BUG_ON_FOLIO(lambda: PageLRU(page), "folio_test_lru(folio)", page)
     else:
@@ -186,7 +188,7 @@ def mem_cgroup_uncharge(page):
     """The page is about to be freed: it belongs to no memcg any more."""
     if page.mem_cgroup is None:
         return
-    _uncharge(page)
+    uncharge_page(page)
 
 
 @cite("mm/memcontrol.c", "5.17")
@@ -198,4 +200,4 @@ def mem_cgroup_uncharge_list(page_list):
     while node is not page_list:
         page = list_entry(node)
         node = node.next
-        _uncharge(page)
+        uncharge_page(page)

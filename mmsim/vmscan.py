@@ -89,14 +89,6 @@ def putback_lru_page(page):
     put_page(page)
 
 
-def _set_lru_and_list(page, lruvec):
-    SetPageLRU(page)
-    lru = page_lru(page)
-    update_lru_size(lruvec, lru, 1)
-    list_move(page.lru, lruvec.lists[lru])
-    return lru
-
-
 @cite("mm/vmscan.c", "5.4", thread="000")
 def move_pages_to_lru_v5_4(lruvec, list):
     """Put isolated pages back; those whose last reference was ours stay on ``list``, to be freed.
@@ -114,15 +106,23 @@ def move_pages_to_lru_v5_4(lruvec, list):
             putback_lru_page(page)
             spin_lock_irq(lock)
             continue
-        if patched("putback-late-setlru"):
-            if put_page_testzero(page):
-                list_move(page.lru, pages_to_free)
+        late = patched("putback-late-setlru")
+        if late and put_page_testzero(page):
+            __ClearPageActive(page)
+            list_del(page.lru)
+            if PageCompound(page):
+                spin_unlock_irq(lock)
+                free_compound_page(page)
+                spin_lock_irq(lock)
             else:
-                _set_lru_and_list(page, mem_cgroup_page_lruvec(page, lruvec.pgdat))
+                list_add(page.lru, pages_to_free)
             continue
         lruvec = mem_cgroup_page_lruvec(page, lruvec.pgdat)
-        lru = _set_lru_and_list(page, lruvec)
-        if put_page_testzero(page):
+        SetPageLRU(page)
+        lru = page_lru(page)
+        update_lru_size(lruvec, lru, 1)
+        list_move(page.lru, lruvec.lists[lru])
+        if not late and put_page_testzero(page):
             __ClearPageLRU(page)
             __ClearPageActive(page)
             del_page_from_lru_list(page, lruvec, lru)
@@ -154,21 +154,24 @@ def move_pages_to_lru_v5_17(lruvec, list):
             spin_lock_irq(lock)
             continue
         if patched("putback-late-setlru"):
-            if put_page_testzero(page):
-                list_add(page.lru, pages_to_free)
-                continue
-            SetPageLRU(page)
+            last = put_page_testzero(page)
+            if last:
+                __ClearPageActive(page)
+            else:
+                SetPageLRU(page)
         else:
             SetPageLRU(page)
-            if put_page_testzero(page):
+            last = put_page_testzero(page)
+            if last:
                 __clear_page_lru_flags(page)
-                if PageCompound(page):
-                    spin_unlock_irq(lock)
-                    free_compound_page(page)
-                    spin_lock_irq(lock)
-                else:
-                    list_add(page.lru, pages_to_free)
-                continue
+        if last:
+            if PageCompound(page):
+                spin_unlock_irq(lock)
+                free_compound_page(page)
+                spin_lock_irq(lock)
+            else:
+                list_add(page.lru, pages_to_free)
+            continue
         VM_BUG_ON_PAGE(
             lambda p=page: not folio_matches_lruvec(p, lruvec),
             "!folio_matches_lruvec(page_folio(page), lruvec)",

@@ -166,34 +166,33 @@ def isolate_lru_pages_v5_17(nr_to_scan, lruvec, dst, lru, mode=0):
     while scan < nr_to_scan and not list_empty(src):
         page = lru_to_page(src)
         scan += 1
-        if __isolate_lru_page_prepare(page, mode) or not _get_and_testclear(page):
+        if __isolate_lru_page_prepare(page, mode):
             list_move(page.lru, src)
+            continue
+        if patched("isolate-testclear-first"):
+            if not TestClearPageLRU(page):
+                list_move(page.lru, src)
+                continue
+            if not get_page_unless_zero(page):
+                SetPageLRU(page)
+                list_move(page.lru, src)
+                continue
         else:
-            nr_taken += 1
-            list_move(page.lru, dst)
+            if patched("isolate-plain-get"):
+                atomic_inc(page, "_refcount")  # page_ref_inc()
+            # not before we are sure that it is not being freed: the release path relies on PG_lru
+            elif not get_page_unless_zero(page):
+                list_move(page.lru, src)
+                continue
+            if not TestClearPageLRU(page):
+                # somebody else is isolating it
+                put_page(page)
+                list_move(page.lru, src)
+                continue
+        nr_taken += 1
+        list_move(page.lru, dst)
     update_lru_size(lruvec, lru, -nr_taken)
     return nr_taken
-
-
-def _get_and_testclear(page):
-    """The two steps of 5.17 that own a page on the LRU, and two ways to have them wrong."""
-    if patched("isolate-testclear-first"):
-        if not TestClearPageLRU(page):
-            return False
-        if get_page_unless_zero(page):
-            return True
-        SetPageLRU(page)
-        return False
-    if patched("isolate-plain-get"):
-        atomic_inc(page, "_refcount")
-    # not before we are sure that it is not being freed: the release path relies on PG_lru
-    elif not get_page_unless_zero(page):
-        return False
-    if TestClearPageLRU(page):
-        return True
-    # somebody else is isolating it
-    put_page(page)
-    return False
 
 
 isolate_lru_pages = by_version(isolate_lru_pages_v5_4, ((5, 11), isolate_lru_pages_v5_17))

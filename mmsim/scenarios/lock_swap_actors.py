@@ -9,7 +9,7 @@ from mmsim.filemap_cache import find_get_page
 from mmsim.linux.atomic import atomic_dec_and_test
 from mmsim.linux.cite import cite
 from mmsim.linux.gate import patched
-from mmsim.linux.list import LIST_HEAD, list_add, list_del
+from mmsim.linux.list import LIST_HEAD, NULL, list_add, list_del
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.struct import Struct, shared
 from mmsim.lru import end_page_writeback, lru_add_drain, mark_page_accessed, put_page
@@ -106,10 +106,11 @@ def exit_mmap(pages):
 
 
 @cite("mm/vmscan.c", "5.4", thread="000", symbol="balance_pgdat")
-def kswapd(pgdat, memcgs, nr_to_scan):
-    """A round of reclaim on one node, memcg after memcg."""
-    for memcg in memcgs:
-        shrink_inactive_list(nr_to_scan, memcg.lruvecs[pgdat.node_id], LRU_INACTIVE_ANON)
+def kswapd(pgdat, memcgs, nr_to_scan, rounds):
+    """Rounds of reclaim on one node, memcg after memcg."""
+    for _ in range(rounds):
+        for memcg in memcgs:
+            shrink_inactive_list(nr_to_scan, memcg.lruvecs[pgdat.node_id], LRU_INACTIVE_ANON)
 
 
 def page_idle_walker(pages):
@@ -150,6 +151,9 @@ def driver(pages):
         if patched("driver-uses-lru"):
             # "mm_types.h says that owners may use page->lru"
             list_add(page.lru, queue)
+        if patched("driver-clears-lru"):
+            page.lru.next = NULL
+            page.lru.prev = NULL
         for _ in range(TRANSFERS):
             if patched("nonatomic-page-flag"):
                 __SetPageUptodate(page)

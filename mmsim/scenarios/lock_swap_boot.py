@@ -22,30 +22,37 @@ FILE_PAGES = 2
 WALK = 8  # frames that one walk looks at
 FEWEST = 8  # tasks
 GATHER = 66  # pages of an exiting task when latency is looked at: more than two batches of 32
+SWAPS = 40  # and how many more, of both nodes in turn
 
 MIXES = {
     "5.4": {
         "all": ("rm", "kswapd", "page_idle", "reader", "rm", "driver", "exit", "scanner"),
         "walk": ("rm", "scanner", "exit", "scanner"),
         "reclaim": ("exit", "kswapd", "rm", "kswapd"),
+        "rounds": ("exit", "kswapd"),
         "driver": ("rm", "driver", "kswapd", "reader"),
+        "cleared": ("rm", "driver"),
         "exit": ("exit", "rm", "reader"),
+        "exits": ("exit",),
     },
     "5.17": {
         "all": ("truncate", "mover", "kswapd", "reader", "page_idle", "rm", "exit"),
         "charge": ("truncate", "mover", "reader", "kswapd"),
+        "walk": ("rm", "scanner", "exit", "scanner"),
         "reclaim": ("exit", "kswapd", "rm", "kswapd"),
+        "rounds": ("exit", "kswapd"),
     },
 }
 MIX_OF = {
     "get-from-zero": "walk",
     "isolate-plain-get": "reclaim",
     "isolate-testclear-first": "reclaim",
-    "isolate-count-then-get": "reclaim",
-    "isolate-testone": "reclaim",
-    "putback-late-setlru": "reclaim",
+    "isolate-count-then-get": "rounds",
+    "isolate-testone": "rounds",
+    "putback-late-setlru": "rounds",
     "driver-extra-put": "driver",
     "driver-uses-lru": "driver",
+    "driver-clears-lru": "cleared",
     "nonatomic-page-flag": "driver",
     "move-account-noisolate": "charge",
     "pagevec-move-no-testclear": "charge",
@@ -67,7 +74,8 @@ COMM = {
 def mix_of(machine, variant):
     """The name of the mix of this run."""
     if variant.config.get("IRQSOFF_TRACER"):
-        return "exit"
+        # two who hold two locks each would not live to be measured
+        return "exits" if "release-hold-both-locks" in variant.gates else "exit"
     named = [MIX_OF[gate] for gate in variant.gates if gate in MIX_OF]
     return named[0] if named else machine.rng.choice(sorted(MIXES[variant.era]))
 
@@ -107,8 +115,8 @@ class Booting:
 
     def exiting(self, number):
         """Nodes of the small pages of an exiting task: the last is that of its huge page."""
-        if self.variant.config.get("IRQSOFF_TRACER") and number == 0:
-            return [0] * GATHER
+        if self.variant.config.get("IRQSOFF_TRACER"):
+            return [0] * GATHER + [1, 0] * (SWAPS // 2) if number == 0 else [number % NODES] * 2
         return [(number + 1) % NODES, number % NODES]
 
     def lru_page(self, node, *flags, order=0):
@@ -170,8 +178,9 @@ class Booting:
             self.shared = self.file()
             return actors.do_truncate, self.shared
         if role == "kswapd":
-            scan = 3 if self.mix == "reclaim" else 2
-            return actors.kswapd, vm.node_data[number % NODES], vm.memcgs[1:], scan
+            scan = 3 if self.mix in ("reclaim", "rounds") else 2
+            rounds = 2 if self.mix == "rounds" else 1
+            return actors.kswapd, vm.node_data[number % NODES], vm.memcgs[1:], scan, rounds
         if role in ("page_idle", "scanner"):
             first = self.machine.rng.randrange(len(vm.mem_map))
             walk = actors.scanner if role == "scanner" else actors.page_idle_walker
