@@ -3,7 +3,15 @@
 
 import sys
 
-from mmsim.cli import main
+
+def _main() -> int:
+    try:
+        from mmsim.cli import program
+    except KeyboardInterrupt:  # the imports are most of a second
+        print("mmsim: interrupted", file=sys.stderr)
+        return 3
+    return program()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_main())

@@ -165,7 +165,10 @@ class Runner:
         now = code_hash(self.variant.scenario.file)
         if now == recorded.code:
             return "stale schedule: it was recorded for another variant"
-        return f"stale schedule: the code has changed since ({recorded.code}, now {now})"
+        return (
+            f"stale schedule: the code has changed since ({recorded.code}, now {now}), "
+            "or it was recorded for another variant"
+        )
 
     def _boot(self, seed: int) -> Machine:
         variant = self.variant

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 import mmsim.cli.commands
 from mmsim.errors import UsageError, one_line
-from mmsim.stress.output import reader_has_left
+from mmsim.stress import streams, worker
 from mmsim.stress.parser import Parser
 
 OK, USAGE, BROKEN = 0, 2, 3
@@ -63,6 +63,7 @@ def build() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    options = argparse.Namespace()
     try:
         parser = build()
         options = parser.parse_all(sys.argv[1:] if argv is None else argv)
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        reader_has_left(sys.stdout)
+        streams.reader_has_left(sys.stdout)
         return OK
     except UsageError as error:
         print(f"mmsim: {one_line(error)}", file=sys.stderr)
@@ -81,7 +82,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mmsim: interrupted", file=sys.stderr)
         return BROKEN
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and streams.is_full(error):
+            streams.reader_has_left(sys.stdout)
+            print(f"mmsim: cannot write the output: {error.strerror}", file=sys.stderr)
+            return BROKEN
+        blame = worker.users_fault(getattr(options, "file", None), error)
+        if blame is not None:
+            print(f"mmsim: {blame}", file=sys.stderr)
+            return USAGE
         traceback.print_exc()
         print("mmsim: internal error, see above", file=sys.stderr)
         return BROKEN
+
+
+def program() -> int:
+    """The whole program: `main` with streams that can be written to."""
+    streams.make_ready()
+    return main()

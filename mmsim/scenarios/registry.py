@@ -13,17 +13,21 @@ import hashlib
 import importlib
 import importlib.util
 import pkgutil
+import re
 import sys
 import traceback
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import mmsim.gates
 import mmsim.scenarios
 from mmsim.errors import UsageError
 from mmsim.linux.gate import GATES
-from mmsim.scenarios.api import Scenario, Variant
+from mmsim.scenarios.api import Scenario, Variant, Verdict
+
+_CONDITION = re.compile(r"\s*(==|!=|<=|>=|<|>)\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
 @lru_cache(maxsize=1)
@@ -75,6 +79,8 @@ def load_file(path: str) -> Scenario:
         scenario = getattr(module, "SCENARIO", None)
         if not isinstance(scenario, Scenario):
             raise UsageError(f"scenario file {path!r}: it has to define SCENARIO = Scenario(...)")
+        for variant in scenario.variants:
+            _check_declared(variant)
         _check_gates(scenario)
     except UsageError:
         raise
@@ -89,6 +95,28 @@ def load_file(path: str) -> Scenario:
             f"scenario file {path!r}: {where}: {type(error).__name__}: {_one_line(error)}"
         ) from error
     return scenario
+
+
+def _check_declared(variant: Any) -> None:
+    """A declaration that no run could be compared with is told before the runs, not after."""
+    who = f"variant {variant.id}"
+    if not isinstance(variant.expect, Verdict):
+        allowed = ", ".join(verdict.name for verdict in Verdict)
+        raise UsageError(f"{who}: expect is {variant.expect!r}; it has to be one of {allowed}")
+    for name in ("findings", "gates"):
+        if isinstance(getattr(variant, name), str):
+            raise UsageError(f"{who}: {name} is a text; it has to be a tuple of texts")
+    for pattern in variant.findings:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UsageError(f"{who}: {pattern!r} is no regular expression: {error}") from error
+    for metric, condition in variant.metrics.items():
+        if not _CONDITION.fullmatch(condition):
+            raise UsageError(
+                f"{who}: metric {metric}: {condition!r} is not a comparison and a number, "
+                "such as '> 0'"
+            )
 
 
 def _check_gates(scenario: Scenario) -> None:

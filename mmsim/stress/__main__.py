@@ -3,8 +3,19 @@
 
 import sys
 
-from mmsim.stress.cli import main, terminate_like_ctrl_c
+
+def _main() -> int:
+    try:
+        from mmsim.stress import streams
+
+        streams.make_ready()
+        from mmsim.stress.cli import main, terminate_like_ctrl_c
+    except KeyboardInterrupt:  # the imports are most of a second
+        print("mmsim.stress: interrupted before anything was run", file=sys.stderr)
+        return 3
+    terminate_like_ctrl_c()
+    return main()
+
 
 if __name__ == "__main__":
-    terminate_like_ctrl_c()
-    sys.exit(main())
+    sys.exit(_main())

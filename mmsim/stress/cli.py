@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from mmsim.errors import InternalError, UsageError, one_line
-from mmsim.stress import options, output, profile, progress, store
+from mmsim.stress import options, output, profile, progress, store, streams
 from mmsim.stress.plan import Campaign
 from mmsim.stress.pool import Pool
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_PROFILE, Settings, chosen, resolve
@@ -49,12 +49,16 @@ def main(argv: Sequence[str] | None = None, source: Source | None = None) -> int
         print(f"mmsim.stress: {one_line(error)}", file=sys.stderr)
         return USAGE
     except BrokenPipeError:
-        output.reader_has_left(sys.stdout)
+        streams.reader_has_left(sys.stdout)
         return OK
     except KeyboardInterrupt:
         print("mmsim.stress: interrupted before anything was run", file=sys.stderr)
         return BROKEN
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and streams.is_full(error):
+            streams.reader_has_left(sys.stdout)
+            print(f"mmsim.stress: cannot write the output: {error.strerror}", file=sys.stderr)
+            return BROKEN
         traceback.print_exc()
         print("mmsim.stress: internal error, see above", file=sys.stderr)
         return BROKEN
@@ -84,7 +88,7 @@ def _main(argv: Sequence[str], source: Source | None) -> int:
         _show(out, outcome, settings, parsed)
         sys.stdout.flush()
     except BrokenPipeError:
-        output.reader_has_left(sys.stdout)
+        streams.reader_has_left(sys.stdout)
     return outcome.code
 
 

@@ -8,11 +8,12 @@ cut out with grep.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 REPORTS = ("first", "all", "none")
 METRICS = ("declared", "all")
+FAR = 4000
+READABLE = 30
 _STYLES = {True: "green", False: "bold red", None: "yellow"}
 
 
@@ -40,13 +43,28 @@ class _Console(Console):
 
 def console(file: TextIO) -> Console:
     """A console that never wraps a row of a table when nobody's terminal has to hold it."""
-    width = None if file.isatty() else 400
+    width = None if file.isatty() else FAR
     return _Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
-def reader_has_left(file: TextIO) -> None:
-    """After a BrokenPipeError: a `| head` has seen enough. Let the flush at exit go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+def show_rows(out: Console, table: Table) -> None:
+    """Print a table with nothing cut off: on a narrow terminal its lines are longer than that.
+
+    A column that may wrap does so, down to a width that can still be read.
+    """
+    needed = Measurement.get(out, out.options.update(width=FAR), table).maximum
+    for column in table.columns:
+        if not column.no_wrap:
+            widest = max((cell_len(str(cell)) for cell in column.cells), default=0)
+            needed -= max(0, widest - READABLE)
+    out.width = max(out.width, needed)
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().splitlines():
+        out.out(line.rstrip(), highlight=False)
 
 
 def percent(interval: Interval, k: int) -> str:
@@ -75,7 +93,7 @@ def show_table(out: Console, tallies: Sequence[Tally]) -> None:
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for tally in tallies:
         table.add_row(*_cells(tally))
-    out.print(table)
+    show_rows(out, table)
 
 
 def _cells(tally: Tally) -> list[Text | str]:
@@ -110,7 +128,7 @@ def show_metrics(out: Console, tallies: Sequence[Tally], which: str) -> None:
             )
     if table.row_count:
         out.print()
-        out.print(table)
+        show_rows(out, table)
 
 
 def show_reports(out: Console, tallies: Sequence[Tally], which: str, settings: Settings) -> None:
@@ -149,6 +167,9 @@ def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str
 def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: float) -> list[str]:
     """The last lines: what differs, what is missing, and the campaign in one sentence."""
     lines = [f"DIFFERS  {line}" for line in _differences(campaign)]
+    not_run = [tally.variant.id for tally in campaign.tallies if judge(tally).ok is None]
+    if not_run:
+        lines.append(f"NOT RUN  {', '.join(not_run)}")
     lines += [f"LOST     {message.splitlines()[0]}" for message in campaign.lost]
     judgements = [judge(tally) for tally in campaign.tallies]
     differing = sum(judgement.ok is False for judgement in judgements)
@@ -170,10 +191,7 @@ def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: flo
 
 def _differences(campaign: Campaign) -> Iterator[str]:
     for tally in campaign.tallies:
-        judgement = judge(tally)
-        if judgement.ok is None:
-            yield f"{tally.variant.id}: was not run"
-        for reason in judgement.reasons:
+        for reason in judge(tally).reasons:
             yield f"{tally.variant.id}: {reason}"
 
 
@@ -189,4 +207,4 @@ def show_list(out: Console, variants: Sequence[Variant], cpus: int) -> None:
             str(variant.effective_cpus(cpus)),
             variant.summary,
         )
-    out.print(table)
+    show_rows(out, table)

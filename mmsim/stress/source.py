@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from mmsim.errors import UsageError, nearest
 
+SEE = "; `python -m mmsim list` shows all"
+
 if TYPE_CHECKING:
     from mmsim.run import Runner
     from mmsim.scenarios.api import Scenario, Variant
@@ -72,7 +74,7 @@ def find_variant(source: Source, variant_id: str) -> Variant:
     """The variant of that id, or a message with the nearest names."""
     known = all_variants(source)
     if variant_id not in known:
-        raise UsageError(f"no variant {variant_id!r}{nearest(variant_id, known)}; see --list")
+        raise UsageError(f"no variant {variant_id!r}{nearest(variant_id, known)}{SEE}")
     return known[variant_id]
 
 
@@ -103,7 +105,7 @@ def _matching(source: Source, known: Iterable[str], word: str) -> list[str]:
         return _of_scenario(source, word, "variant")
     matching = fnmatch.filter(known, word)
     if not matching:
-        raise UsageError(f"no variant matches {word!r}{nearest(word, known)}; see --list")
+        raise UsageError(f"no variant matches {word!r}{nearest(word, known)}{SEE}")
     return matching
 
 
@@ -127,4 +129,4 @@ def _of_scenario(source: Source, word: str, what: str) -> list[str]:
         names = [v.id for scenario in scenarios for v in scenario.variants]
     else:
         names = [name for scenario in scenarios for name in (scenario.id, scenario.name)]
-    raise UsageError(f"no {what} {word!r}{nearest(word, names)}; see --list")
+    raise UsageError(f"no {what} {word!r}{nearest(word, names)}{SEE}")

@@ -82,7 +82,7 @@ def _attempt(setting: Setting, block: Block, tell: Callable[[Beat], None]) -> Bl
     except UsageError as error:
         return Broken(block, one_line(error), usage=True)
     except Exception as error:
-        blame = _users_fault(setting.source.file, error)
+        blame = users_fault(setting.source.file, error)
         if blame is not None:
             return Broken(block, blame, usage=True)
         return Broken(block, traceback.format_exc(), usage=False)
@@ -135,7 +135,7 @@ def _runs(
     return BlockResult(block, done, now - start, tuple(failures), samples, tuple(metrics))
 
 
-def _users_fault(file: str | None, error: BaseException) -> str | None:
+def users_fault(file: str | None, error: BaseException) -> str | None:
     """One line on an error that comes out of the user's own scenario file, if it does."""
     if file is None:
         return None

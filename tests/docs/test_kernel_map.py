@@ -144,7 +144,7 @@ def test_every_citation_is_in_the_map_once() -> None:
 
 def test_kernels_stand_in_the_order_of_their_release() -> None:
     kernels = ["2.4.17", "2.4.18-pre9", "2.4.18", "2.4.20", "3.13", "5.4", "5.17-rc5", "5.17"]
-    assert sorted(sorted(kernels), key=kernel_map.release) == kernels
+    assert sorted(sorted(kernels), key=kernel_map.where.release) == kernels
     assert sorted(kernels) != kernels
 
 

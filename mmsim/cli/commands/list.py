@@ -8,7 +8,7 @@ import sys
 
 from rich.table import Table
 
-from mmsim.stress.output import console
+from mmsim.stress.output import console, show_rows
 from mmsim.stress.source import Library, select
 
 HELP = "the scenarios and their variants, with the declared verdicts"
@@ -38,5 +38,5 @@ def run(options: argparse.Namespace) -> int:
         table.add_column()
         for variant in variants:
             table.add_row(f"  {variant.id}", variant.expect.value, variant.summary)
-        out.print(table)
+        show_rows(out, table)
     return 0

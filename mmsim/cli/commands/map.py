@@ -105,25 +105,16 @@ def rows(cited: Iterable[Citation]) -> list[Row]:
         versions.add(c.version)
         threads.update(re.findall(r"\d{3}", c.thread))
     made = [
-        Row(*key, tuple(sorted(versions, key=release)), tuple(sorted(threads)))
+        Row(*key, tuple(sorted(versions, key=where.release)), tuple(sorted(threads)))
         for key, (versions, threads) in found.items()
     ]
     return sorted(made, key=_order)
 
 
 def _order(row: Row) -> tuple[bool, str, str, list[tuple[int, ...]], str, str]:
-    releases = [release(version) for version in row.versions]
+    releases = [where.release(version) for version in row.versions]
     elsewhere = not row.file.startswith("mm/")
     return (elsewhere, row.file, row.symbol.lower(), releases, row.module, row.function)
-
-
-def release(version: str) -> tuple[int, ...]:
-    """2.4.18-pre9 before 2.4.18 before 5.4: a release candidate comes before its release."""
-    number, _, candidate = version.partition("-")
-    parts = [int(digits) for digits in re.findall(r"\d+", number)]
-    parts += [0] * (4 - len(parts))
-    stage = [int(digits) for digits in re.findall(r"\d+", candidate)] or [0]
-    return (*parts, -1 if candidate else 0, *stage)
 
 
 def page(cited: Iterable[Citation]) -> str:

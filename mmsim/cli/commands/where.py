@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from rich.table import Table
 
 import mmsim
 from mmsim.errors import UsageError, nearest
-from mmsim.stress.output import console
+from mmsim.stress.output import console, show_rows
 
 if TYPE_CHECKING:
     from mmsim.linux.cite import Citation
@@ -31,22 +32,37 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    symbol = options.symbol.removesuffix(":")
     everything = citations()
-    found = [citation for citation in everything if _matches(citation, options.symbol)]
+    found = [citation for citation in everything if _matches(citation, symbol)]
     if not found:
-        function = options.symbol.rpartition(":")[2]
-        names = {c.symbol for c in everything} | {c.file for c in everything}
-        hint = nearest(function, names)
-        raise UsageError(f"nothing here re-states {options.symbol!r}{hint}")
+        raise UsageError(f"nothing here re-states {symbol!r}{_hint(everything, symbol)}")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for _ in range(4):
         table.add_column(no_wrap=True)
-    for citation in sorted(found, key=lambda c: (c.file, c.symbol, c.version)):
+    for citation in sorted(found, key=lambda c: (c.file, c.symbol, release(c.version))):
         thread = f"thread {citation.thread}" if citation.thread else ""
-        symbol = f"{citation.file}:{citation.symbol}"
-        table.add_row(symbol, citation.version, place(citation), thread)
-    console(sys.stdout).print(table)
+        name = f"{citation.file}:{citation.symbol}"
+        table.add_row(name, citation.version, place(citation), thread)
+    show_rows(console(sys.stdout), table)
     return 0
+
+
+def _hint(everything: list[Citation], symbol: str) -> str:
+    function = symbol.rpartition(":")[2]
+    elsewhere = sorted({c.file for c in everything if c.symbol == function})
+    if elsewhere:
+        return f" ({function} is in {', '.join(elsewhere)})"
+    return nearest(function, {c.symbol for c in everything} | {c.file for c in everything})
+
+
+def release(version: str) -> tuple[int, ...]:
+    """2.4.18-pre9 before 2.4.18 before 5.4: a release candidate comes before its release."""
+    number, _, candidate = version.partition("-")
+    parts = [int(digits) for digits in re.findall(r"\d+", number)]
+    parts += [0] * (4 - len(parts))
+    stage = [int(digits) for digits in re.findall(r"\d+", candidate)] or [0]
+    return (*parts, -1 if candidate else 0, *stage)
 
 
 def _matches(citation: Citation, symbol: str) -> bool:

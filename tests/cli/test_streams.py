@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Started where no author tries it: without a standard output, on a full disk, in LANG=C."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from mmsim.stress.streams import spell_out
+
+ROOT = Path(__file__).resolve().parents[2]
+RACE = str(ROOT / "tests" / "stress" / "lost_update.py")
+STRESS = ("mmsim.stress", "--file", RACE, "--variant", "900.plain", "--runs", "200", "--jobs", "1")
+LIST = ("mmsim", "list")
+
+
+def run(
+    *argv: str, env: dict[str, str] | None = None, **streams: int
+) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", *argv]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        timeout=120,
+        check=False,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},  # type: ignore[call-overload]
+    )
+
+
+PLACES = [
+    {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
+    {"LC_ALL": "", "LANG": "C", "LC_CTYPE": ""},
+    {"LC_ALL": "POSIX"},
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=["ascii", "LANG=C", "POSIX"])
+def test_every_report_and_its_lanes_are_ascii(place: dict[str, str]) -> None:
+    searched = run(*STRESS, "--reports", "all", env=place)
+    assert (searched.returncode, searched.stdout.isascii()) == (0, True)
+    line = next(x for x in searched.stdout.decode().splitlines() if x.startswith("Reproduce: "))
+    replayed = run(*line.split()[3:], env=place)
+    assert (replayed.returncode, replayed.stderr) == (0, b"")
+    assert replayed.stdout.isascii()
+
+
+@pytest.mark.parametrize("argv", [LIST, ("mmsim", "map"), ("mmsim", "show", "002.flawed")])
+def test_what_is_known_without_running_is_ascii(argv: tuple[str, ...]) -> None:
+    done = run(*argv)
+    assert (done.returncode, done.stdout.isascii()) == (0, True)
+
+
+def test_what_a_console_cannot_show_is_spelt_out() -> None:
+    def shown(text: str) -> str:
+        try:
+            return text.encode("ascii").decode()
+        except UnicodeEncodeError as error:
+            return spell_out(error)[0]
+
+    assert [shown(c) for c in "µ…ü"] == ["u", "...", "\\xfc"]
+
+
+@pytest.mark.parametrize("argv", [LIST, STRESS])
+def test_a_full_disk_is_one_line_and_no_traceback(argv: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = run(*argv, stdout=full.fileno())
+    assert done.returncode == 3
+    last = done.stderr.decode().splitlines()[-1]
+    assert last.endswith(": cannot write the output: No space left on device")
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+@pytest.mark.parametrize("argv", [LIST, STRESS])
+def test_a_closed_stream_is_no_reason_to_fail(argv: tuple[str, ...], closed: str) -> None:
+    command = f'exec "$0" -m "$@" {closed}>&-'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, *argv],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_narrow_terminal_loses_nothing() -> None:
+    """Lines are then longer than the terminal; a name that is cut off cannot be copied."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
+        os.chdir(ROOT)
+        argv = [sys.executable, "-m", "mmsim", "list", "002"]
+        os.execve(sys.executable, argv, {**environment, "TERM": "xterm", "COLUMNS": "30"})
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
+    shown = b""
+    while True:
+        try:
+            read = os.read(fd, 65536)
+        except OSError:  # the other side has gone
+            break
+        if not read:
+            break
+        shown += read
+    os.close(fd)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert b"002.lru-holds-ref-cow-lost-reuse  Never" in shown
+    assert shown.isascii()
