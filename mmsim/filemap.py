@@ -286,6 +286,11 @@ def migration_entry_wait_on_locked(entry, ptep, ptl):
     dropped; after that only the queue entry is looked at.
     """
     page = pfn_swap_entry_to_page(entry)
+    if patched("lock-under-ptl"):
+        lock_page(page)
+        spin_unlock(ptl)
+        unlock_page(page)
+        return
     if patched("drop-ptl-early"):
         spin_unlock(ptl)
     q = page_waitqueue(page)

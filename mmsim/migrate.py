@@ -27,6 +27,7 @@ from mmsim.filemap import (
     put_and_wait_on_page_locked,
     trylock_page,
     unlock_page,
+    wait_on_page_locked,
     wait_on_page_writeback,
 )
 from mmsim.linux.atomic import atomic_add
@@ -39,6 +40,7 @@ from mmsim.linux.sched import PF_MEMALLOC, cond_resched
 from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.lru import put_page
 from mmsim.migrate_copy import migrate_page
+from mmsim.migrate_movable import PageMovable
 from mmsim.mm_types import (
     is_swap_pte,
     maybe_mkwrite,
@@ -167,7 +169,11 @@ def __migration_entry_wait(ptep, ptl):
         spin_unlock(ptl)
         return
     spin_unlock(ptl)
-    put_and_wait_on_page_locked(page)
+    if patched("wait-with-reference"):
+        wait_on_page_locked(page)
+        put_page(page)
+    else:
+        put_and_wait_on_page_locked(page)
 
 
 @cite("mm/migrate.c", "5.17", thread="003")
@@ -322,8 +328,15 @@ def unmap_and_move(get_new_page, put_new_page, private, page, force, mode, ret):
         # freed under us: done
         ClearPageActive(page)
         ClearPageUnevictable(page)
+        movable = __PageMovable(page)
+        if movable:
+            lock_page(page)
+            if not PageMovable(page):
+                __ClearPageIsolated(page)
+            unlock_page(page)
         list_del(page.lru)
-        atomic_add(page_pgdat(page), "vmstat_isolated", -1)
+        if not movable:
+            atomic_add(page_pgdat(page), "vmstat_isolated", -1)
         put_page(page)
         return MIGRATEPAGE_SUCCESS
     newpage = get_new_page(page, private)
@@ -349,7 +362,7 @@ def unmap_and_move(get_new_page, put_new_page, private, page, force, mode, ret):
 
 @cite("mm/migrate.c", "5.17", thread="003")
 def migrate_pages(from_list, get_new_page, put_new_page, private, mode):
-    """Migrate a list of isolated pages; how many were not.  They stay on the list.
+    """Migrate a list of isolated pages; how many were not, or -ENOMEM.  They stay on the list.
 
     Ten passes, sleeping for locks from the fourth on.  *Locks:* sleeps.
     *Race:* whoever holds a reference for a moment costs a pass; ten such moments, and the page is
@@ -358,6 +371,7 @@ def migrate_pages(from_list, get_new_page, put_new_page, private, mode):
     ret_pages = LIST_HEAD("ret_pages")
     nr_failed = 0
     nr_succeeded = 0
+    nomem = False
     retry = 1
     attempt = 0
     while attempt < 10 and retry:
@@ -374,7 +388,8 @@ def migrate_pages(from_list, get_new_page, put_new_page, private, mode):
                 nr_succeeded += 1
             elif rc == -ENOMEM:
                 nr_failed += 1
-                attempt = 10  # goto out
+                retry = 0  # goto out
+                nomem = True
                 break
             elif rc == -EAGAIN:
                 retry += 1
@@ -387,4 +402,4 @@ def migrate_pages(from_list, get_new_page, put_new_page, private, mode):
     list_splice(ret_pages, from_list)
     door.machine.count("pgmigrate_success", nr_succeeded)
     door.machine.count("pgmigrate_fail", nr_failed)
-    return nr_failed
+    return -ENOMEM if nomem else nr_failed

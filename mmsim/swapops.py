@@ -97,11 +97,10 @@ def pfn_swap_entry_to_page(entry):
     """
     page = pfn_to_page(swp_offset(entry))
     # any use of migration entries may only occur while the page is locked
+    unlocked = is_migration_entry(entry) and not PageLocked(page)
     if patched("remove-bug-on"):
-        if not page.v_flags & page.m_locked:
-            door.machine.count("unlocked_entries")
+        # the same look, to count how often it would have fired
+        door.machine.count("unlocked_entries", int(unlocked))
     else:
-        BUG_ON(
-            is_migration_entry(entry) and not PageLocked(page), "include/linux/swapops.h:258"
-        )
+        BUG_ON(unlocked, "include/linux/swapops.h:258")
     return page

@@ -2,7 +2,7 @@
 """Gates of thread 003: a migration entry that points to an unlocked page (5.17).
 
 Nobody proposed a patch in the thread: the code that it quotes is right.  So all of these are
-mutations.  Most take one statement of the protocol away or put it in the wrong place; three undo
+mutations.  Most take one statement of the protocol away or put it in the wrong place; four undo
 what an earlier fix had put there, and the meaning names that fix.
 """
 
@@ -34,6 +34,11 @@ declare(
     _mutation("stale-pte", "__migration_entry_wait looks up the page before it has the PTL"),
     _mutation("drop-ptl-early", "the waiter drops the PTL before it is queued"),
     _mutation("waiters-after-test", "a waiter sets PG_waiters after it has found the bit set"),
+    _mutation(
+        "wait-with-reference",
+        "the waiter of 5.16 keeps its reference while it sleeps (before 9a1ea439b16b)",
+    ),
+    _mutation("lock-under-ptl", "the waiter takes the page lock while it holds the PTL"),
     _mutation("remove-bug-on", "pfn_swap_entry_to_page does not assert: the wrong fix"),
     # who sleeps for a page lock
     _mutation("pf-memalloc-lock", "__unmap_and_move sleeps for the lock in direct compaction too"),

@@ -49,6 +49,7 @@ from mmsim.scenarios.migration_meetings import (
 
 MEETINGS = {
     "003.unlock-first": on_the_move,
+    "003.unlock-first-516": on_the_move,
     "003.lost-bit": touched,
     "003.lost-bit-atomic": touched,
     "003.fresh-page-trylock": fresh_pages,
@@ -56,7 +57,9 @@ MEETINGS = {
     "003.rmap-miss": stacks_on_the_move,
     "003.rmap-miss-no-bug": partial(stacks_on_the_move, using=(0, 2)),
     "003.rmap-skip-temp-vma": stacks_on_the_move,
-    "003.stale-pte": partial(devices, pages=2),
+    "003.stale-pte": partial(devices, share=3, pages=2),
+    "003.stale-pte-no-bug": partial(devices, share=3, pages=2),
+    "003.lock-under-ptl": partial(devices, pages=1),
     "003.drop-ptl-early": partial(devices, pages=1),
     "003.no-ptl-remove": partial(devices, share=2, pages=2),
     "003.lost-waiters": partial(devices, share=2, pages=2),
@@ -89,6 +92,8 @@ LEFT = r"^a migration entry is left$"
 STUCK_BIT = r"^page is left locked$"
 LIVELOCK = r"^livelock: no progress under fair scheduling$"
 
+ATOMIC = r"^BUG: scheduling while atomic$"
+
 DEBUG = {"DEBUG_VM": True, "PREEMPT": True}
 
 SCENARIO = Scenario(
@@ -111,6 +116,11 @@ SCENARIO = Scenario(
             "003.unlock-first",
             "migration unlocks the old page before it removes the entries",
             SOMETIMES, (BUG, NOT_LOCKED[1]), ("unlock-first",), DEBUG,
+        ),
+        Variant(
+            "003.unlock-first-516",
+            "the same before ffa65753c431: the assertion is older",
+            SOMETIMES, (BUG, NOT_LOCKED[1]), ("unlock-first",), DEBUG, era="5.16",
         ),
         Variant(
             "003.lost-bit",
@@ -156,6 +166,21 @@ SCENARIO = Scenario(
             "003.old-get",
             "5.16: the fault holds a reference as it sets out to wait, and migration tries again",
             NEVER, config=DEBUG, era="5.16", metrics={"eagain": "> 0"},
+        ),
+        Variant(
+            "003.stale-pte-no-bug",
+            "the same without the assertion: it was about nothing",
+            NEVER, (), ("stale-pte", "remove-bug-on"), DEBUG,
+        ),
+        Variant(
+            "003.wait-with-reference",
+            "older than 5.0: the fault keeps its reference while it sleeps",
+            NEVER, (), ("wait-with-reference",), DEBUG, era="5.16", metrics={"eagain": "> 0"},
+        ),
+        Variant(
+            "003.lock-under-ptl",
+            "the fault takes the page lock itself, under the PTL: it sleeps with a spinlock",
+            SOMETIMES, (ATOMIC,), ("lock-under-ptl",), DEBUG,
         ),
         Variant(
             "003.drop-ptl-early",
