@@ -22,11 +22,12 @@ from mmsim.engine.access import (
     WRITE_ONCE as _WRITE_ONCE,
 )
 from mmsim.engine.door import access
+from mmsim.linux.struct import access_field
 
 __mmsim_primitive__ = True
 
 
-def _load(obj, raw):
+def _load(obj, raw, _):
     return getattr(obj, raw)
 
 
@@ -40,7 +41,8 @@ def _add(obj, raw, n):
     return value
 
 
-def _add_unless(obj, raw, n, unless):
+def _add_unless(obj, raw, how):
+    n, unless = how
     value = getattr(obj, raw)
     if value == unless:
         return False
@@ -48,7 +50,8 @@ def _add_unless(obj, raw, n, unless):
     return True
 
 
-def _cmpxchg(obj, raw, old, new):
+def _cmpxchg(obj, raw, how):
+    old, new = how
     value = getattr(obj, raw)
     if value == old:
         setattr(obj, raw, new)
@@ -63,92 +66,92 @@ def _xchg(obj, raw, new):
 
 def READ_ONCE(obj, field):
     """Marked load."""
-    return access(_READ_ONCE, obj, field, _load, obj, "v_" + field)
+    return access_field(_READ_ONCE, obj, field, _load)
 
 
 def WRITE_ONCE(obj, field, value):
     """Marked store."""
-    access(_WRITE_ONCE, obj, field, _store, obj, "v_" + field, value)
+    access_field(_WRITE_ONCE, obj, field, _store, value)
 
 
 def smp_load_acquire(obj, field):
     """Load; later accesses stay after it."""
-    return access(ACQUIRE, obj, field, _load, obj, "v_" + field)
+    return access_field(ACQUIRE, obj, field, _load)
 
 
 def smp_store_release(obj, field, value):
     """Store; earlier accesses stay before it."""
-    access(RELEASE, obj, field, _store, obj, "v_" + field, value)
+    access_field(RELEASE, obj, field, _store, value)
 
 
 def atomic_read(obj, field):
     """A marked load."""
-    return access(_READ_ONCE, obj, field, _load, obj, "v_" + field)
+    return access_field(_READ_ONCE, obj, field, _load)
 
 
 def atomic_set(obj, field, value):
     """A marked store."""
-    access(_WRITE_ONCE, obj, field, _store, obj, "v_" + field, value)
+    access_field(_WRITE_ONCE, obj, field, _store, value)
 
 
 def atomic_inc(obj, field):
     """No value, no ordering."""
-    access(RMW_RELAXED, obj, field, _add, obj, "v_" + field, 1)
+    access_field(RMW_RELAXED, obj, field, _add, 1)
 
 
 def atomic_dec(obj, field):
     """No value, no ordering."""
-    access(RMW_RELAXED, obj, field, _add, obj, "v_" + field, -1)
+    access_field(RMW_RELAXED, obj, field, _add, -1)
 
 
 def atomic_add(obj, field, n):
     """No value, no ordering."""
-    access(RMW_RELAXED, obj, field, _add, obj, "v_" + field, n)
+    access_field(RMW_RELAXED, obj, field, _add, n)
 
 
 def atomic_add_return(obj, field, n):
     """The new value; fully ordered."""
-    return access(RMW, obj, field, _add, obj, "v_" + field, n)
+    return access_field(RMW, obj, field, _add, n)
 
 
 def atomic_inc_return(obj, field):
     """The new value; fully ordered."""
-    return access(RMW, obj, field, _add, obj, "v_" + field, 1)
+    return access_field(RMW, obj, field, _add, 1)
 
 
 def atomic_dec_and_test(obj, field):
     """Decrement; true if that made it 0.  Fully ordered."""
-    return access(RMW, obj, field, _add, obj, "v_" + field, -1) == 0
+    return access_field(RMW, obj, field, _add, -1) == 0
 
 
 def atomic_inc_and_test(obj, field):
     """Increment; true if that made it 0.  Fully ordered."""
-    return access(RMW, obj, field, _add, obj, "v_" + field, 1) == 0
+    return access_field(RMW, obj, field, _add, 1) == 0
 
 
 def atomic_add_negative(obj, field, n):
     """Add; true if the result is negative.  Fully ordered."""
-    return access(RMW, obj, field, _add, obj, "v_" + field, n) < 0
+    return access_field(RMW, obj, field, _add, n) < 0
 
 
 def atomic_add_unless(obj, field, n, unless):
     """Add unless it is ``unless``; true if added.  Fully ordered if so."""
-    return access(RMW, obj, field, _add_unless, obj, "v_" + field, n, unless)
+    return access_field(RMW, obj, field, _add_unless, (n, unless))
 
 
 def atomic_inc_not_zero(obj, field):
     """Increment unless it is 0; true if incremented."""
-    return access(RMW, obj, field, _add_unless, obj, "v_" + field, 1, 0)
+    return access_field(RMW, obj, field, _add_unless, (1, 0))
 
 
 def atomic_cmpxchg(obj, field, old, new):
     """The old value; stored ``new`` if that was ``old``."""
-    return access(RMW, obj, field, _cmpxchg, obj, "v_" + field, old, new)
+    return access_field(RMW, obj, field, _cmpxchg, (old, new))
 
 
 def xchg(obj, field, new):
     """Store ``new``, return the old value."""
-    return access(RMW, obj, field, _xchg, obj, "v_" + field, new)
+    return access_field(RMW, obj, field, _xchg, new)
 
 
 def _nothing():

@@ -7,12 +7,12 @@ undone by the store.
 """
 
 from mmsim.engine.access import READ, READ_ONCE, RMW, RMW_ACQUIRE, RMW_RELAXED, RMW_RELEASE, WRITE
-from mmsim.engine.door import access
+from mmsim.linux.struct import access_field
 
 __mmsim_primitive__ = True
 
 
-def _load(obj, raw):
+def _load(obj, raw, _):
     return getattr(obj, raw)
 
 
@@ -38,46 +38,46 @@ def _clear(obj, raw, mask):
 
 def test_bit(nr, obj, field):
     """Is bit ``nr`` of the field set?"""
-    return access(READ_ONCE, obj, field, _test, obj, "v_" + field, 1 << nr)
+    return access_field(READ_ONCE, obj, field, _test, 1 << nr)
 
 
 def set_bit(nr, obj, field):
     """Atomic, no ordering."""
-    access(RMW_RELAXED, obj, field, _set, obj, "v_" + field, 1 << nr)
+    access_field(RMW_RELAXED, obj, field, _set, 1 << nr)
 
 
 def clear_bit(nr, obj, field):
     """Atomic, no ordering."""
-    access(RMW_RELAXED, obj, field, _clear, obj, "v_" + field, 1 << nr)
+    access_field(RMW_RELAXED, obj, field, _clear, 1 << nr)
 
 
 def test_and_set_bit(nr, obj, field):
     """The old value; fully ordered."""
-    return access(RMW, obj, field, _set, obj, "v_" + field, 1 << nr)
+    return access_field(RMW, obj, field, _set, 1 << nr)
 
 
 def test_and_clear_bit(nr, obj, field):
     """The old value; fully ordered."""
-    return access(RMW, obj, field, _clear, obj, "v_" + field, 1 << nr)
+    return access_field(RMW, obj, field, _clear, 1 << nr)
 
 
 def test_and_set_bit_lock(nr, obj, field):
     """The old value; acquire ordering if it was clear."""
-    return access(RMW_ACQUIRE, obj, field, _set, obj, "v_" + field, 1 << nr)
+    return access_field(RMW_ACQUIRE, obj, field, _set, 1 << nr)
 
 
 def clear_bit_unlock(nr, obj, field):
     """Atomic, release ordering."""
-    access(RMW_RELEASE, obj, field, _clear, obj, "v_" + field, 1 << nr)
+    access_field(RMW_RELEASE, obj, field, _clear, 1 << nr)
 
 
 def __set_bit(nr, obj, field):
     """Not atomic: load, point, store."""
-    value = access(READ, obj, field, _load, obj, "v_" + field)
-    access(WRITE, obj, field, _store, obj, "v_" + field, value | 1 << nr)
+    value = access_field(READ, obj, field, _load)
+    access_field(WRITE, obj, field, _store, value | 1 << nr)
 
 
 def __clear_bit(nr, obj, field):
     """Not atomic: load, point, store."""
-    value = access(READ, obj, field, _load, obj, "v_" + field)
-    access(WRITE, obj, field, _store, obj, "v_" + field, value & ~(1 << nr))
+    value = access_field(READ, obj, field, _load)
+    access_field(WRITE, obj, field, _store, value & ~(1 << nr))

@@ -6,7 +6,7 @@ An interrupt that waits is let in at the first point after its CPU opens again.
 
 from mmsim.engine.access import BH_OFF, BH_ON, IRQ_OFF, IRQ_ON, RAISE
 from mmsim.engine.context import current
-from mmsim.engine.door import access, door
+from mmsim.engine.door import access, door, touch
 from mmsim.linux.era import IS_ENABLED
 from mmsim.linux.irqsoff import trace_hardirqs_off, trace_hardirqs_on
 
@@ -22,7 +22,7 @@ def _irqs(cpu, off):
 def local_irq_disable():
     """Interrupts off."""
     cpu = current().cpu
-    before = access(IRQ_OFF, cpu, "irqs", _irqs, cpu, True)
+    before = touch(IRQ_OFF, cpu, "irqs", _irqs, True)
     if not before and IS_ENABLED("IRQSOFF_TRACER"):
         trace_hardirqs_off()
 
@@ -32,14 +32,14 @@ def local_irq_enable():
     cpu = current().cpu
     if IS_ENABLED("IRQSOFF_TRACER"):
         trace_hardirqs_on()
-    access(IRQ_ON, cpu, "irqs", _irqs, cpu, False)
+    touch(IRQ_ON, cpu, "irqs", _irqs, False)
     _let_in(cpu)
 
 
 def local_irq_save():
     """Interrupts off; the value says whether they were off before."""
     cpu = current().cpu
-    flags = access(IRQ_OFF, cpu, "irqs", _irqs, cpu, True)
+    flags = touch(IRQ_OFF, cpu, "irqs", _irqs, True)
     if not flags and IS_ENABLED("IRQSOFF_TRACER"):
         trace_hardirqs_off()
     return flags
@@ -50,7 +50,7 @@ def local_irq_restore(flags):
     cpu = current().cpu
     if not flags and IS_ENABLED("IRQSOFF_TRACER"):
         trace_hardirqs_on()
-    access(IRQ_OFF if flags else IRQ_ON, cpu, "irqs", _irqs, cpu, flags)
+    touch(IRQ_OFF if flags else IRQ_ON, cpu, "irqs", _irqs, flags)
     if not flags:
         _let_in(cpu)
 
@@ -62,13 +62,13 @@ def _bh(cpu, n):
 def local_bh_disable():
     """No softirq on this CPU from here on."""
     cpu = current().cpu
-    access(BH_OFF, cpu, "bh", _bh, cpu, 1)
+    touch(BH_OFF, cpu, "bh", _bh, 1)
 
 
 def local_bh_enable():
     """Undo one local_bh_disable()."""
     cpu = current().cpu
-    access(BH_ON, cpu, "bh", _bh, cpu, -1)
+    touch(BH_ON, cpu, "bh", _bh, -1)
     _let_in(cpu)
 
 

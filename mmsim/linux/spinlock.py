@@ -12,7 +12,7 @@ already unlocked); without it the CPU simply spins, and the engine finds out tha
 
 from mmsim.engine.access import LOCK, READ_ONCE, TRYLOCK, UNLOCK
 from mmsim.engine.context import TASK, current
-from mmsim.engine.door import access, door
+from mmsim.engine.door import access, door, touch
 from mmsim.linux.bug import report
 from mmsim.linux.era import IS_ENABLED
 from mmsim.linux.irqflags import (
@@ -118,7 +118,7 @@ def _acquire(lock):
     ctx = current()
     if IS_ENABLED("DEBUG_SPINLOCK"):
         _debug_lock(lock, ctx)
-    while not access(LOCK, lock, "", _try, lock, ctx):
+    while not touch(LOCK, lock, "", _try, ctx):
         if door.carrier is None:
             raise RuntimeError(f"{lock.name} is taken while nothing runs")
         door.carrier.spin(ctx, lock)
@@ -129,9 +129,9 @@ def _drop(lock):
         return
     ctx = current()
     if not IS_ENABLED("DEBUG_SPINLOCK"):
-        access(UNLOCK, lock, "", _release, lock, ctx)
+        touch(UNLOCK, lock, "", _release, ctx)
         return
-    wrong, owner = access(UNLOCK, lock, "", _release_checked, lock, ctx)
+    wrong, owner = touch(UNLOCK, lock, "", _release_checked, ctx)
     if wrong:
         _spin_bug(lock, wrong, owner)
 
@@ -139,7 +139,7 @@ def _drop(lock):
 def _try_acquire(lock):
     if not door.machine.smp:
         return True
-    return access(TRYLOCK, lock, "", _try, lock, current())
+    return touch(TRYLOCK, lock, "", _try, current())
 
 
 def spin_lock(lock):

@@ -11,6 +11,7 @@ set-up before the first context runs, and for checks after the last one, never f
 Defaults live on the class, so creating an object costs nothing per field.
 """
 
+import sys
 from operator import attrgetter
 
 from mmsim.engine.access import READ, WRITE
@@ -39,8 +40,27 @@ class Struct:
                 setattr(cls, field, _accessors(field))
 
 
+class _Raw(dict):
+    """The name of a field without its point, made once: a new string is hashed at every use."""
+
+    def __missing__(self, field):
+        raw = self[field] = sys.intern("v_" + field)
+        return raw
+
+
+_RAW = _Raw()
+
+
+def access_field(kind, obj, field, effect, value=None):
+    """Pass a point and perform ``effect(obj, raw, value)`` on a field that is given by name."""
+    door.left -= 1
+    if door.left < 0:
+        return door.slow(kind, obj, field, effect, obj, _RAW[field], value)
+    return effect(obj, _RAW[field], value)
+
+
 def _accessors(field):
-    raw = "v_" + field
+    raw = _RAW[field]
     load = attrgetter(raw)
 
     def store(obj, value):
