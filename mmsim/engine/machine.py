@@ -132,32 +132,30 @@ class Machine:
             cpu.bh_off = 0
 
     def enabled(self) -> list[Context]:
-        """Every context that could go on now, CPU by CPU: the choices of a policy.
+        """Every context that could go on now, CPU by CPU: the choices of a policy."""
+        return [ctx for cpu in self.cpus for ctx in self.choices(cpu)]
+
+    def choices(self, cpu: Cpu) -> list[Context]:
+        """Those of one CPU.
 
         A spinner whose lock is taken is not among them: a simulator need not burn time to wait.
         """
-        out: list[Context] = []
-        preempt = self.preempt
-        for cpu in self.cpus:
-            top = cpu.stack[-1] if cpu.stack else cpu.curr
-            if top is None:
-                for task in cpu.tasks:
-                    if task.state <= READY:
-                        out.append(task)
+        top = cpu.stack[-1] if cpu.stack else cpu.curr
+        if top is None:
+            out = [task for task in cpu.tasks if task.state <= READY]
+        else:
+            state = top.state
+            if state <= READY or (state == SPINNING and not top.spin.locked):
+                out = [top]
+            elif state == SLEEPING:  # a task on its way out
+                out = [task for task in cpu.tasks if task.state <= READY]
+                state = DONE
             else:
-                state = top.state
-                if state <= READY:
-                    out.append(top)
-                elif state == SPINNING:
-                    if not top.spin.locked:
-                        out.append(top)
-                elif state == SLEEPING:  # a task on its way out
-                    out += [t for t in cpu.tasks if t.state <= READY]
-                    state = DONE
-                if len(cpu.tasks) > 1 and state != DONE and cpu.preemptible(preempt):
-                    out += [t for t in cpu.tasks if t is not top and t.state <= READY]
-            if cpu.lines:
-                out += [line for line in cpu.lines if cpu.takes(line)]
+                out = []
+            if len(cpu.tasks) > 1 and state != DONE and cpu.preemptible(self.preempt):
+                out += [t for t in cpu.tasks if t is not top and t.state <= READY]
+        if cpu.lines:
+            out += [line for line in cpu.lines if cpu.takes(line)]
         return out
 
     def seated(self) -> tuple[tuple[int, int], ...]:

@@ -102,7 +102,7 @@ class Seats:
     def _check(self) -> None:
         """Is anybody left who can go on?  If not: next timer, the end, or stuck."""
         machine = self._machine
-        while not machine.enabled():
+        while not any(map(machine.choices, machine.cpus)):
             late = machine.clock.jump()
             if late is None:
                 alive = any(c.state not in (DONE, FRESH) for c in machine.contexts)

@@ -16,11 +16,13 @@ from typing import Any
 from mmsim.engine.access import LOCK
 from mmsim.engine.context import (
     DONE,
+    FRESH,
     HARDIRQ,
     READY,
     SPINNING,
     TASK,
     Context,
+    Cpu,
     Host,
 )
 from mmsim.engine.door import RunAborted, door
@@ -119,11 +121,12 @@ class ThreadsCarrier(Turns):
                     self._run_task(host, ctx)
                 else:
                     self._run_irq(host, ctx)
+                cpu = ctx.cpu
                 ctx = self._choose(ctx)
                 if ctx is None:
                     break
                 there = self._host_of(ctx)
-                if there is not host:
+                if there is not host and not self._taken_in(ctx, host, cpu):
                     self.handovers += 1
                     there.lock.release()
                     return
@@ -134,6 +137,17 @@ class ThreadsCarrier(Turns):
             self._fail(error)
         if not host.pool.closing:
             self._control.release()
+
+    def _taken_in(self, ctx: Context, host: Host, cpu: Cpu) -> bool:
+        """If nobody is left on ``cpu``, its host can have who begins next, without a hand-over."""
+        if cpu.tasks or cpu.lines or ctx.state != FRESH:
+            return False
+        if ctx.kind is TASK:
+            ctx.host = host
+        elif ctx.cpu.top() is not None:
+            return False  # it interrupts somebody, on whose stack it belongs
+        ctx.cpu.host = host
+        return True
 
     def _run_task(self, host: Host, task: Context) -> None:
         host.ctx = task
@@ -233,7 +247,9 @@ class ThreadsCarrier(Turns):
         ctx.spin = lock
         ctx.state = SPINNING
         lock.spinners += 1
+        self._choices.spinning.append(ctx)
         self._pause(ctx)
+        self._choices.spinning.remove(ctx)
         lock.spinners -= 1
         ctx.state = READY
         ctx.spin = None

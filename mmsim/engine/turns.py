@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from mmsim.engine.choices import Choices
 from mmsim.engine.context import DONE, FRESH, READY, SLEEPING, TASK, Context, Cpu
 from mmsim.engine.door import door
 from mmsim.engine.machine import Machine
@@ -41,6 +42,7 @@ class Turns:
         self._machine = machine
         self._obey(policy)
         self._observed = machine.listener is not None
+        self._choices = Choices(machine)
         self._running: Context | None = None
         self._aborting = False
         self._stuck = ""
@@ -74,10 +76,12 @@ class Turns:
 
     def woken(self, ctx: Context) -> None:
         """``ctx`` became READY."""
+        self._choices.touch(ctx.cpu)
         self._kick()
 
     def irq_raised(self, ctx: Context) -> None:
         """A line was armed."""
+        self._choices.touch(ctx.cpu)
         self._kick()
 
     def opened(self, cpu: Cpu) -> None:
@@ -157,7 +161,7 @@ class Turns:
         """Ask the policy; grant the chosen its quantum.  None: nobody goes on."""
         if self.steps >= self._limit and self._at_limit():
             return None
-        enabled = self._machine.enabled() or self._let_time_pass()
+        enabled = self._choices.after(self._running) or self._let_time_pass()
         if not enabled:
             return None
         policy = self._policy
@@ -207,7 +211,8 @@ class Turns:
             if late.state == SLEEPING:
                 late.state = READY
                 late.task_state = 0
-            enabled = machine.enabled()
+                self._choices.touch(late.cpu)
+            enabled = self._choices.after(None)
             if enabled:
                 return enabled
         if any(c.state not in (DONE, FRESH) for c in machine.contexts):

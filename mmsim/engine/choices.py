@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Who could go on, kept from one decision to the next.
+
+A policy has to be told at every decision, and a run makes hundreds.  But since the last one only
+one CPU has run, and what another CPU could do changes in few ways: a task of it was woken, one of
+its interrupts raised, or the lock it spins for freed or taken.  So only those are looked at again;
+mostly nothing has changed at all, and the same list is handed out.
+"""
+
+from __future__ import annotations
+
+from mmsim.engine.context import Context, Cpu
+from mmsim.engine.machine import Machine
+
+
+class Choices:
+    """The same as ``machine.enabled()`` at every decision of one run."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._of = machine.choices
+        self._parts = [machine.choices(cpu) for cpu in machine.cpus]
+        self._all: list[Context] | None = None
+        self._touched: list[Cpu] = []
+        self.spinning: list[Context] = []  # what they wait for may change behind their backs
+
+    def touch(self, cpu: Cpu) -> None:
+        """Somebody else changed what ``cpu`` can do."""
+        self._touched.append(cpu)
+
+    def after(self, ran: Context | None) -> list[Context]:
+        """The choices now that ``ran`` has.  Not to be changed by the caller."""
+        if ran is not None:
+            self._look(ran.cpu)
+        if self._touched:
+            for cpu in self._touched:
+                self._look(cpu)
+            self._touched.clear()
+        for ctx in self.spinning:
+            self._look(ctx.cpu)
+        if self._all is None:
+            self._all = [ctx for part in self._parts for ctx in part]
+        return self._all
+
+    def _look(self, cpu: Cpu) -> None:
+        part = self._of(cpu)
+        if part != self._parts[cpu.id]:
+            self._parts[cpu.id] = part
+            self._all = None
