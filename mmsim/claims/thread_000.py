@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Claims of thread 000: PageLRU and the lock swap in release_pages (April 2022)."""
+"""Claims of thread 000: PageLRU and the lock swap in release_pages (April 2022).
+
+Each of the rules I1 to I4 is settled by the variants that drop it and by the kernel that keeps it,
+in the version that the variant is made of.  Titles are asked for wherever a variant could also come
+to harm in another way than the one the claim is about.
+"""
 
 from mmsim.claims.model import Claim, Clean, Fails, MoreOf, NeverSays
+
+POISON = r"address 00000104$"
+GENERAL_PROTECTION = r"address 0xdead000000000108$"
+NOT_LRU = r"^VM_BUG_ON_PAGE\(!PageLRU\(page\)\)"
 
 CLAIMS = (
     Claim(
@@ -19,50 +28,100 @@ CLAIMS = (
     Claim(
         "000.3",
         "Michal Hocko",
-        "It cannot: the last reference is gone, and whoever isolates a page takes one first.",
-        (Clean("000.54-base"), Clean("000.517-base"), Fails("000.isolate-noref")),
+        "It cannot: the last reference is gone, and whoever isolates a page takes one first, "
+        "unless it is zero. In 5.4:",
+        (Clean("000.54-base"), Fails("000.isolate-noref", NOT_LRU)),
+    ),
+    Claim(
+        "000.19",
+        "Michal Hocko",
+        "In 5.17 the same keeps PageLRU, and with it the memcg, and with that the lock.",
+        (
+            Clean("000.517-base"),
+            Fails("000.isolate-noref-517", r"^VM_BUG_ON_FOLIO\(!folio_test_lru\(folio\)\)"),
+            Fails("000.move-account-noisolate"),
+        ),
+    ),
+    Claim(
+        "000.20",
+        "Alexander Sverdlin's question",
+        "The assertion under the second lock fires from time to time: nothing stops it.",
+        (Fails("000.54-base", NOT_LRU),),
+        note="000.isolate-noref shows that it can: it is the first to see that reclaim has taken a "
+        "reference from zero.",
     ),
     Claim(
         "000.4",
         "invariant I1",
-        "Only a holder of a reference, or the one who dropped the last, may touch PG_lru.",
-        (Fails("000.get-from-zero"), Fails("000.nonatomic-flag"), Clean("000.54-base")),
+        "Only a holder of a reference, or the one who dropped the last, may touch PG_lru: putback "
+        "that sets it after letting go of the page breaks 5.4 and 5.17.",
+        (
+            Fails("000.putback-late-setlru-54"),
+            Clean("000.54-base"),
+            Fails("000.putback-late-setlru"),
+            Clean("000.517-base"),
+        ),
     ),
     Claim(
         "000.5",
         "invariant I2, Nick Piggin 2006",
-        "A walker has to take its reference, unless zero, before it touches PG_lru.",
-        (Fails("000.isolate-noref"), Fails("000.isolate-testclear-first"), Clean("000.54-base")),
+        "A walker has to take its reference first, and unless zero, before it touches PG_lru.",
+        (
+            Fails("000.isolate-testclear-first"),
+            Fails("000.isolate-noref"),
+            Fails("000.get-from-zero"),
+            Clean("000.54-base"),
+            Fails("000.isolate-testclear-first-517"),
+            Fails("000.isolate-noref-517"),
+            Clean("000.517-base"),
+        ),
     ),
     Claim(
         "000.6",
         "invariant I3",
-        "A page's list changes only under the lru_lock that owns it.",
-        (Fails("000.driver-uses-lru"), Clean("000.54-base")),
+        "A page's list changes only under the lru_lock that owns it, not under another node's.",
+        (Fails("000.no-lock-swap"), Clean("000.54-base")),
     ),
     Claim(
         "000.7",
         "invariant I4, Alex Shi's series",
         "From 5.11 on, the memcg may change only while the page is isolated.",
+        (Fails("000.move-account-noisolate", r"lruvec"), Clean("000.517-base")),
+    ),
+    Claim(
+        "000.21",
+        "comment in pagevec_lru_move_fn",
+        "So who has a reference only must clear PG_lru before reading which lock is the page's.",
         (
-            Fails("000.move-account-noisolate"),
-            Fails("000.pagevec-move-no-testclear"),
+            Fails("000.pagevec-move-no-testclear", r"lruvec_memcg\(lruvec\) != memcg"),
+            Fails("000.pagevec-move-no-testclear-nodebug"),
             Clean("000.517-base"),
         ),
+    ),
+    Claim(
+        "000.22",
+        "ours",
+        "The rules say who and when, and not how: a holder of a reference who stores a whole word "
+        "of flags keeps them all, and PG_lru comes back or gets lost.",
+        (Fails("000.nonatomic-flag", r"LRU"),),
     ),
     Claim(
         "000.8",
         "the reading on the list",
         "The oops shows page->lru.next == NULL: nobody had list_del'd the page before.",
-        (Fails("000.get-from-zero-nodebug", r"address 00000004"),),
+        (Fails("000.driver-clears-lru", POISON),),
+        note="With next NULL the store goes to 00000004, the offset of prev alone.",
     ),
     Claim(
         "000.9",
         "ours, from the registers in the report",
-        "Address 0x104 is LIST_POISON1 plus the offset of prev: the page had been list_del'd.",
+        "Address 0x104 is LIST_POISON1 plus the offset of prev: the page had been list_del'd. With "
+        "DEBUG_LIST the same run says so in words, and 64 bit turn it into another fault.",
         (
-            Fails("000.get-from-zero-nodebug", r"address 00000104"),
-            Fails("000.get-from-zero-debug-list", r"LIST_POISON1"),
+            Fails("000.get-from-zero-nodebug", POISON),
+            NeverSays("000.driver-clears-lru", POISON),
+            Fails("000.get-from-zero-debug-list", r"->next is LIST_POISON1$"),
+            Fails("000.get-from-zero-517-nodebug", GENERAL_PROTECTION),
         ),
     ),
     Claim(
@@ -74,39 +133,71 @@ CLAIMS = (
     Claim(
         "000.11",
         "ours",
-        "It only hides it: no word about the LRU any more, and the page is freed twice.",
+        "It only hides it: nobody runs into poison any more, not even with DEBUG_LIST, and the "
+        "page is freed twice.",
         (
-            Fails("000.recheck-lock-get-from-zero", r"double free|Bad page|refcount|ref_count"),
-            NeverSays("000.recheck-lock-get-from-zero", r"PageLRU|list_del"),
+            Fails("000.get-from-zero-debug-list", r"LIST_POISON"),
+            NeverSays("000.recheck-lock-get-from-zero-debug-list", r"LIST_POISON"),
+            NeverSays("000.recheck-lock-get-from-zero", POISON),
+            Fails("000.recheck-lock-get-from-zero", r"^double free$"),
             Clean("000.recheck-lock"),
         ),
     ),
     Claim(
         "000.12",
         "a fix that suggests itself",
-        "Holding both locks over the swap closes the window.",
+        "Holding both locks over the swap is safe.",
         (Clean("000.hold-both-locks"),),
+    ),
+    Claim(
+        "000.23",
+        "ours",
+        "And where it does not deadlock, interrupts stay off: each swap starts a batch of 32 anew.",
+        (MoreOf("000.hold-both-locks-latency", "000.batch-limit", "irq_off_points"),),
     ),
     Claim(
         "000.13",
         "the design before 2006",
-        "Clearing PG_lru first works if release takes the lock first and looks at the count again.",
+        "Clearing PG_lru first works if release takes the lock first, and not otherwise.",
         (
             Clean("000.isolate-lock-first-release"),
-            Fails("000.isolate-lock-first-release-norecheck"),
+            Clean("000.isolate-lock-first-release-unless-zero"),
+            Fails("000.isolate-testclear-first"),
         ),
+    ),
+    Claim(
+        "000.24",
+        "the kernels before 2.6.17",
+        "What made it work was a second look at the count under the lock.",
+        (
+            Fails("000.isolate-lock-first-release-norecheck"),
+            Clean("000.isolate-lock-first-release-count"),
+        ),
+        note="Until 2.6.6 reclaim could also give back what it had taken from zero before release "
+        "got the lock; from 2.6.7 on it took its increment back under the lock. With a get unless "
+        "zero the second look is not needed.",
+    ),
+    Claim(
+        "000.25",
+        "the fix of 2.6.7",
+        "Taking back an increment from zero, under the lock, makes the second look enough.",
+        (Clean("000.isolate-lock-first-release-testone"),),
     ),
     Claim(
         "000.14",
         "comment in move_pages_to_lru",
-        "Putback has to set PG_lru before it drops its reference.",
-        (Fails("000.putback-late-setlru"), Clean("000.54-base")),
+        "Putback has to set PG_lru before it drops its reference, or it lists a page that another "
+        "CPU is freeing.",
+        (
+            Fails("000.putback-late-setlru-54", r"^VM_BUG_ON_PAGE\(PageLRU\(page\)\)"),
+            Fails("000.putback-late-setlru", r"^VM_BUG_ON_(FOLIO\(folio_test|PAGE\(!folio_match)"),
+        ),
     ),
     Claim(
         "000.15",
         "release_pages",
         "The lock has to be dropped before a compound page is released.",
-        (Fails("000.compound-keep-lock", r"deadlock", always=True),),
+        (Fails("000.compound-keep-lock", r"^deadlock on &pgdat->lru_lock$", always=True),),
     ),
     Claim(
         "000.16",
@@ -121,7 +212,16 @@ CLAIMS = (
         "000.17",
         "ours, from the taints in the report",
         "An out-of-tree owner that links page->lru of an LRU page gives the very same oops.",
-        (Fails("000.driver-uses-lru", r"address 00000104"),),
+        (Fails("000.driver-uses-lru", POISON),),
+    ),
+    Claim(
+        "000.26",
+        "ours",
+        "A put too many frees the page under its owners, and no report of it speaks of poison.",
+        (
+            Fails("000.extra-put", r"page_ref_count\(page\) == 0|non-NULL mapping"),
+            NeverSays("000.extra-put", r"00000104|LIST_POISON"),
+        ),
     ),
     Claim(
         "000.18",
