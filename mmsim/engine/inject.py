@@ -74,10 +74,10 @@ class Injection(Seats):
         cpu = ctx.cpu
         line = switched = None
         with self._mutex:
+            turn = self._lead.turn()
             if not self._lead or self._ending:
                 return
-            turn = self._lead.next()
-            if turn.cpu is cpu and turn.state <= READY:
+            if turn is not None and turn.cpu is cpu:
                 if turn.kind is not TASK:
                     line = self._claim(cpu)
                 elif cpu.curr is ctx and (
@@ -101,8 +101,11 @@ class Injection(Seats):
         ctx.pending = ("relax", None, "")
         if self._ending:
             self._stay()
-        self._inject(tls.host, ctx)
-        self._poll()
+        if self._lead:
+            self._give_way(tls.host, ctx)  # perhaps the last moment at which it may be preempted
+        else:
+            self._inject(tls.host, ctx)
+            self._poll()
 
     def _poll(self) -> None:
         """Let others run; give the run up if nobody does anything."""

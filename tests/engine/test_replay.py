@@ -89,6 +89,19 @@ def test_token_to_gated_free(token: ThreadsCarrier, free: FreeCarrier, start: in
         assert effects(free.segments) == effects(segments), seed
 
 
+# some end stuck with an interrupt on top of a task, in others a task is preempted in cpu_relax()
+@pytest.mark.parametrize("seed", [206131, 214101, 222587, 409855, 412011, *range(20)])
+def test_free_to_gated_free(free: FreeCarrier, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsim.engine.inject.PATIENCE", 50_000)
+    machine = fuzz.boot(seed)
+    free.run(machine, q=0.125)
+    outcome, segments = fuzz.outcome(machine), free.segments
+    machine = fuzz.boot(seed)
+    free.run(machine, gate=segments)
+    assert fuzz.outcome(machine) == outcome
+    assert effects(free.segments) == effects(segments)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("start", range(1000, 3000, 50))
 def test_all_directions_at_length(token: ThreadsCarrier, free: FreeCarrier, start: int) -> None:
