@@ -32,7 +32,7 @@ from mmsim.page import (
     SetPageUnevictable,
     get_page,
 )
-from mmsim.pagevec import pagevec_add, pagevec_count, pagevec_reinit, pvecs
+from mmsim.pagevec import pagevec_add, pagevec_count, pagevec_reinit, pagevec_space, pvecs
 
 
 @cite("mm/swap.c", "3.13")
@@ -41,6 +41,7 @@ def __pagevec_lru_add_fn(page, lruvec):
 
     *Race:* the page may have become PG_mlocked in the meantime; reclaim finds out.
     """
+    VM_BUG_ON_PAGE(lambda: PageUnevictable(page), "PageUnevictable(page)", page)
     VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
     SetPageLRU(page)
     add_page_to_lru_list(page, lruvec)
@@ -80,8 +81,9 @@ def lru_cache_add(page):
     preempt_disable()
     pvec = this_cpu_ptr(pvecs).lru_add
     get_page(page)
-    if not pagevec_add(pvec, page):
+    if not pagevec_space(pvec):
         __pagevec_lru_add(pvec)
+    pagevec_add(pvec, page)
     preempt_enable()
 
 

@@ -54,6 +54,12 @@ def pagevec_add(pvec, page):
 
 
 @cite("include/linux/pagevec.h", "5.17")
+def pagevec_space(pvec):
+    """The room that is left."""
+    return pagevec_size() - len(pvec.pages)
+
+
+@cite("include/linux/pagevec.h", "5.17")
 def pagevec_count(pvec):
     """Pages in it."""
     return len(pvec.pages)

@@ -140,6 +140,10 @@ def _mlock_found(page, check_page):
     """
     count = door.machine.count
     ours = page is check_page
+    if not ours:
+        count("cluster_pages")
+        if page.v_flags & page.m_lru:
+            count("cluster_on_lru")
     if patched("vlastimil-2014-01-07"):
         if ours and patched("cluster-unlock-check-page"):
             mlock_vma_page(page)
@@ -260,6 +264,8 @@ def _unmap_nonlinear(page, mapping, ret):
     vmas = mapping.i_mmap_nonlinear
     max_nl_cursor = max(vma.vm_private_data for vma in vmas)
     max_nl_size = max(vma.vm_end - vma.vm_start for vma in vmas)
+    if max_nl_size == 0:
+        return SWAP_FAIL
     mapcount = page_mapcount(page)
     if not mapcount:
         return ret
@@ -268,7 +274,7 @@ def _unmap_nonlinear(page, mapping, ret):
     max_nl_size = (max_nl_size + CLUSTER_SIZE - 1) & CLUSTER_MASK
     if max_nl_cursor == 0:
         max_nl_cursor = CLUSTER_SIZE
-    while max_nl_cursor <= max_nl_size:
+    while True:
         for vma in vmas:
             cursor = vma.vm_private_data
             while cursor < max_nl_cursor and cursor < vma.vm_end - vma.vm_start:
@@ -282,6 +288,8 @@ def _unmap_nonlinear(page, mapping, ret):
             vma.vm_private_data = max_nl_cursor
         cond_resched()
         max_nl_cursor += CLUSTER_SIZE
+        if max_nl_cursor > max_nl_size:
+            break
     for vma in vmas:
         vma.vm_private_data = 0
     return ret
