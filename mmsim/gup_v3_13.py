@@ -10,8 +10,9 @@ had without waiting.
 """
 
 from mmsim.filemap import trylock_page, unlock_page, wait_on_page_locked
-from mmsim.filemap_cache import filemap_add_folio, filemap_fault
+from mmsim.filemap_cache import filemap_add_folio, filemap_fault, find_get_page
 from mmsim.linux.cite import cite
+from mmsim.linux.gate import patched
 from mmsim.linux.sched import cond_resched, cpu_relax
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.lru_release import put_page
@@ -82,18 +83,26 @@ def page_cache_read(mapping, pgoff):
     put_page(page)
 
 
+def _fault(vma, pgoff):
+    """vma->vm_ops->fault(): the page with a reference and locked, or None."""
+    if patched("fault-no-page-lock"):
+        return find_get_page(vma.mapping, pgoff)
+    return filemap_fault(vma, pgoff)
+
+
 @cite("mm/memory.c", "3.13", symbol="__do_fault")
 def do_file_fault(vma, address, orig_pte):
     """Map the page of the file that belongs at ``address``.
 
     *Locks:* mmap_sem; takes the page lock (sleeps), then the ptl.  *Race:* migration and truncate
-    hold the page lock, so a page that is mapped here is the file's.
+    hold the page lock, so a page that is mapped here is the file's.  Without the lock a page that
+    truncate has just unmapped is mapped again.
     """
     pgoff = pte_to_pgoff(orig_pte) if pte_file(orig_pte) else linear_page_index(vma, address)
-    page = filemap_fault(vma, pgoff)
+    page = _fault(vma, pgoff)
     while page is None:
         page_cache_read(vma.mapping, pgoff)
-        page = filemap_fault(vma, pgoff)
+        page = _fault(vma, pgoff)
     pmd = pmd_offset(vma.vm_mm, address)
     ptep, ptl = pte_offset_map_lock(pmd, address)
     mapped = ptep.pte == orig_pte
@@ -101,7 +110,8 @@ def do_file_fault(vma, address, orig_pte):
         page_add_file_rmap(page)
         set_pte_at(ptep, mk_pte(page))
     pte_unmap_unlock(ptep, ptl)
-    unlock_page(page)
+    if not patched("fault-no-page-lock"):
+        unlock_page(page)
     if not mapped:
         put_page(page)
 

@@ -58,7 +58,8 @@ def do_wp_page(vma, address, pte, ptl, orig_pte):
     """A write to a page of a file in a private vma: copy it.  False: somebody was faster.
 
     *Locks:* mmap_sem for reading; entered with the ptl, which is dropped; may sleep.  *Race:*
-    without the munlock at the end, reclaim that has seen the old pte leaves the page marked.
+    without the munlock at the end, reclaim that has seen the old pte leaves the page marked;
+    without its page lock, reclaim marks it after that.
     """
     old_page = vm_normal_page(orig_pte)
     get_page(old_page)
@@ -79,9 +80,12 @@ def do_wp_page(vma, address, pte, ptl, orig_pte):
     put_page(new_page)
     pte_unmap_unlock(pte, ptl)
     if copied and vma.vm_flags & VM_LOCKED and not patched("wp-no-munlock"):
-        lock_page(old_page)
-        munlock_vma_page(old_page)
-        unlock_page(old_page)
+        if patched("wp-no-lock"):
+            munlock_vma_page(old_page)
+        else:
+            lock_page(old_page)
+            munlock_vma_page(old_page)
+            unlock_page(old_page)
     put_page(old_page)
     return copied
 

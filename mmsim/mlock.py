@@ -14,6 +14,7 @@ flag without it.
 The other half of mm/mlock.c, munlock, needs rmap and stands in munlock.py.
 """
 
+from mmsim.engine.door import door
 from mmsim.linux.atomic import atomic_add
 from mmsim.linux.bug import BUG_ON
 from mmsim.linux.cite import cite
@@ -38,6 +39,22 @@ def mod_zone_page_state(zone, delta):
     atomic_add(zone, "vmstat_mlock", delta)
 
 
+def _trace_cleared(page):
+    """A trace point: PG_mlocked was cleared.  Does anybody have the page lock?"""
+    if not page.v_flags & page.m_locked:
+        door.machine.count("cleared_unlocked")
+
+
+def _trace_mlocked(page):
+    """A trace point: mlock_vma_page() has set PG_mlocked and is done.  Is it still set?
+
+    ``mlock_undone`` is the checker's note on the page.
+    """
+    if not page.v_flags & page.m_mlocked:
+        page.mlock_undone = True
+        door.machine.count("mlocks_undone")
+
+
 @cite("mm/mlock.c", "3.13", thread="004")
 def clear_page_mlock(page):
     """The last pte that maps the page is gone: nobody can have it mlocked any more.
@@ -47,6 +64,7 @@ def clear_page_mlock(page):
     """
     if not TestClearPageMlocked(page):
         return
+    _trace_cleared(page)
     mod_zone_page_state(page_pgdat(page), -1)
     if isolate_lru_page(page) == 0:
         putback_lru_page(page)
@@ -77,6 +95,7 @@ def mlock_vma_page(page):
         mod_zone_page_state(page_pgdat(page), 1)
         if isolate_lru_page(page) == 0:
             putback_lru_page(page)
+        _trace_mlocked(page)
 
 
 @cite("mm/internal.h", "3.13")

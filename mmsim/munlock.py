@@ -24,7 +24,7 @@ from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
 from mmsim.lru_release import put_page
 from mmsim.lru_v3_13 import __pagevec_lru_add, pagevec_release
 from mmsim.memcontrol import mem_cgroup_page_lruvec
-from mmsim.mlock import mod_zone_page_state
+from mmsim.mlock import _trace_cleared, mod_zone_page_state
 from mmsim.mm_inline import page_evictable
 from mmsim.mm_types import (
     PAGE_SIZE,
@@ -67,8 +67,10 @@ def munlock_vma_page(page):
     *Locks:* page lock, because of the walk; takes lru_lock, may sleep.  *Race:* an isolator that
     has the page puts it back by what it sees, but then nobody asks rmap: I-004-b.
     """
-    BUG_ON(not PageLocked(page), "mm/mlock.c")
+    if not patched("wp-no-lock"):
+        BUG_ON(not PageLocked(page), "mm/mlock.c")
     if TestClearPageMlocked(page):
+        _trace_cleared(page)
         mod_zone_page_state(page_pgdat(page), -1)
         if isolate_lru_page(page) == 0:
             __munlock_isolated_page(page)
@@ -124,6 +126,7 @@ def __munlock_pagevec(pvec, zone):
     for page in pvec.pages:
         if TestClearPageMlocked(page):
             mlocked += 1
+            _trace_cleared(page)
             if _isolate_for_munlock(page):
                 todo.append(page)
                 continue
@@ -172,6 +175,8 @@ def _munlock_pagevec_locked(pvec, zone):
         lock_page(page)
         spin_lock_irq(zone.lru_lock)
         mlocked = TestClearPageMlocked(page)
+        if mlocked:
+            _trace_cleared(page)
         isolated = mlocked and _isolate_for_munlock(page)
         if mlocked:
             mod_zone_page_state(zone, -1)

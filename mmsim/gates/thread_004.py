@@ -154,4 +154,20 @@ declare(
         "do_wp_page() leaves the old page's PG_mlocked to others",
         kind="mutation",
     ),
+    Gate(
+        "wp-no-lock",
+        "004",
+        "",
+        "",
+        "do_wp_page() munlocks the old page without the page lock, which nobody insists on",
+        kind="mutation",
+    ),
+    Gate(
+        "fault-no-page-lock",
+        "004",
+        "",
+        "",
+        "a fault maps the page it has found in the file without locking it",
+        kind="mutation",
+    ),
 )

@@ -6,16 +6,25 @@ PG_mlocked; the unevictable list holds nothing that could be evicted, since nobo
 there.
 
 Soft: every page that a VM_LOCKED vma maps is PG_mlocked.  mlock is lazy, so those that are not are
-counted ("missed_mlocks"), then reclaim scans everything once, with every lock to be had, and they
-are counted again ("missed_after_rescan").  No finding comes of either: as long as the pages stay
+counted ("missed_mlocks", those that reclaim has not come by yet included), then reclaim scans
+everything once, with every lock to be had.  Pages that are marked now were "mlocks_repaired"; those
+that are still not are "missed_after_rescan".  No finding comes of either: as long as the pages stay
 mapped, mlock(2) keeps what it promises, and reclaim has work for nothing.  "locked_unmapped" counts
 the ptes of VM_LOCKED vmas that were emptied before the rescan: there the promise is broken.  A
-variant declares what it expects of these figures.
+variant declares what it expects of these figures, and of what kernel code counts on the way:
+
+    cluster_pages, cluster_on_lru   pages in a VM_LOCKED window, besides check_page; not isolated
+    trylocks, trylock_skipped       of their page locks; in vain
+    check_page_mlocked              windows that ended in SWAP_MLOCK
+    mlocks_undone                   mlock_vma_page() finds the mark gone that it has set itself
+    undone_missed                   at rest: missed mlocks that come of that
+    cleared_unlocked                PG_mlocked was cleared while nobody had the page lock
+    stranded_marks, stranded_pages  at rest: marked for nobody; evictable on the unevictable list
 """
 
 from mmsim.linux.bug import report
 from mmsim.lru_v3_13 import __pagevec_lru_add
-from mmsim.mm_types import VM_LOCKED, pte_pfn, pte_present
+from mmsim.mm_types import VM_LOCKED, VM_SHARED, pte_pfn, pte_present
 from mmsim.mm_types_v3_13 import pte_file
 from mmsim.mmzone import LRU_INACTIVE_FILE
 from mmsim.page_alloc import pfn_to_page
@@ -24,10 +33,18 @@ from mmsim.scenarios.invariants import check_mm
 from mmsim.vmscan_v3_13 import shrink_inactive_list
 
 METRICS = (
+    "cluster_pages",
+    "cluster_on_lru",
     "trylocks",
     "trylock_skipped",
     "check_page_mlocked",
+    "mlocks_undone",
+    "undone_missed",
+    "cleared_unlocked",
+    "stranded_marks",
+    "stranded_pages",
     "missed_mlocks",
+    "mlocks_repaired",
     "missed_after_rescan",
     "locked_unmapped",
 )
@@ -35,17 +52,21 @@ METRICS = (
 
 def check(m, v):
     """Drain, look; scan everything, look again."""
-    for name in METRICS:
-        m.count(name, 0)
     drain_all(m)
-    m.count("missed_mlocks", len(missed(m)))
+    before = missed(m)
+    m.count("missed_mlocks", len(before))
+    m.count("undone_missed", sum(getattr(page, "mlock_undone", False) for page in before))
     m.count("locked_unmapped", len(unmapped(m)))
+    m.count("stranded_marks", len(stranded_marks(m)))
+    m.count("stranded_pages", len(stranded_pages(m)))
     _look(m)
     if m.findings:
         return
     rescan(m)
     _look(m)
-    m.count("missed_after_rescan", len(missed(m)))
+    after = missed(m)
+    m.count("missed_after_rescan", len(after))
+    m.count("mlocks_repaired", sum(_mlocked(page) for page in before - after))
 
 
 def drain_all(m):
@@ -98,6 +119,21 @@ def unmapped(m):
     ]
 
 
+def stranded_marks(m):
+    """Pages that are PG_mlocked though no VM_LOCKED vma maps them."""
+    locked = {page for page, vma in mappings_of(m) if vma.v_vm_flags & VM_LOCKED}
+    return [page for page in m.vm.mem_map if _mlocked(page) and page not in locked]
+
+
+def stranded_pages(m):
+    """Pages on the unevictable list that could be evicted: nobody looks for them there."""
+    return [
+        page
+        for page in m.vm.mem_map
+        if page.v_flags & page.m_unevictable and page.v_flags & page.m_lru and not _mlocked(page)
+    ]
+
+
 def _mlocked(page):
     return page.v_flags & page.m_mlocked != 0
 
@@ -110,7 +146,7 @@ def _look(m):
     maps = mappings_of(m)
     check_mm(m, m.vm.mappings, [page for page, _ in maps])
     _check_ptes(m, maps)
-    _check_mlock(m, maps)
+    _check_mlock(m)
 
 
 def _check_ptes(m, maps):
@@ -122,15 +158,16 @@ def _check_ptes(m, maps):
     for page in m.vm.mem_map:
         if page.state == "allocated" and page.v__mapcount + 1 != sum(p is page for p, _ in maps):
             _broken("check_ptes", "mapcount differs from the number of ptes", page)
+    for page, vma in maps:
+        if vma.v_vm_flags & VM_SHARED and page.v_mapping is not vma.mapping:
+            _broken("check_ptes", "a shared mapping has a page that its file has not", page)
 
 
-def _check_mlock(m, maps):
-    locked = {page for page, vma in maps if vma.v_vm_flags & VM_LOCKED}
-    for page in m.vm.mem_map:
-        if _mlocked(page) and page not in locked:
-            _broken("check_mlock", "PG_mlocked page is mapped in no VM_LOCKED vma", page)
-        if page.v_flags & page.m_unevictable and page.v_flags & page.m_lru and not _mlocked(page):
-            _broken("check_mlock", "evictable page is stranded on the unevictable list", page)
+def _check_mlock(m):
+    for page in stranded_marks(m):
+        _broken("check_mlock", "PG_mlocked page is mapped in no VM_LOCKED vma", page)
+    for page in stranded_pages(m):
+        _broken("check_mlock", "evictable page is stranded on the unevictable list", page)
     for node, pgdat in enumerate(m.vm.node_data):
         pages = sum(_mlocked(p) for p in m.vm.mem_map if p.node == node)
         if pgdat.v_vmstat_mlock != pages:

@@ -6,6 +6,7 @@ the zone, its LRU lists and its lru_lock, so reclaim of one stage comes by the p
 
     alone       a nonlinear VM_LOCKED vma, and reclaim
     lazy        the same, and another mm munlocks the same pages
+    ordering    the same, the pages not marked yet
     own         a vma is mlocked and munlocked while reclaim walks it
     exiting     a vma is mlocked and its mm exits, without mmap_sem; another mm maps the pages
     busy        a nonlinear vma is munlocked; another mm maps the pages
@@ -15,10 +16,14 @@ the zone, its LRU lists and its lru_lock, so reclaim of one stage comes by the p
     pinned      a page is migrated while it is munlocked
     moving      a page is migrated while it is mlocked
     cow         a private VM_LOCKED vma is written to while reclaim looks at the page
+    cow_moving  the same while the page is migrated
+    faulting    a page is faulted in by mlock(2) while it is truncated, or migrated
 """
 
 from mmsim.filemap_cache import find_get_page
+from mmsim.linux.atomic import atomic_inc
 from mmsim.linux.list import list_add_tail
+from mmsim.linux.struct import Struct, shared
 from mmsim.lru_release import put_page
 from mmsim.memblock import memblock_alloc
 from mmsim.memcg_move_v3_13 import mem_cgroup_move_charge
@@ -29,21 +34,32 @@ from mmsim.mm_types_v3_13 import VM_NONLINEAR, address_space, mm_struct, vm_area
 from mmsim.mmzone import LRU_INACTIVE_FILE, LRU_UNEVICTABLE
 from mmsim.munlock import sys_mlock, sys_munlock
 from mmsim.rmap import anon_vma, anon_vma_link
-from mmsim.truncate_v3_13 import truncate_pagecache
+from mmsim.truncate_v3_13 import truncate_pagecache, zap_pte_range
 from mmsim.vmscan_v3_13 import shrink_inactive_list
 
 PAGES = 4  # frames a stage may use
 START = 0x40000000
 
 
+class request_queue(Struct):
+    """A disk's queue."""
+
+    sectors = shared(0)
+    name = "request_queue"
+
+
 class Stage:
-    """Builds one stage on a booted machine; ``actors`` are (function, arguments, comm)."""
+    """Builds one stage on a booted machine; ``actors`` are (function, arguments, comm).
+
+    ``interrupted`` are the numbers of those whose CPU gets interrupts at some time.
+    """
 
     def __init__(self, m, number):
         self.m = m
         self.vm = m.vm
         self.number = number
         self.actors = []
+        self.interrupted = []
         self.mapping = address_space(f"file{number}", number)
         self.pages = []
         m.vm.mappings.append(self.mapping)
@@ -102,12 +118,20 @@ class Stage:
         """One more task."""
         self.actors.append((fn, args, comm))
 
-    def reclaim(self, comm="kswapd0", nr=2, passes=1):
+    def reclaim(self, comm="kswapd0", nr=2, passes=1, interrupted=False):
         """A task that reclaims."""
+        if interrupted:
+            self.interrupted.append(len(self.actors))
         self.act(comm, shrink, self.vm, nr, passes)
 
 
-# -- what tasks do -------------------------------------------------------------------------------
+# -- what tasks and interrupts do ----------------------------------------------------------------
+
+
+def blk_done_softirq(disk, requests):
+    """Requests of others are done: all it does here is to hold up the task below."""
+    for _ in range(requests):
+        atomic_inc(disk, "sectors")
 
 
 def shrink(vm, nr, passes):
@@ -123,6 +147,13 @@ def mlock_munlock(vma, times):
     for _ in range(times):
         sys_mlock(vma)
         sys_munlock(vma)
+
+
+def munlock_later(vma, disk, before):
+    """Wait for a disk, and then munlock(2)."""
+    for _ in range(before):
+        atomic_inc(disk, "sectors")
+    sys_munlock(vma)
 
 
 def munlock_mlock(vma):
@@ -176,6 +207,15 @@ def lazy(stage):
     else:
         stage.act("trinity-b", mlock_munlock, vma, 1)
     stage.reclaim("trinity-c")
+
+
+def ordering(stage):
+    """I-004-b: pages that reclaim is going to mark for one mm and another mm munlocks."""
+    q1, q2, p = stage.page(), stage.page(), stage.page()
+    stage.mmap("trinity-a", (q1, q2, p), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
+    vma = stage.mmap("trinity-b", (q1, q2), VM_SHARED | VM_LOCKED)
+    stage.reclaim(nr=1)
+    stage.act("trinity-b", munlock_later, vma, request_queue(), stage.m.rng.randrange(60))
 
 
 def own(stage):
@@ -266,9 +306,32 @@ def cow(stage):
     vma = stage.mmap("trinity-a", (p0,), VM_WRITE | VM_LOCKED)
     anon_vma_link(vma, anon_vma(f"anon{stage.number}", stage.number))
     stage.mmap("trinity-b", (p0,), VM_SHARED)
-    stage.reclaim(nr=1)
+    stage.mmap("trinity-c", (p0,), VM_SHARED)
+    stage.reclaim(nr=1, interrupted=True)
     stage.act("trinity-a", write, vma)
 
 
-OTHERS = (own, truncating, charging, migrating, pinned, moving, cow)
+def cow_moving(stage):
+    """A write to a private VM_LOCKED mapping of a page that is marked, and that migration wants."""
+    p0 = stage.page(mlocked=True)
+    vma = stage.mmap("trinity-a", (p0,), VM_WRITE | VM_LOCKED)
+    anon_vma_link(vma, anon_vma(f"anon{stage.number}", stage.number))
+    stage.mmap("trinity-b", (p0,), VM_SHARED)
+    stage.act("cma", alloc_contig_range, p0)
+    stage.act("trinity-a", write, vma)
+
+
+def faulting(stage):
+    """The page that mlock(2) faults in leaves its file, or its frame."""
+    p0 = stage.page()
+    vma = stage.mmap("trinity-a", (p0,), VM_SHARED)
+    zap_pte_range(vma, vma.v_vm_start, vma.v_vm_end)
+    stage.act("trinity-a", sys_mlock, vma)
+    if stage.m.rng.random() < 0.5:
+        stage.act("trinity-b", truncate_pagecache, stage.mapping, 0)
+    else:
+        stage.act("cma", alloc_contig_range, p0)
+
+
+OTHERS = (own, truncating, charging, migrating, pinned, moving, cow, cow_moving)
 ALL = (lazy,) * len(OTHERS) + OTHERS  # half of them are what the thread is about

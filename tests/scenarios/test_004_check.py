@@ -9,7 +9,7 @@ import pytest
 import mmsim.gates  # noqa: F401
 from mmsim.memblock import memblock_free_all
 from mmsim.mm_types import VM_LOCKED, VM_SHARED
-from mmsim.mm_types_v3_13 import VM_NONLINEAR
+from mmsim.mm_types_v3_13 import VM_NONLINEAR, address_space
 from mmsim.scenarios.mlock_cluster_check import check
 from mmsim.scenarios.mlock_cluster_stages import Stage
 from mmsim.scenarios.registry import find_variant
@@ -65,6 +65,10 @@ def lost_pte(m: Any, locked: Any, other: Any) -> None:
     other.v__mapcount += 1
 
 
+def lost_file(m: Any, locked: Any, other: Any) -> None:
+    locked.v_mapping = address_space("another", 2)
+
+
 def lost_reference(m: Any, locked: Any, other: Any) -> None:
     locked.v__refcount += 1
 
@@ -77,6 +81,7 @@ def lost_reference(m: Any, locked: Any, other: Any) -> None:
         (stranded_page, "evictable page is stranded on the unevictable list"),
         (lost_lru_flag, "page is on an LRU list without PG_lru"),
         (lost_pte, "mapcount differs from the number of ptes"),
+        (lost_file, "a shared mapping has a page that its file has not"),
         (lost_reference, "reference count differs from the number of owners"),
     ],
 )
@@ -100,3 +105,15 @@ def test_a_missed_mlock_is_counted_and_a_rescan_repairs_it(
     assert checked(m) == []
     assert m.metrics["missed_mlocks"] == 1
     assert m.metrics["missed_after_rescan"] == after
+    assert m.metrics["mlocks_repaired"] == 1 - after
+
+
+def test_stranded_pages_are_counted_as_well_as_reported() -> None:
+    m, locked, other = at_rest()
+    stranded_mark(m, locked, other)
+    checked(m)
+    assert (m.metrics["stranded_marks"], m.metrics["stranded_pages"]) == (1, 0)
+    m, locked, other = at_rest()
+    stranded_page(m, locked, other)
+    checked(m)
+    assert (m.metrics["stranded_marks"], m.metrics["stranded_pages"]) == (0, 1)

@@ -48,6 +48,9 @@ RATES = {  # at 8 CPUs
     "munlock-put-in-lock": 0.049,
     "putback-nobarrier": 0.033,
     "wp-no-munlock": 0.95,
+    "wp-no-lock": 0.012,
+    "wp-no-lock-dbg": 0.9,
+    "fault-no-page-lock": 0.25,
     "exit-race": 0.036,
     "nr-mlock": 0.6,
     "unmap-busy": 0.5,
@@ -114,6 +117,20 @@ def test_free_running_threads_find_it_and_the_token_replays_it() -> None:
 def mean(name: str, metric: str) -> float:
     with Runner(find_variant(f"004.{name}"), cpus=4, seed=2) as runner:
         return sum(runner.run(i).metrics[metric] for i in range(60)) / 60
+
+
+def test_marks_are_taken_back_unless_both_sides_take_the_page_lock() -> None:
+    assert mean("order-no-lock", "mlocks_undone") > 0
+    assert mean("order-merged", "mlocks_undone") > 0
+    assert mean("order-both", "mlocks_undone") == 0
+
+
+def test_most_of_a_window_is_not_isolated() -> None:
+    assert mean("no-bug-on", "cluster_on_lru") > 1
+
+
+def test_what_was_missed_is_repaired_and_not_merely_gone() -> None:
+    assert mean("merged", "mlocks_repaired") == mean("merged", "missed_mlocks") > 0
 
 
 def test_kosakis_test_saves_trylocks() -> None:
