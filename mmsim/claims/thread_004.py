@@ -49,7 +49,7 @@ THE_MAIL = (
             Fails("004.no-mmap-sem", STRANDED),
             Metric("004.order-merged", "mlocks_undone", "=="),
         ),
-        note="mmap_sem keeps out mlockers of the same mm. Another mm's mark is taken back, and that "
+        note="mmap_sem keeps out mlockers of the same mm. Another mm's mark is taken back, which "
         "is harmless because mlock is lazy, and not because of mmap_sem.",
     ),
     Claim(
