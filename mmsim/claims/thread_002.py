@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Claims of thread 002: freeing an LRU page at interrupt time (February 2002)."""
 
-from mmsim.claims.model import Claim, Clean, Fails, Metric
+from mmsim.claims.model import Claim, Clean, Fails, Metric, MoreOf, NeverSays
 
 CLAIMS = (
     Claim(
@@ -25,7 +25,10 @@ CLAIMS = (
         "002.3",
         "Hugh Dickins",
         "On UP, where the lock compiles away, the same free corrupts the LRU instead.",
-        (Fails("002.pre9-irq-up"),),
+        (
+            Fails("002.pre9-irq-up", r"vmscan\.c:(358|360)|page_alloc\.c:207|inactive_list"),
+            NeverSays("002.pre9-irq-up", "deadlock"),
+        ),
     ),
     Claim(
         "002.4",
@@ -38,7 +41,8 @@ CLAIMS = (
         "Hugh Dickins, withdrawn by him; taken in 2.4.20",
         "BUG if in_interrupt: catches every interrupt-time free and harms nobody else.",
         (
-            Fails("002.in-interrupt-bug", r"page_alloc\.c"),
+            Fails("002.in-interrupt-bug", r"page_alloc\.c:95"),
+            NeverSays("002.in-interrupt-bug", r"deadlock|_list|double free"),
             Clean("002.in-interrupt-bug-process"),
         ),
     ),
@@ -46,7 +50,13 @@ CLAIMS = (
         "002.6",
         "Rik van Riel",
         "A special list for pages freed in an interrupt solves it.",
-        (Clean("002.special-list"),),
+        (
+            Clean("002.special-list"),
+            Clean("002.special-list-plain-lock"),
+            Clean("002.special-list-repaired"),
+        ),
+        note="If shrink_cache leaves such pages alone where it meets them on the LRU, and takes "
+        "the list's lock with interrupts off.",
     ),
     Claim(
         "002.7",
@@ -76,8 +86,15 @@ CLAIMS = (
     Claim(
         "002.11",
         "Hugh Dickins",
-        "Pages may stay parked at count 0 on the LRU until reclaim comes by, and that is all.",
-        (Metric("002.pagelocked", "parked", ">"), Clean("002.pagelocked")),
+        "A page left on the LRU at count 0 stays there until shrink_cache comes by, which frees it "
+        "in due course.",
+        (
+            Metric("002.pagelocked", "parked", ">"),
+            Metric("002.pagelocked", "left_parked", ">"),
+            Metric("002.pagelocked", "consumed", ">"),
+            Clean("002.pagelocked"),
+        ),
+        note="Clean says that a scan after each run freed all that were left (left_parked).",
     ),
     Claim(
         "002.12",
@@ -89,7 +106,13 @@ CLAIMS = (
         "002.13",
         "Andrea Arcangeli",
         "Then every test for an exclusive page has to count one more.",
-        (Fails("002.lru-holds-ref-cow-off-by-one"),),
+        (
+            Fails("002.lru-holds-ref-cow-off-by-one", "writable for one process"),
+            Metric("002.lru-holds-ref-cow-lost-reuse", "cow_reused", "=="),
+            Metric("002.lru-holds-ref", "cow_reused", ">"),
+        ),
+        note="And has to ask whether the page is on the LRU: a constant 2 is as wrong as a "
+        "constant 1.",
     ),
     Claim(
         "002.14",
@@ -116,5 +139,126 @@ CLAIMS = (
         "Does the count 0 and page lock protocol need a memory barrier?",
         note="Needs loads that are reordered, which no engine here does yet. By analysis: a read "
         "barrier in shrink_cache between the two loads; none on the freeing side.",
+    ),
+    Claim(
+        "002.18",
+        "Benjamin LaHaise",
+        "If the process has unmapped the page, whoever pinned it for I/O is left with the last "
+        "reference, and drops it in an interrupt, a bottom half or, perhaps, a task.",
+        (
+            Metric("002.pagelocked", "parked_in_interrupt", ">"),
+            Metric("002.pagelocked", "parked_in_process", ">"),
+        ),
+    ),
+    Claim(
+        "002.19",
+        "Hugh Dickins",
+        "The BUG in an interrupt cannot go forward: such a free is no mistake of the driver, and "
+        "already happens.",
+        (
+            Fails("002.in-interrupt-bug", r"page_alloc\.c:95"),
+            Clean("002.pagelocked"),
+        ),
+        note="2.4.20 has the BUG all the same: by then the driver had been changed (002.5).",
+    ),
+    Claim(
+        "002.20",
+        "Hugh Dickins, who disliked the idea",
+        "To decide by in_interrupt() whether to leave the page on the LRU would do, in a smaller "
+        "patch.",
+        (
+            Clean("002.pagelocked-in-interrupt"),
+            Metric("002.pagelocked-in-interrupt", "parked_in_interrupt", ">"),
+            Metric("002.pagelocked-in-interrupt", "parked_in_process", "=="),
+        ),
+        note="Its price is 002.25: __free_pages_ok goes on taking the LRU lock.",
+    ),
+    Claim(
+        "002.21",
+        "Hugh Dickins",
+        "To take a page off the LRU at count 1, just before the last reference goes, is safe in "
+        "each of three places: do_wp_page, free_page_and_swap_cache, free_swap_and_cache.",
+        (
+            Clean("002.pagelocked"),
+            Metric("002.pagelocked", "count_one_do_wp_page", ">"),
+            Metric("002.pagelocked", "count_one_free_page_and_swap_cache", ">"),
+            Metric("002.pagelocked", "count_one_free_swap_and_cache", ">"),
+        ),
+        note="The metrics count how often a run came by: clean where nobody was is worth nothing.",
+    ),
+    Claim(
+        "002.22",
+        "Hugh Dickins",
+        "It is the count of 1 that makes it so: a page with another user must stay where it is.",
+        (
+            Fails("002.pagelocked-del-at-any-count", "in use and on no LRU list"),
+            Clean("002.pagelocked"),
+        ),
+    ),
+    Claim(
+        "002.23",
+        "Hugh Dickins",
+        "Those three are where it is most often needed: with them a page is left over only now and "
+        "then. The patch is right without them.",
+        (
+            MoreOf("002.pagelocked-no-count-one", "002.pagelocked", "parked"),
+            Clean("002.pagelocked-no-count-one"),
+        ),
+    ),
+    Claim(
+        "002.24",
+        "Hugh Dickins",
+        "Pages are left over by try_to_unuse, too, and that is all right.",
+        (
+            Metric("002.pagelocked-swapoff", "parked_in_process", ">"),
+            Clean("002.pagelocked-swapoff"),
+        ),
+    ),
+    Claim(
+        "002.25",
+        "Hugh Dickins",
+        "With the patch __free_pages_ok never takes pagemap_lru_lock, so nobody has to think of "
+        "that order of locks again.",
+        (
+            Metric("002.pagelocked", "lru_lock_in_free", "=="),
+            Metric("002.pre9-process", "lru_lock_in_free", ">"),
+        ),
+    ),
+    Claim(
+        "002.26",
+        "Andrea Arcangeli, Rik van Riel, Benjamin LaHaise, as Hugh Dickins reports",
+        "page_cache_release, put_page and __free_page ought to do the same.",
+        (
+            Fails("002.base2417-put-page", r"page_alloc\.c:84"),
+            Clean("002.base2417-cache-release"),
+            Clean("002.pagelocked"),
+        ),
+        note="A preference. In 2.4.17 they differ, and who takes the wrong one crashes; in "
+        "002.pagelocked the network uses the one, everybody else the other.",
+    ),
+    Claim(
+        "002.27",
+        "the comment in shrink_cache that the patch replaces",
+        "A page with count 0 on the LRU is being freed by somebody; to pass it by is right.",
+        (
+            Metric("002.base2417-cache-release", "met_at_count_zero", ">"),
+            Clean("002.base2417-cache-release"),
+        ),
+    ),
+    Claim(
+        "002.28",
+        "Hugh Dickins of van Riel's list",
+        "It has the same race: shrink_cache meets the page on the LRU with count 0.",
+        (Fails("002.special-list", "double free"), Clean("002.special-list-repaired")),
+    ),
+    Claim(
+        "002.29",
+        "Andrea Arcangeli of van Riel's list",
+        "Its lock has to be safe in interrupts, which everybody pays for.",
+        (
+            Fails("002.special-list-plain-lock", "deadlock on deferred_lock"),
+            Clean("002.special-list-repaired"),
+        ),
+        note="That it is needed; what it costs is no question for a simulator.",
     ),
 )

@@ -69,6 +69,19 @@ declare(
         "shrink_cache drops the page before it unlocks it", kind="mutation",
     ),
     Gate(
+        "count-one-left-out", "002", "", "",
+        "nobody takes a page off the LRU before he drops its last reference: without the hunks "
+        "in do_wp_page, free_page_and_swap_cache and free_swap_and_cache", kind="mutation",
+    ),
+    Gate(
+        "del-at-any-count", "002", "", "",
+        "the three take it off whatever its count is", kind="mutation",
+    ),
+    Gate(
+        "park-in-interrupt-only", "002", "2002-02-12", "Hugh Dickins, who disliked it",
+        "__free_pages_ok leaves a page on the LRU only in an interrupt; a process takes it off",
+    ),
+    Gate(
         "cow-exclusive-at-two", "002", "", "",
         "a write fault takes count 2 for \"mine and the LRU's\" without asking the LRU",
         kind="mutation",

@@ -28,6 +28,7 @@ from mmsim.v2_4.memory import handle_pte_fault, kiobuf, mm_struct, unmap_kiobuf,
 from mmsim.v2_4.page import SetPageUptodate, page_cache_get
 from mmsim.v2_4.page_alloc import page_cache_release
 from mmsim.v2_4.skbuff import net_tx_action, sk_buff
+from mmsim.v2_4.swapfile import try_to_unuse
 from mmsim.v2_4.vmscan import kswapd
 
 
@@ -36,7 +37,8 @@ class Cast:
     """``parts`` are played in turn by the freers; ``passes`` is how often kswapd looks.
 
     ``context`` is where a lone pin is dropped.  ``irqs`` is where interrupts come in: on the CPU
-    of the process they belong to ("own"), of a reclaimer ("reclaim"), or anywhere ("any").
+    of the process they belong to ("own"), of a reclaimer ("reclaim"), all on those of two
+    reclaimers ("few", as lines are routed), or anywhere ("any").
     Pages begin on the active list if ``active``.
     """
 
@@ -78,6 +80,8 @@ class Stage:
             return self.m.rng.randrange(len(self.cpus))
         if self.cast.irqs == "reclaim":
             return own + 1
+        if self.cast.irqs == "few":
+            return 1 + own % 4 if own % 4 + 1 < len(self.cpus) else 1
         return own
 
     def page(self, users):
@@ -90,12 +94,12 @@ class Stage:
         self.vm.mms.append(mm)
         return mm
 
-    def swap_page(self, entry):
-        """A page that only the swap cache has; one pte holds the entry."""
+    def swap_page(self, entry, users=1):
+        """A page that the swap cache has and ``users`` - 1 others; one pte holds its entry."""
         vm = self.vm
         if vm.swap_info is None:
-            swapon(vm, len(self.cpus) + 8)
-        page = self.page(1)
+            swapon(vm, 2 * len(self.cpus) + 16)
+        page = self.page(users)
         cache_page(vm, page, vm.swapper_space, entry)
         vm.swap_info.swap_map[entry].v_count = 2
         return ("swap", entry)
@@ -168,6 +172,28 @@ def swap(stage):
     stage.m.spawn(zap_page_range, mm, comm="make", cpu=cpu)
 
 
+def swapped(stage):
+    """A process exits whose buffer was swapped out while the card wrote into it; swap is full."""
+    cpu = stage.cpu()
+    entry = stage.used
+    val = stage.swap_page(entry, users=2)
+    stage.vm.v_nr_swap_pages = 0
+    page = stage.vm.swapper_space.slots[entry].v_page
+    btv = bttv(kiobuf(page))
+    stage.vm.bttvs.append(btv)
+    stage.m.spawn(zap_page_range, stage.process(f"tvtime{entry}", val), comm="tvtime", cpu=cpu)
+    stage.m.irq(bttv_irq, btv, comm="bttv", cpu=stage.irq_cpu(cpu))
+
+
+def swapoff(stage):
+    """A process exits while swapoff() maps its page again."""
+    cpu = stage.cpu()
+    entry = stage.used
+    mm = stage.process(f"cc{entry}", stage.swap_page(entry))
+    stage.m.spawn(zap_page_range, mm, comm="cc", cpu=cpu)
+    stage.m.spawn(try_to_unuse, entry, comm="swapoff", cpu=stage.cpu())
+
+
 def fork(stage):
     """A process writes to a page it shares with its child, which exits: copy or reuse."""
     page = stage.page(2)
@@ -182,6 +208,7 @@ def fork(stage):
 def private(stage):
     """Two processes map a file's page privately; one writes to it while the file is truncated."""
     page = stage.page(3)
+    stage.vm.truncated = True
     free_page(stage.vm)
     cpu = stage.cpu()
     cache_page(stage.vm, page, stage.file(f"file{cpu}"), 0)
@@ -204,6 +231,8 @@ PARTS = {
     "skb": skb,
     "leave": leave,
     "swap": swap,
+    "swapped": swapped,
+    "swapoff": swapoff,
     "fork": fork,
     "private": private,
     "reader": reader,

@@ -18,8 +18,11 @@ class globals_2_4(Struct):
 
     nr_active_pages = shared(0)
     nr_inactive_pages = shared(0)
+    nr_swap_pages = shared(0)
     name = "vm"
     swap_info = None
+    total_swap_pages = 0
+    truncated = False  # a page may be mapped and on no LRU list
 
     def __init__(self, lru_lock="pagemap_lru_lock"):
         self.active_list = LIST_HEAD("active_list")
@@ -43,6 +46,7 @@ _NO_SWAP = swapper("swapper_space")
 def swapon(vm, size):
     """A swap device of so many slots."""
     vm.swap_info = swap_info_struct(size)
+    vm.v_nr_swap_pages = vm.total_swap_pages = size
     vm.swapper_space = swapper("swapper_space", size)
     vm.mappings.append(vm.swapper_space)
 

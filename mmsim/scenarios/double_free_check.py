@@ -11,6 +11,7 @@ from mmsim.linux.bug import report
 from mmsim.linux.gate import patched
 from mmsim.linux.list import list_nodes
 from mmsim.v2_4.page import PG_active, PG_locked, PG_lru
+from mmsim.v2_4.vmscan import refill_inactive, shrink_cache
 
 LRU = 1 << PG_lru
 ACTIVE = 1 << PG_active
@@ -49,11 +50,29 @@ def check(m, v):
         if page.freed:
             trouble = trouble or _free(page, free)
         else:
-            trouble = trouble or _used(page, users.get(page, 0), free, deferred)
+            trouble = trouble or _used(page, users.get(page, 0), free, deferred, vm.truncated)
         if trouble:
             _broken(trouble, page)
             return
     _private(vm)
+    if patched("hugh-2002-02-12") and not m.findings:
+        _due_course(m)
+
+
+def _due_course(m):
+    """What is parked, shrink_cache frees when it comes by: let it come by, and look again."""
+    vm = m.vm
+    parked = [page for page in vm.mem_map if not page.freed and page.v_count == 0]
+    m.count("left_parked", len(parked))
+    if patched("consumer-unlocks-late") or patched("consumer-does-not-check"):
+        return
+    for _ in range(2):  # a page that was referenced is demoted the second time
+        refill_inactive(vm.v_nr_active_pages)
+        shrink_cache(len(vm.mem_map), vm.zone, 0, 1)
+    for page in parked:
+        if not page.freed:
+            _broken("parked page is not freed by reclaim", page)
+            return
 
 
 def _broken(title, page=None, detail=()):
@@ -109,7 +128,7 @@ def _free(page, free):
     return ""
 
 
-def _used(page, users, free, deferred):
+def _used(page, users, free, deferred, truncated):
     if page.list in free:
         return "page is in use and on the free list"
     if page.v_count != users:
@@ -118,6 +137,8 @@ def _used(page, users, free, deferred):
         return "" if _parked(page, deferred) else "page without references was never freed"
     if page.v_flags & LOCKED:
         return "page is locked and nobody has locked it"
+    if not page.v_flags & LRU and not truncated:
+        return "page is in use and on no LRU list"
     return ""
 
 

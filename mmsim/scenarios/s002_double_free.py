@@ -46,6 +46,7 @@ LIST_RACE = (
 )
 PROCESSES = ("pin", "tv", "fork", "swap", "leave")
 EVERYBODY = ("tv", "pin", "skb", "fork", "swap", "leave")
+SWAPPERS = (*EVERYBODY, "swapped", "swapoff")
 
 CASTS = {
     "002.base2417-cache-release": Cast(PROCESSES, context=TASK),
@@ -56,10 +57,14 @@ CASTS = {
     "002.in-interrupt-bug": Cast(("tv",)),
     "002.in-interrupt-bug-process": Cast(PROCESSES, context=TASK),
     "002.special-list": Cast(("pin",), passes=2, irqs="any"),
-    "002.special-list-plain-lock": Cast(("pin",) * 8, passes=2, irqs="reclaim"),
+    "002.special-list-plain-lock": Cast(("pin",) * 16, passes=4, irqs="few"),
     "002.special-list-repaired": Cast(EVERYBODY, passes=2, irqs="any"),
     "002.flawed": Cast(("skb",)),
-    "002.pagelocked": Cast(EVERYBODY, passes=2, irqs="any"),
+    "002.pagelocked": Cast(SWAPPERS, passes=2, irqs="any"),
+    "002.pagelocked-no-count-one": Cast(SWAPPERS, passes=2, irqs="any"),
+    "002.pagelocked-del-at-any-count": Cast(("fork",)),
+    "002.pagelocked-in-interrupt": Cast(SWAPPERS, passes=2, irqs="any"),
+    "002.pagelocked-swapoff": Cast(("swapoff",), passes=2),
     "002.pagelocked-no-consumer-check": Cast(("skb",)),
     "002.pagelocked-unlock-late": Cast(("skb",)),
     "002.lru-holds-ref": Cast((*EVERYBODY, "private"), irqs="any"),
@@ -158,6 +163,28 @@ SCENARIO = Scenario(
             "002.pagelocked",
             "12 February: only if it is locked, which says that its freer has let go",
             NEVER, gates=PAGELOCKED, metrics={"parked": "> 0"},
+        ),
+        Variant(
+            "002.pagelocked-no-count-one",
+            "12 February without its three hunks that take a page off the LRU at count 1",
+            NEVER, gates=(*PAGELOCKED, "count-one-left-out"), metrics={"parked": "> 0"},
+        ),
+        Variant(
+            "002.pagelocked-del-at-any-count",
+            "12 February, but the three do not look at the count",
+            SOMETIMES, ("^page is in use and on no LRU list$",),
+            gates=(*PAGELOCKED, "del-at-any-count"),
+        ),
+        Variant(
+            "002.pagelocked-in-interrupt",
+            "the smaller patch: only an interrupt leaves the page, a process takes it off the LRU",
+            NEVER, gates=(*PAGELOCKED, "count-one-left-out", "park-in-interrupt-only"),
+            metrics={"parked_in_process": "== 0", "lru_lock_in_free": "> 0"},
+        ),
+        Variant(
+            "002.pagelocked-swapoff",
+            "12 February, and pages that swapoff() leaves behind on the LRU",
+            NEVER, gates=PAGELOCKED, metrics={"parked_in_process": "> 0"},
         ),
         Variant(
             "002.pagelocked-no-consumer-check",

@@ -174,6 +174,21 @@ def find_trylock_page(mapping, index):
 
 
 @cite("mm/filemap.c", "2.4.17", thread="002")
+def find_get_page(mapping, index):
+    """The page at ``index`` with a reference, or None.
+
+    *Locks:* takes pagecache_lock.  *Race:* the lock keeps the cache's reference until we have ours.
+    """
+    vm = kernel()
+    spin_lock(vm.pagecache_lock)
+    page = mapping.slots[index].page
+    if page is not None:
+        page_cache_get(page)
+    spin_unlock(vm.pagecache_lock)
+    return page
+
+
+@cite("mm/filemap.c", "2.4.17", thread="002")
 def __remove_inode_page(page):
     """Take a page out of its mapping.  *Locks:* pagecache_lock and the page lock.  *Race:* none."""
     if PageDirty(page):

@@ -149,9 +149,10 @@ def do_wp_page(mm, pte):
         new_page = old_page
     spin_unlock(mm.page_table_lock)
     page_cache_release(new_page)
-    if patched("hugh-2002-02-12") or patched("hugh-2002-02-07"):
-        if page_count(old_page) == 1:
+    if patched("hugh-2002-02-12") and not patched("count-one-left-out"):
+        if patched("del-at-any-count") or page_count(old_page) == 1:
             lru_cache_del(old_page)
+            door.machine.count("count_one_do_wp_page")
     elif patched("andrea-2002-02-14"):
         if page_count(old_page) == 2:
             lru_cache_del(old_page)

@@ -94,7 +94,11 @@ def __free_pages_ok(page, order):
     frees a page found like that frees it twice, unless told that the other one has given it up.
     """
     vm = kernel()
-    if patched("hugh-2002-02-12") or patched("hugh-2002-02-07") or patched("hugh-stay-on-lru"):
+    if patched("park-in-interrupt-only"):
+        if PageLRU(page) and not in_interrupt():
+            lru_cache_del(page)
+            door.machine.count("lru_lock_in_free")
+    elif patched("hugh-2002-02-12") or patched("hugh-2002-02-07") or patched("hugh-stay-on-lru"):
         pass  # lru_cache_del() goes: see the test of PageLRU below
     elif patched("rik-special-list"):
         if PageLRU(page):
@@ -102,11 +106,13 @@ def __free_pages_ok(page, order):
                 defer_free(page)
                 return
             lru_cache_del(page)
+            door.machine.count("lru_lock_in_free")
     elif patched("ben-2002-01-01"):
         if PageLRU(page):
             if patched("hugh-2002-02-06") and in_interrupt():
                 BUG(_lines(0), page)
             lru_cache_del(page)
+            door.machine.count("lru_lock_in_free")
 
     if page.buffers is not None:
         BUG(_lines(1), page)
@@ -120,9 +126,14 @@ def __free_pages_ok(page, order):
             if TryLockPage(page):
                 BUG(_lines(4), page)
             door.machine.count("parked")
+            if in_interrupt():
+                door.machine.count("parked_in_interrupt")
+            else:
+                door.machine.count("parked_in_process")
             return
     elif patched("hugh-2002-02-07"):
         if PageLRU(page):
+            door.machine.count("parked")
             return
     elif not patched("hugh-stay-on-lru"):
         if PageLRU(page):
@@ -171,10 +182,17 @@ def put_page(page):
 def page_cache_release(page):
     """Drop a reference; in 2.4.17 the one way to drop the last of a page on the LRU.
 
+    The patch of 7 February makes it differ from put_page once more: who has the last reference
+    takes the page off the LRU before he drops it.
+
     *Locks:* may take pagemap_lru_lock.  *Race:* shrink_cache may see the count of 0 before the
     page has left the LRU; it has to leave such a page alone.
     """
-    if patched("ben-2002-01-01") or patched("akpm-2.5.32"):
+    if patched("hugh-2002-02-07"):
+        if page_count(page) == 1 and PageLRU(page):
+            lru_cache_del(page)
+        __free_pages(page, 0)
+    elif patched("ben-2002-01-01") or patched("akpm-2.5.32"):
         __free_pages(page, 0)
     else:
         if not PageReserved(page) and put_page_testzero(page):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Dropping an anonymous page that may be in the swap cache (mm/swap_state.c)."""
 
+from mmsim.engine.door import door
 from mmsim.linux.cite import cite
 from mmsim.linux.gate import patched
 from mmsim.v2_4.filemap import UnlockPage
@@ -22,9 +23,10 @@ def free_page_and_swap_cache(page):
     if PageSwapCache(page) and not TryLockPage(page):
         remove_exclusive_swap_page(page)
         UnlockPage(page)
-    if patched("hugh-2002-02-12") or patched("hugh-2002-02-07"):
-        if page_count(page) == 1:
+    if patched("hugh-2002-02-12") and not patched("count-one-left-out"):
+        if patched("del-at-any-count") or page_count(page) == 1:
             lru_cache_del(page)
+            door.machine.count("count_one_free_page_and_swap_cache")
     elif patched("andrea-2002-02-14"):
         if page_count(page) == 2:
             lru_cache_del(page)

@@ -8,12 +8,19 @@ as somebody else, such as the LRU, starts to hold references: hence ``lru_ref`` 
 swap_state.c and swapfile.c call each other; the cycle is broken here.
 """
 
+from mmsim.engine.door import door
 from mmsim.linux.cite import cite
 from mmsim.linux.era import kernel
 from mmsim.linux.gate import patched
 from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
 from mmsim.linux.struct import Struct, shared
-from mmsim.v2_4.filemap import UnlockPage, address_space, find_trylock_page
+from mmsim.v2_4.filemap import (
+    UnlockPage,
+    address_space,
+    find_get_page,
+    find_trylock_page,
+    lock_page,
+)
 from mmsim.v2_4.page import (
     PageSwapCache,
     SetPageDirty,
@@ -54,6 +61,13 @@ def swap_free(entry):
     spin_lock(p.sdev_lock)
     p.swap_map[entry].count -= 1
     spin_unlock(p.sdev_lock)
+
+
+@cite("include/linux/swap.h", "2.4.17", thread="002")
+def vm_swap_full():
+    """More than half of the swap space is in use.  *Locks:* none.  *Race:* a guess, knowingly."""
+    vm = kernel()
+    return vm.nr_swap_pages * 2 < vm.total_swap_pages
 
 
 @cite("mm/swap_state.c", "2.4.17", thread="002")
@@ -168,14 +182,54 @@ def free_swap_and_cache(entry):
     page = find_trylock_page(vm.swapper_space, entry) if last else None
     if page is not None:
         page_cache_get(page)
-        if page_count(page) - (page.buffers is not None) - lru_ref(page) == 2:
+        # Nobody else's, or swap is so full that its other users have to do without: then the count
+        # is not 1 after it
+        if page_count(page) - (page.buffers is not None) - lru_ref(page) == 2 or vm_swap_full():
             delete_from_swap_cache(page)
-            if patched("hugh-2002-02-12") or patched("hugh-2002-02-07"):
-                if page_count(page) == 1:
+            if patched("hugh-2002-02-12") and not patched("count-one-left-out"):
+                if patched("del-at-any-count") or page_count(page) == 1:
                     lru_cache_del(page)
+                    door.machine.count("count_one_free_swap_and_cache")
             elif patched("andrea-2002-02-14"):
                 if page_count(page) == 2:
                     lru_cache_del(page)
             SetPageDirty(page)
         UnlockPage(page)
         page_cache_release(page)
+
+
+@cite("mm/swapfile.c", "2.4.17", thread="002")
+def unuse_process(mm, entry, page):
+    """Map the page wherever the address space still has the entry.
+
+    *Locks:* takes page_table_lock, under it sdev_lock.  *Race:* none known.
+    """
+    spin_lock(mm.page_table_lock)
+    for pte in mm.ptes:
+        if pte.val == ("swap", entry):
+            page_cache_get(page)
+            pte.val = ("page", page, False)
+            swap_free(entry)
+    spin_unlock(mm.page_table_lock)
+
+
+@cite("mm/swapfile.c", "2.4.17", thread="002")
+def try_to_unuse(entry):
+    """Empty one slot of a swap device: swapoff().  Reading the page in is left out.
+
+    *Locks:* takes the page lock, page_table_lock, pagecache_lock, sdev_lock; may sleep.
+    *Race:* a process that exits meanwhile leaves the page to us, and ours is then the last
+    reference of a page on the LRU.
+    """
+    vm = kernel()
+    page = find_get_page(vm.swapper_space, entry)
+    if page is None:
+        return
+    lock_page(page)
+    for mm in vm.mms:
+        unuse_process(mm, entry, page)
+    if PageSwapCache(page):
+        delete_from_swap_cache(page)
+    SetPageDirty(page)
+    UnlockPage(page)
+    page_cache_release(page)

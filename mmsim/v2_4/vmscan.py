@@ -9,6 +9,7 @@ at a sixth), a batch is two pages and not 32, and mapped pages do not start swap
 would unmap them and is not argued about here.
 """
 
+from mmsim.engine.door import door
 from mmsim.linux.bug import BUG, report
 from mmsim.linux.cite import cite
 from mmsim.linux.era import kernel
@@ -85,6 +86,7 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
         list_add(entry, vm.inactive_list)
 
         if page_count(page) == 0:
+            door.machine.count("met_at_count_zero")
             if patched("hugh-2002-02-12"):
                 if patched("consumer-does-not-check") or PageLocked(page):
                     page_cache_get(page)
@@ -95,6 +97,7 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
                     else:
                         UnlockPage(page)
                         page_cache_release(page)
+                    door.machine.count("consumed")
                     nr_pages -= 1
                     if not nr_pages:
                         break
