@@ -50,7 +50,6 @@ DEBUG_LIST = {**CONFIG, "DEBUG_LIST": True}
 
 MERGED = "mapcount-no-assert"
 NONE = {"isolated_with_buffers": "== 0"}
-SOME = {"isolated_with_buffers": "> 0"}
 ALL = {"isolated_with_buffers": "> 0.5"}
 
 
@@ -65,7 +64,7 @@ def load(workload, config=DEBUG_VM, **more):
 
 
 VARIANTS = (
-    variant("419-dbg", "4.19 as it was, DEBUG_VM", SOMETIMES, findings=SLAB, metrics=SOME),
+    variant("419-dbg", "4.19 as it was, DEBUG_VM", SOMETIMES, findings=SLAB),
     variant(
         "419-nodbg",
         "4.19 as it was, without DEBUG_VM",
@@ -105,7 +104,6 @@ VARIANTS = (
         SOMETIMES,
         "v1-recheck",
         findings=SLAB,
-        metrics=NONE,
     ),
     variant(
         "pageslab-precheck",
@@ -153,7 +151,7 @@ VARIANTS = (
         NEVER,
         "get-first",
         "get-first-no-minus-one",
-        metrics={**SOME, "isolated_anon": "== 0"},
+        metrics={**ALL, "isolated_anon": "== 0"},
     ),
     variant(
         "isolate-no-recheck",
