@@ -56,6 +56,8 @@ def check(m: Any, v: Variant) -> None:
         report("invariant", "counter lost an update", where="add")
     if v.id.endswith("check-raises"):
         raise KeyError("in check")
+    while v.id.endswith("check-circles"):
+        m.vm.n  # noqa: B018 (a list that leads in a circle)
 
 
 def variant(name: str, **config: Any) -> Variant:
@@ -77,6 +79,7 @@ SCENARIO = Scenario(
         variant("exits"),
         variant("ctrl-c"),
         variant("check-raises"),
+        variant("check-circles"),
         Variant("950.up", "one CPU", NEVER, config={"SMP": False}),
     ),
 )
@@ -260,6 +263,18 @@ def test_what_an_actor_raises_is_an_internal_error_with_its_cause(
     while last.tb_next is not None:
         last = last.tb_next
     assert last.tb_frame.f_code.co_name == "add"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_a_check_raises_comes_out_and_the_next_run_is_none_the_worse(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyError, match="in check"):
+        failing("check-raises", engine)
+    monkeypatch.setattr("mmsim.run.LONGEST_CHECK", 1000)
+    with pytest.raises(RuntimeError, match="does not come to an end"):
+        failing("check-circles", engine)
+    failing("plain", engine)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
