@@ -54,7 +54,7 @@ def setup(m: Any, v: Variant) -> None:
 def check(m: Any, v: Variant) -> None:
     if m.vm.v_n != (len(m.cpus) + 1) * m.vm.limit:
         report("invariant", "counter lost an update", where="add")
-    if v.id.endswith("check-raises"):
+    if v.id.endswith("check-fails"):
         raise KeyError("in check")
     while v.id.endswith("check-circles"):
         m.vm.n  # noqa: B018 (a list that leads in a circle)
@@ -78,7 +78,7 @@ SCENARIO = Scenario(
         variant("raises"),
         variant("exits"),
         variant("ctrl-c"),
-        variant("check-raises"),
+        variant("check-fails"),
         variant("check-circles"),
         Variant("950.up", "one CPU", NEVER, config={"SMP": False}),
     ),
@@ -270,7 +270,7 @@ def test_what_a_check_raises_comes_out_and_the_next_run_is_none_the_worse(
     engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(KeyError, match="in check"):
-        failing("check-raises", engine)
+        failing("check-fails", engine)
     monkeypatch.setattr("mmsim.run.LONGEST_CHECK", 1000)
     with pytest.raises(RuntimeError, match="does not come to an end"):
         failing("check-circles", engine)
