@@ -13,6 +13,7 @@ from mmsim.claims import claims
 from mmsim.claims.model import Settled
 from mmsim.claims.settle import Answer, answers, campaign
 from mmsim.errors import UsageError, nearest
+from mmsim.stress import store
 from mmsim.stress.output import console
 from mmsim.stress.parser import whole
 from mmsim.stress.source import Library
@@ -39,6 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     wanted = _threads(options.thread)
     chosen = [claim for claim in claims() if claim.thread in wanted]
+    if options.json is not None:
+        store.check_writable(str(options.json))
     tallies, complete = campaign(
         chosen,
         Library(),
@@ -47,14 +50,21 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         jobs=options.jobs,
     )
-    if not complete:
-        print("mmsim: the campaign is incomplete, so nothing is settled", file=sys.stderr)
-        return INCOMPLETE
-    settled = answers(chosen, tallies)
+    told = chosen
+    if not complete:  # what was run to its end need not be lost
+        through = {id for id, tally in tallies.items() if tally.runs == options.runs}
+        told = [claim for claim in chosen if through.issuperset(claim.variants())]
+    settled = answers(told, tallies)
     _show(settled)
     if options.json is not None:
-        _write(options.json, settled, options)
-    return 0
+        _write(options.json, settled, options, complete)
+    if complete:
+        return 0
+    print(
+        f"mmsim: the campaign is incomplete: {len(told)} of {len(chosen)} claims could be settled",
+        file=sys.stderr,
+    )
+    return INCOMPLETE
 
 
 def _threads(words: list[str]) -> set[str]:
@@ -85,8 +95,11 @@ def _show(settled: tuple[Answer, ...]) -> None:
     out.out(f"{len(settled)} claims: {', '.join(parts)}", highlight=False)
 
 
-def _write(file: Path, settled: tuple[Answer, ...], options: argparse.Namespace) -> None:
+def _write(
+    file: Path, settled: tuple[Answer, ...], options: argparse.Namespace, complete: bool
+) -> None:
     document = {
+        "complete": complete,
         "runs": options.runs,
         "cpus": options.cpus,
         "seed": options.seed,
