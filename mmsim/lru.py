@@ -64,7 +64,6 @@ __all__ = [
     "end_page_writeback",
     "lru_add_drain",
     "lru_cache_add",
-    "lru_cache_add_file",
     "mark_page_accessed",
     "mark_page_lazyfree",
     "pagevec",
@@ -160,6 +159,7 @@ def lru_cache_add(page):
     """Queue a page for its LRU list.
 
     *Locks:* preemption off.  The caller keeps its reference; the pagevec takes one of its own.
+    (Nobody disables the pagevecs here, as memory offlining does from 5.13 on.)
     """
     VM_BUG_ON_PAGE(
         lambda: PageActive(page) and PageUnevictable(page),
@@ -173,9 +173,6 @@ def lru_cache_add(page):
     if not pagevec_add(pvec, page) or PageCompound(page):
         __pagevec_lru_add(pvec)
     preempt_enable()
-
-
-lru_cache_add_file = lru_cache_add
 
 
 @cite("mm/swap.c", "5.17")

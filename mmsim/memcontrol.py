@@ -106,16 +106,6 @@ def folio_matches_lruvec(page, lruvec):
 
 
 @cite("include/linux/memcontrol.h", "5.17", thread="000")
-def folio_lruvec_relock_irq(page, locked):
-    """Keep the lock that is held if it is the page's, swap it otherwise."""
-    if locked is not None:
-        if folio_matches_lruvec(page, locked):
-            return locked
-        unlock_page_lruvec_irq(locked)
-    return folio_lruvec_lock_irq(page)
-
-
-@cite("include/linux/memcontrol.h", "5.17", thread="000")
 def folio_lruvec_relock_irqsave(page, locked, flags):
     """(lruvec, flags): keep the lock that is held if it is the page's, swap it otherwise."""
     if locked is not None:
@@ -128,11 +118,12 @@ def folio_lruvec_relock_irqsave(page, locked, flags):
 # -- charging -------------------------------------------------------------------------------------
 
 
-@cite("mm/memcontrol.c", "5.4")
+@cite("mm/memcontrol.c", "5.4", thread="000")
 def lock_page_lru(page):
     """Take the page off its list if it is on one; true if it was, for unlock_page_lru().
 
-    *Locks:* page lock and a reference held; takes lru_lock, interrupts off.
+    *Locks:* page lock and a reference held; returns with lru_lock, interrupts off.  *Race:* none:
+    PG_lru is changed by the holder of a reference (I1), under the lock of the list (I3).
     """
     pgdat = page_pgdat(page)
     spin_lock_irq(pgdat.lru_lock)
@@ -144,7 +135,7 @@ def lock_page_lru(page):
     return True
 
 
-@cite("mm/memcontrol.c", "5.4")
+@cite("mm/memcontrol.c", "5.4", thread="000")
 def unlock_page_lru(page, isolated):
     """Put the page on the list of its new memcg.  *Locks:* drops lru_lock."""
     pgdat = page_pgdat(page)
@@ -156,9 +147,13 @@ def unlock_page_lru(page, isolated):
     spin_unlock_irq(pgdat.lru_lock)
 
 
-@cite("mm/memcontrol.c", "5.4")
+@cite("mm/memcontrol.c", "5.4", thread="000")
 def commit_charge(page, memcg, lrucare=False):
-    """Charge the page; ``lrucare`` if it may be on the LRU already (swap cache, until 5.10)."""
+    """Charge the page; ``lrucare`` if it may be on the LRU already (swap cache, until 5.7).
+
+    *Locks:* page lock.  *Race:* whoever has isolated the page looks the lruvec up again when it
+    puts the page back, under the lock, which is the node's whatever the memcg.
+    """
     VM_BUG_ON_PAGE(lambda: page.mem_cgroup is not None, "page->mem_cgroup", page)
     isolated = lrucare and lock_page_lru(page)
     page.mem_cgroup = memcg

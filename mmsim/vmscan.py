@@ -24,6 +24,7 @@ from mmsim.linux.list import (
     list_move,
     list_splice,
 )
+from mmsim.linux.sched import cond_resched
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
 from mmsim.lru import lru_add_drain, lru_cache_add, put_page
 from mmsim.lru_release import free_compound_page
@@ -46,6 +47,7 @@ from mmsim.page import (
     PageLRU,
     SetPageActive,
     SetPageLRU,
+    SetPageWorkingset,
     TestClearPageReferenced,
     __ClearPageActive,
     __ClearPageLRU,
@@ -236,22 +238,30 @@ def shrink_inactive_list(nr_to_scan, lruvec, lru):
 def shrink_active_list(nr_to_scan, lruvec, lru):
     """Move pages from the end of an active list to the inactive one.
 
-    *Locks:* takes lru_lock twice, interrupts off.
+    (All of them: who is referenced through a pte, which would let it stay, is not looked up.)
+    *Locks:* takes lru_lock twice, interrupts off; may sleep in between.
     """
     l_inactive = LIST_HEAD("l_inactive")
     l_hold = LIST_HEAD("l_hold")
     lock = lru_lock_of(lruvec)
     lru_add_drain()
     spin_lock_irq(lock)
-    isolate_lru_pages(nr_to_scan, lruvec, l_hold, lru)
+    nr_taken = isolate_lru_pages(nr_to_scan, lruvec, l_hold, lru)
+    access(RMW_RELAXED, lruvec.pgdat, "isolated", _account_isolated, lruvec.pgdat, nr_taken)
     spin_unlock_irq(lock)
     while not list_empty(l_hold):
+        cond_resched()
         page = lru_to_page(l_hold)
         list_del(page.lru)
+        if not page_evictable(page):
+            putback_lru_page(page)
+            continue
         ClearPageActive(page)
+        SetPageWorkingset(page)
         list_add(page.lru, l_inactive)
     spin_lock_irq(lock)
     move_pages_to_lru(lruvec, l_inactive)
+    access(RMW_RELAXED, lruvec.pgdat, "isolated", _account_isolated, lruvec.pgdat, -nr_taken)
     spin_unlock_irq(lock)
     mem_cgroup_uncharge_list(l_inactive)
     free_unref_page_list(l_inactive)

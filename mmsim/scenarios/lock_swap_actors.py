@@ -5,6 +5,7 @@ All of them are callers that the kernel has.  They meet on pages of tmpfs files:
 one reference of each page, whoever looks at it another, and the last to let go frees it.
 """
 
+from mmsim.filemap import lock_page, unlock_page
 from mmsim.filemap_cache import find_get_page
 from mmsim.linux.atomic import atomic_dec_and_test
 from mmsim.linux.cite import cite
@@ -14,8 +15,9 @@ from mmsim.linux.sched import cond_resched
 from mmsim.linux.struct import Struct, shared
 from mmsim.lru import end_page_writeback, lru_add_drain, mark_page_accessed, put_page
 from mmsim.memcg_move import mem_cgroup_move_charge
+from mmsim.memcontrol import commit_charge, page_memcg
 from mmsim.mmu_gather import tlb_flush_mmu_free
-from mmsim.mmzone import LRU_INACTIVE_ANON
+from mmsim.mmzone import LRU_ACTIVE_ANON, LRU_INACTIVE_ANON
 from mmsim.page import (
     PageAnon,
     PageDirty,
@@ -28,7 +30,7 @@ from mmsim.page import (
 from mmsim.page_idle import page_idle_bitmap_write
 from mmsim.rmap import page_remove_rmap
 from mmsim.shmem import shmem_evict_inode, shmem_truncate_range
-from mmsim.vmscan import shrink_inactive_list
+from mmsim.vmscan import shrink_active_list, shrink_inactive_list
 
 TRANSFERS = 3  # of a driver's DMA to each page
 
@@ -106,8 +108,11 @@ def exit_mmap(pages):
 
 
 @cite("mm/vmscan.c", "5.4", thread="000", symbol="balance_pgdat")
-def kswapd(pgdat, memcgs, nr_to_scan, rounds):
-    """Rounds of reclaim on one node, memcg after memcg."""
+def kswapd(pgdat, memcgs, nr_to_scan, rounds, aging):
+    """Rounds of reclaim on one node, memcg after memcg; perhaps the active lists first."""
+    if aging:  # age_active_anon()
+        for memcg in memcgs:
+            shrink_active_list(nr_to_scan, memcg.lruvecs[pgdat.node_id], LRU_ACTIVE_ANON)
     for _ in range(rounds):
         for memcg in memcgs:
             shrink_inactive_list(nr_to_scan, memcg.lruvecs[pgdat.node_id], LRU_INACTIVE_ANON)
@@ -134,6 +139,21 @@ def scanner(pages):
 def charge_mover(inode, source, to):
     """A task that has the file mapped is moved to another memcg, and its charges with it."""
     mem_cgroup_move_charge(inode.i_mapping, range(inode.pages), source, to)
+
+
+@cite("mm/memory.c", "5.4", thread="000")
+def do_swap_page(page, memcg):
+    """A fault finds a page that was read ahead into the swap cache: on the LRU, charged to nobody.
+
+    *Locks:* page lock.  Until 5.7 the page is charged here and not when it is read.
+    """
+    if not get_page_unless_zero(page):
+        return
+    lock_page(page)
+    if page_memcg(page) is None:
+        commit_charge(page, memcg, lrucare=True)
+    unlock_page(page)
+    put_page(page)
 
 
 def end_io(page):

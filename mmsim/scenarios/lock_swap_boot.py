@@ -15,7 +15,7 @@ from mmsim.mmzone import LRU_INACTIVE_ANON, boot_mm
 from mmsim.page_alloc import pfn_to_page
 from mmsim.pagemap import address_space
 from mmsim.scenarios import lock_swap_actors as actors
-from mmsim.scenarios.invariants import check_mm
+from mmsim.scenarios.invariants import broken, check_mm
 
 NODES = 2
 FILE_PAGES = 2
@@ -26,7 +26,7 @@ SWAPS = 40  # and how many more, of both nodes in turn
 
 MIXES = {
     "5.4": {
-        "all": ("rm", "kswapd", "page_idle", "reader", "rm", "driver", "exit", "scanner"),
+        "all": ("rm", "kswapd", "page_idle", "reader", "swapin", "driver", "exit", "scanner"),
         "walk": ("rm", "scanner", "exit", "scanner"),
         "reclaim": ("exit", "kswapd", "rm", "kswapd"),
         "rounds": ("exit", "kswapd"),
@@ -68,6 +68,7 @@ COMM = {
     "mover": "cgclassify",
     "driver": "drv",
     "exit": "exit",
+    "swapin": "swapin",
 }
 
 
@@ -77,7 +78,7 @@ def mix_of(machine, variant):
         # two who hold two locks each would not live to be measured
         return "exits" if "release-hold-both-locks" in variant.gates else "exit"
     named = [MIX_OF[gate] for gate in variant.gates if gate in MIX_OF]
-    return named[0] if named else machine.rng.choice(sorted(MIXES[variant.era]))
+    return named[0] if named else machine.rng.choice([*sorted(MIXES[variant.era]), "all", "all"])
 
 
 class Booting:
@@ -103,10 +104,14 @@ class Booting:
         for page in self.io_pages:  # being written; the huge one makes the handler take lru_lock
             page.v_flags |= page.m_swapcache | page.m_writeback | page.m_reclaim
             page.v_flags &= ~page.m_dirty
+        self.read_ahead = [
+            self.lru_page(n % NODES, "swapcache", memcg=0)
+            for n in range(self.roles.count("swapin"))
+        ]
 
     def frames(self, exits):
         """Frames needed on a node: an even number."""
-        need = [3 + FILE_PAGES // NODES * sum(r in ("rm", "truncate") for r in self.roles)] * NODES
+        need = [4 + FILE_PAGES // NODES * sum(r in ("rm", "truncate") for r in self.roles)] * NODES
         for i in exits:
             need[i % NODES] += 3  # a huge page, and perhaps a frame to align it
             for node in self.exiting(i):
@@ -119,13 +124,13 @@ class Booting:
             return [0] * GATHER + [1, 0] * (SWAPS // 2) if number == 0 else [number % NODES] * 2
         return [(number + 1) % NODES, number % NODES]
 
-    def lru_page(self, node, *flags, order=0):
-        """A swap-backed page on its inactive list, with one reference."""
+    def lru_page(self, node, *flags, order=0, memcg=1):
+        """A swap-backed page on its inactive list, with one reference; memcg 0 is nobody's."""
         page = memblock_alloc(self.vm, node, order)
         for flag in ("uptodate", "dirty", "swapbacked", "lru", *flags):
             page.v_flags |= getattr(page, f"m_{flag}")
-        page.v_mem_cgroup = memcg = self.vm.memcgs[1]
-        lruvec = memcg.lruvecs[node]
+        page.v_mem_cgroup = self.vm.memcgs[memcg] if memcg else None
+        lruvec = self.vm.memcgs[memcg].lruvecs[node]
         head = lruvec.lists[LRU_INACTIVE_ANON]
         page.lru.v_next, page.lru.v_prev = head.v_next, head
         head.v_next.v_prev = page.lru
@@ -180,7 +185,9 @@ class Booting:
         if role == "kswapd":
             scan = 3 if self.mix in ("reclaim", "rounds") else 2
             rounds = 2 if self.mix == "rounds" else 1
-            return actors.kswapd, vm.node_data[number % NODES], vm.memcgs[1:], scan, rounds
+            aging = self.mix == "all"
+            memcgs = vm.memcgs if "swapin" in self.roles else vm.memcgs[1:]
+            return actors.kswapd, vm.node_data[number % NODES], memcgs, scan, rounds, aging
         if role in ("page_idle", "scanner"):
             first = self.machine.rng.randrange(len(vm.mem_map))
             walk = actors.scanner if role == "scanner" else actors.page_idle_walker
@@ -191,6 +198,8 @@ class Booting:
         if role == "mover":
             self.shared.v_i_count += 1  # which stays: the file is mapped
             return actors.charge_mover, self.shared, vm.memcgs[1], vm.memcgs[2]
+        if role == "swapin":
+            return actors.do_swap_page, self.read_ahead[number], vm.memcgs[1]
         if role == "driver":
             return actors.driver, self.pin(2)
         assert role == "exit"
@@ -214,4 +223,6 @@ def setup(machine, variant):
 def check(machine, variant):
     """Lists, counts and locks are as they must be; only the swap cache still has pages."""
     boot = machine.vm.boot
-    check_mm(machine, boot.mappings, boot.io_pages)
+    check_mm(machine, boot.mappings, boot.io_pages + boot.read_ahead)
+    if any(pgdat.v_vmstat_isolated for pgdat in machine.vm.node_data):
+        broken("check", "pages are counted as isolated and nobody has isolated any")

@@ -245,3 +245,5 @@ def check(m, v):
             return
     owners = check_ptes(m)
     check_mm(m, mappings=m.vm.files, owners=owners + m.vm.owners)
+    if any(pgdat.v_vmstat_isolated for pgdat in m.vm.node_data):
+        broken("check", "pages are counted as isolated and nobody has isolated any")
