@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 
-from mmsim.engine.context import READY, TASK, Context, Cpu, Host, tls
+from mmsim.engine.context import FRESH, READY, TASK, Context, Cpu, Host, tls
 from mmsim.engine.machine import Machine
 from mmsim.engine.schedule import Diverged
 from mmsim.engine.seats import Seats
@@ -72,29 +72,32 @@ class Injection(Seats):
     def _give_way(self, host: Host, ctx: Context) -> None:
         """The recording says it is somebody else's turn."""
         cpu = ctx.cpu
-        line = switched = None
+        line = task = None
         with self._mutex:
             turn = self._lead.turn()
             if not self._lead or self._ending:
                 return
-            if turn is not None and turn.cpu is cpu:
-                if turn.kind is not TASK:
-                    line = self._claim(cpu)
-                elif cpu.curr is ctx and (
-                    cpu.preemptible(self._machine.preempt) or not self._started(ctx)
-                ):
-                    switched = turn
-                    self._give(cpu, turn)
+            if turn is None:  # it waits: for time to pass, say, or for somebody who needs no effect
+                line = self._claim(cpu)
+                task = next((t for t in cpu.tasks if t.state == FRESH), None)
+            elif turn.cpu is cpu:
+                line = None if turn.kind is TASK else self._claim(cpu)
+                task = turn if turn.kind is TASK else None
+            if task is ctx or line is not None or not self._may_go(ctx):
+                task = None
+            if task is not None:
+                self._give(cpu, task)
         if line is not None:
             self._run_irq(host, line)
-        elif switched is not None:
+        elif task is not None:
             self._idle(host, cpu, ctx)
         else:
             self._poll()
 
-    def _started(self, ctx: Context) -> bool:
-        """Has ``ctx`` performed an effect since it got its CPU?  If not, it may still wait."""
-        return ctx.stamp >= 0
+    def _may_go(self, ctx: Context) -> bool:
+        """May its CPU be given to another task?  It may if ``ctx`` has done nothing on it yet."""
+        cpu = ctx.cpu
+        return cpu.curr is ctx and (ctx.stamp < 0 or cpu.preemptible(self._machine.preempt))
 
     def relax(self, ctx: Context) -> None:
         """cpu_relax()."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmsim.engine.context import FRESH, READY, Context
+from mmsim.engine.context import FRESH, READY, SPINNING, Context
 from mmsim.engine.machine import Machine
 from mmsim.engine.schedule import Diverged, join, merge
 
@@ -123,7 +123,8 @@ class Lead:
         if not self._left:
             return None
         turn = self.next()
-        return turn if turn.state <= READY else None
+        able = turn.state <= READY or (turn.state == SPINNING and not turn.spin.locked)
+        return turn if able else None
 
     def admits(self, ctx: Context) -> bool:
         """May ``ctx``, which is at a point, perform its effect now?"""

@@ -89,8 +89,12 @@ def test_token_to_gated_free(token: ThreadsCarrier, free: FreeCarrier, start: in
         assert effects(free.segments) == effects(segments), seed
 
 
-# some end stuck with an interrupt on top of a task, in others a task is preempted in cpu_relax()
-@pytest.mark.parametrize("seed", [206131, 214101, 222587, 409855, 412011, *range(20)])
+# Whose turn it is may have its CPU already, may be waiting for time to pass, or for somebody who
+# has to be let in without an effect, or may just not have seen yet that its lock is free.
+HARD = (206131, 214101, 222587, 409855, 412011, 512867, 568689, 632007, 637869)
+
+
+@pytest.mark.parametrize("seed", [*HARD, *range(20)])
 def test_free_to_gated_free(free: FreeCarrier, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmsim.engine.inject.PATIENCE", 50_000)
     machine = fuzz.boot(seed)
