@@ -26,11 +26,12 @@ from typing import Protocol
 from mmsim.errors import InternalError, UsageError
 from mmsim.stress import worker
 from mmsim.stress.plan import Campaign
+from mmsim.stress.pulse import Pulse
 from mmsim.stress.tally import Block, BlockResult, Tally
 from mmsim.stress.worker import Beat, Broken, Setting
 
 SILENCE_SECONDS = 60.0
-"""A worker that says nothing for so long is stuck; a single run takes milliseconds."""
+"""A worker that says nothing for so long is stuck (see `pulse`); a run takes milliseconds."""
 
 POLL_SECONDS = 0.25
 DEATHS_IN_A_ROW = 6
@@ -53,9 +54,9 @@ class _Seat:
     number: int
     process: BaseProcess
     pipe: Connection
+    pulse: Pulse
     block: Block | None = None
     beat: Beat = field(default_factory=lambda: Beat(0, 0))
-    heard: float = field(default_factory=time.monotonic)
 
 
 class Pool:
@@ -100,7 +101,7 @@ class Pool:
         with _deaf_to_interrupts():
             process.start()
         theirs.close()
-        return _Seat(number, process, ours)
+        return _Seat(number, process, ours, Pulse(process.pid, self._silence))
 
     def run(self, campaign: Campaign, observer: Observer) -> None:
         """Run the campaign to its end, or until its deadline."""
@@ -115,7 +116,7 @@ class Pool:
             for seat in busy:
                 if seat.pipe in ready:
                     self._listen(seat, campaign, observer)
-                elif time.monotonic() - seat.heard > self._silence:
+                elif seat.pulse.stopped():
                     seat.process.kill()
                     self._bury(seat, campaign, observer, f"was silent for {self._silence:.0f} s")
             under_way = [seat.beat for seat in self._seats if seat.block is not None]
@@ -132,7 +133,8 @@ class Pool:
         block = campaign.next_block()
         if block is None:
             return
-        seat.block, seat.beat, seat.heard = block, Beat(0, 0), time.monotonic()
+        seat.block, seat.beat = block, Beat(0, 0)
+        seat.pulse.heard()
         try:
             seat.pipe.send(block)
         except OSError:
@@ -144,7 +146,7 @@ class Pool:
         except Exception:  # cut off in the middle of a message: any of a dozen unpickling errors
             self._bury(seat, campaign, observer, "died")
             return
-        seat.heard = time.monotonic()
+        seat.pulse.heard()
         if isinstance(message, Beat):
             seat.beat = message
             return
