@@ -49,8 +49,8 @@ DEBUG_VM = {**CONFIG, "DEBUG_VM": True}
 DEBUG_LIST = {**CONFIG, "DEBUG_LIST": True}
 
 MERGED = "mapcount-no-assert"
-NONE = {"isolated_with_buffers": "== 0"}
-ALL = {"isolated_with_buffers": "> 0.5"}
+NONE = {"isolated_with_buffers": "== 0", "refused_with_buffers": "> 0.5"}
+ALL = {"isolated_with_buffers": "> 0.5", "refused_with_buffers": "== 0"}
 
 
 def variant(name, summary, expect, *gates, config=DEBUG_VM, findings=(), metrics=None, era=""):

@@ -123,7 +123,7 @@ COUNT = "xie-2017-05-25"
 MERGED = ("vlastimil-2014-01-07", COUNT)
 PREEMPT = {"PREEMPT": True}
 REPAIRED = {"missed_after_rescan": "== 0"}
-LAZY = {"missed_mlocks": "> 0", **REPAIRED}
+LAZY = {"missed_mlocks": "> 0", "mlocks_repaired": "> 0", **REPAIRED}
 
 LOST_PAGE = r"^a shared mapping has a page that its file has not$"
 NOT_LOCKED = r"^VM_BUG_ON_PAGE\(!PageLocked\(page\)\)$"
