@@ -99,12 +99,20 @@ class Injection(Seats):
         cpu = ctx.cpu
         return cpu.curr is ctx and (ctx.stamp < 0 or cpu.preemptible(self._machine.preempt))
 
+    def _turn_elsewhere(self, ctx: Context) -> bool:
+        """Is it the turn of somebody on another CPU?"""
+        with self._mutex:
+            turn = None if self._ending else self._lead.turn()
+            return turn is not None and turn.cpu is not ctx.cpu
+
     def relax(self, ctx: Context) -> None:
         """cpu_relax()."""
         ctx.pending = ("relax", None, "")
         if self._ending:
             self._stay()
         if self._lead:
+            while self._turn_elsewhere(ctx):
+                self._poll()
             self._give_way(tls.host, ctx)  # perhaps the last moment at which it may be preempted
         else:
             self._inject(tls.host, ctx)
