@@ -191,10 +191,10 @@ def cache_grow(s):
     if page is None:
         return None
     __SetPageSlab(page)
-    page.mapping = s  # slab_cache
-    page.index = page.address  # freelist: an array of object numbers
     page.private = page.address  # s_mem
     page._mapcount = 0  # active
+    page.mapping = s  # slab_cache
+    page.index = page.address  # freelist: an array of object numbers
     return page
 
 

@@ -10,6 +10,7 @@ from mmsim.engine.oops import ContextDied
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.gup_v3_13 import mm_populate
 from mmsim.linux.sleeplock import down_write, up_write
+from mmsim.lru_v3_13 import lru_cache_add
 from mmsim.memblock import memblock_free_all
 from mmsim.memory_v3_13 import exit_mmap, write_fault
 from mmsim.migrate_v3_13 import alloc_contig_range
@@ -18,7 +19,7 @@ from mmsim.mm_types import VM_LOCKED, VM_SHARED, VM_WRITE, pte_pfn, pte_present
 from mmsim.mm_types_v3_13 import VM_NONLINEAR, pte_file, pte_to_pgoff
 from mmsim.munlock import munlock_vma_page, sys_mlock, sys_munlock
 from mmsim.page import get_page
-from mmsim.page_alloc import pfn_to_page
+from mmsim.page_alloc import alloc_page, pfn_to_page
 from mmsim.rmap import anon_vma, anon_vma_link
 from mmsim.rmap_v3_13 import SWAP_AGAIN, SWAP_MLOCK, TTU_UNMAP, try_to_unmap
 from mmsim.scenarios.mlock_cluster_check import drain_all
@@ -98,6 +99,17 @@ def test_a_page_in_a_pagevec_is_marked_and_stays_on_an_evictable_list() -> None:
     mlock_vma_page(page)
     drain_all(s.m)
     assert flags(page) == {"uptodate", "lru", "mlocked"}
+
+
+def test_a_full_pagevec_is_emptied_by_the_next_page_and_not_by_its_last() -> None:
+    m = booted("3.13", cpus=1, pages=32, gates=MERGED, DEBUG_VM=True)
+    memblock_free_all(m.vm)
+    pages = [alloc_page() for _ in range(15)]
+    for page in pages[:14]:
+        lru_cache_add(page)
+    assert not any("lru" in flags(page) for page in pages)
+    lru_cache_add(pages[14])
+    assert ["lru" in flags(page) for page in pages] == [True] * 14 + [False]
 
 
 def test_clearing_brings_it_back() -> None:
