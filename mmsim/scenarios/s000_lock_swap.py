@@ -54,7 +54,9 @@ page again in the meantime (000.isolate-lock-first-release-count: fixed in 2.6.7
 unless zero it is not needed (000.isolate-lock-first-release-unless-zero).
 
 With 8 CPUs the first finding takes well below a second, and about half of one where a window is two
-statements wide (000.putback-late-setlru, 000.isolate-lock-first-release-count).
+statements wide (000.putback-late-setlru, 000.isolate-lock-first-release-count).  With two CPUs the
+latter takes ten seconds: whoever released the page has to be off its CPU for a whole round of
+reclaim, which with as many CPUs as tasks is a matter of speed, and with two of preemption.
 """
 
 from mmsim.scenarios.api import ALWAYS, NEVER, SOMETIMES, Scenario, Variant
