@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from mmsim.cli import gate_diff, main
+from mmsim.cli.commands import show
 from mmsim.pytest_plugin import run_variant
+from mmsim.scenarios.registry import find_scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 RACE = str(ROOT / "tests" / "stress" / "lost_update.py")
@@ -60,8 +62,8 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert "actors (3 CPUs)" in lines
     assert "  CPU2  adder2/102: increment()" in lines
     assert "gate 900-lock (patch; nobody, 2024-01-01)" in lines
-    assert "  -c.value = c.value + 1" in lines
     assert "  +spin_lock(lock)" in lines
+    assert "   c.value = c.value + 1" in lines
     assert "  +spin_unlock(lock)" in lines
     assert "2. CPU1 reads 0 and writes 1." in text
     assert "actors (1 CPU)" in lines_of(capsys, "show", "900.up", "--file", RACE, "--cpus", "3")
@@ -127,27 +129,73 @@ GATED = """
 def drop(page):
     if patched("swap"):
         new(page)
-        newer(page)
+        newer(page)  # and better
     else:
         old(page)
     if not patched("swap"):
         only_old(page)
-    if patched("swap") and page.flag:
+    if page.first:
+        door.machine.count("first")
+        first(page)
+    elif patched("swap") or page.flag:
         both(page)
+    else:
+        none(page)
+    same(page)
+    same(page)
+    same(page)
+    same(page)
+    same(page)
+    if page.counted:
+        door.machine.count("counted")
+    same(page)
     return 1 if patched("swap") else 2
 
 def other(page):
     if patched("another"):
-        never(page)
+        if patched("swap"):
+            under_another(page)
+    while page.wait and not patched("swap"):
+        wait(page)
 """
 
 
-def test_a_gate_is_a_diff_of_its_two_sides(tmp_path: Path) -> None:
+def test_a_gate_is_a_diff_of_the_function_without_and_with_it(tmp_path: Path) -> None:
     file = tmp_path / "mm.py"
     file.write_text(GATED)
     found = list(gate_diff.hunks("swap", [file]))
-    assert [(h.function, h.line) for h in found] == [("drop", n) for n in (3, 8, 10, 12)]
-    assert found[0].lines == ("-old(page)", "+new(page)", "+newer(page)")
-    assert found[1].lines == ("-only_old(page)",)
-    assert found[2].lines == (' if patched("swap") and page.flag:', "     both(page)")
-    assert found[3].lines == (' return 1 if patched("swap") else 2',)
+    assert [(h.function, h.line) for h in found] == [("drop", 4), ("drop", 25)]
+    assert found[0].lines == (
+        "-old(page)",
+        "-only_old(page)",
+        "+new(page)",
+        "+newer(page)  # and better",
+        " if page.first:",
+        "     first(page)",
+        "-elif page.flag:",
+        "+else:",
+        "     both(page)",
+        "-else:",
+        "-    none(page)",
+        " same(page)",
+        " same(page)",
+    )
+    assert found[1].lines == (" same(page)", " same(page)", "-return 2", "+return 1")
+
+
+def test_every_gate_of_thread_002_is_shown_where_it_is_used() -> None:
+    for variant in find_scenario("002").variants:
+        shown = list(show.page(variant, 8))
+        for gate in variant.gates:
+            start = next(i for i, line in enumerate(shown) if line.startswith(f"gate {gate} ("))
+            end = next(i for i in range(start, len(shown)) if not shown[i])
+            hunk = [line for line in shown[start:end] if line.startswith("  @@ ")]
+            assert hunk, (variant.id, gate)
+
+
+def test_a_patch_on_top_of_another_is_shown_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "mm.py"
+    file.write_text(GATED)
+    found = list(gate_diff.hunks("swap", [file], ["another", "swap"]))
+    assert found[-1].lines[0] == "+under_another(page)"
+    assert found[-1].function == "other"

@@ -95,14 +95,19 @@ def _gates(variant: Variant) -> Iterator[str]:
         yield from textwrap.wrap(
             gate.meaning, 96, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
         )
-        for hunk in gate_diff.hunks(name, _files(variant)):
+        for hunk in gate_diff.hunks(name, _files(variant), variant.gates):
             file = hunk.file.relative_to(top) if hunk.file.is_relative_to(top) else hunk.file
             yield f"  @@ {file}:{hunk.line} {hunk.function} @@"
             yield from (f"  {line}".rstrip() for line in hunk.lines)
 
 
 def _files(variant: Variant) -> list[Path]:
-    """Where a gate can make a difference: the kernel's files and the scenario's own."""
+    """Where a gate can make a difference: the kernel's files, actors, and a scenario of one's own.
+
+    A check knows which invariants hold under which gate; that is no part of a patch.
+    """
     package = Path(mmsim.__file__).resolve().parent
-    files = [*package.glob("*.py"), *package.glob("linux/*.py"), *package.glob("v2_4/*.py")]
-    return sorted({*files, Path(variant.scenario.file).resolve()})
+    folders = ("", "linux/", "v2_4/", "scenarios/")
+    files = {file for folder in folders for file in package.glob(f"{folder}*.py")}
+    judges = {file for file in files if file.name.endswith("_check.py")}
+    return sorted({*(files - judges), Path(variant.scenario.file).resolve()})
