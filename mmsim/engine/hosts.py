@@ -49,6 +49,7 @@ class Hosts:
         self._batch = batch
         self._hosts: list[Host] = []
         self.closing = False
+        self.control = _taken()  # the control thread waits for it while a run goes on
 
     def __getitem__(self, i: int) -> Host:
         """Host number ``i``, started if need be."""
@@ -77,8 +78,7 @@ class Hosts:
 
     def _start(self) -> None:
         host = Host(self)
-        host.lock = threading.Lock()
-        host.lock.acquire()
+        host.lock = _taken()
         name = f"{self._name}-{len(self._hosts)}"
         host.thread = threading.Thread(target=self._main, args=(host,), name=name, daemon=True)
         self._hosts.append(host)
@@ -98,6 +98,11 @@ class Hosts:
                     return
                 self._serve(host)
 
+    def done(self) -> None:
+        """Let the control thread go on.  Once closing it is gone, and another run may be on."""
+        if not self.closing:
+            self.control.release()
+
     def end(self, push: Callable[[], None]) -> None:
         """End every thread.  ``push()`` makes a context that runs leave at its next point."""
         self.closing = True
@@ -114,6 +119,12 @@ class Hosts:
             if tries >= PATIENCE:
                 for host in hosts:
                     _interrupt(host.thread)
+
+
+def _taken() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 def present_core() -> int | None:

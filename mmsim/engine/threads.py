@@ -9,7 +9,6 @@ is decided in ``turns.py``; all state, there and here, is touched only by the ho
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -62,7 +61,7 @@ class ThreadsCarrier(Turns):
             first = self._choose(None)
             if first is not None:
                 self._host_of(first).lock.release()
-                while not self._control.acquire(timeout=WATCH):
+                while not self._hosts.control.acquire(timeout=WATCH):
                     pass
             machine.steps = self.steps
             machine.over = True
@@ -85,7 +84,7 @@ class ThreadsCarrier(Turns):
         for host in hosts:
             if host.ctx is not None:
                 host.lock.release()
-                self._control.acquire()
+                self._hosts.control.acquire()
 
     def close(self) -> None:
         """End the threads, wherever they are.  The next run starts new ones."""
@@ -96,7 +95,6 @@ class ThreadsCarrier(Turns):
 
     def _renew(self) -> None:
         self._hosts = Hosts("mmsim", self._serve, self._pin, batch=True)
-        self._control = _taken()
 
     def _push(self) -> None:
         """Whoever runs now leaves at its next point.  Called from outside, again and again."""
@@ -135,8 +133,7 @@ class ThreadsCarrier(Turns):
         except BaseException as error:  # a listener, or this file
             host.ctx = None
             self._fail(error)
-        if not host.pool.closing:
-            self._control.release()
+        host.pool.done()
 
     def _taken_in(self, ctx: Context, host: Host, cpu: Cpu) -> bool:
         """If nobody is left on ``cpu``, its host can have who begins next, without a hand-over."""
@@ -280,8 +277,7 @@ class ThreadsCarrier(Turns):
         assert host is not None
         while chosen is not ctx:
             if chosen is None:
-                if not host.pool.closing:
-                    self._control.release()
+                host.pool.done()
                 host.lock.acquire()
                 raise RunAborted
             there = chosen.host or chosen.cpu.host
@@ -304,9 +300,3 @@ class ThreadsCarrier(Turns):
         host = ctx.host or ctx.cpu.host
         assert host is not None
         return host
-
-
-def _taken() -> Any:
-    lock = threading.Lock()
-    lock.acquire()
-    return lock

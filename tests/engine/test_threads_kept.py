@@ -241,6 +241,18 @@ def test_ctrl_c_ends_the_run_and_its_threads(
     assert is_as_good_as_new(carrier)
 
 
+def test_a_late_word_from_a_thread_that_was_ended_does_not_end_the_next_run() -> None:
+    """It may have looked whether it is to say that the run is over just before Ctrl-C."""
+    token = ThreadsCarrier()
+    go(token, three())
+    ended = token._hosts
+    token.close()
+    ended.closing = False
+    ended.done()
+    assert is_as_good_as_new(token)
+    token.close()
+
+
 def test_ctrl_c_before_anybody_runs(carrier: Carrier, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the decision and the release of the first thread: nobody holds the token."""
 
