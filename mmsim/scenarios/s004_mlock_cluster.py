@@ -18,7 +18,7 @@ No second actor is needed.  The thread asks what the assertion is good for.
               goes back to an evictable list
                                                     cannot isolate Q: asks nobody whether mm1
                                                     still has it mlocked
-              A missed mlock.  NR_MLOCK is right, and the next reclaim pass mends it.
+              A missed mlock; the next reclaim pass mends it.
     Kosaki    no race is closed by the lock: what keeps migration and freeing away is that Q has a
               present pte, and the ptl is held.  Still, test PageMlocked before trying the lock.
     merged    P is locked: mlock it.  Any other page: trylock; if it is locked, next time.  For
