@@ -62,7 +62,7 @@ CASTS = {
     "002.flawed": Cast(("skb",)),
     "002.pagelocked": Cast(SWAPPERS, passes=2, irqs="any"),
     "002.pagelocked-no-count-one": Cast(SWAPPERS, passes=2, irqs="any"),
-    "002.pagelocked-del-at-any-count": Cast(("fork",)),
+    "002.pagelocked-del-at-any-count": Cast(("fork", "swapped")),
     "002.pagelocked-in-interrupt": Cast(SWAPPERS, passes=2, irqs="any"),
     "002.pagelocked-swapoff": Cast(("swapoff",), passes=2),
     "002.pagelocked-no-consumer-check": Cast(("skb",)),
