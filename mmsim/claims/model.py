@@ -93,12 +93,13 @@ def _count(tally: Tally) -> str:
     )
 
 
-def _titled(tally: Tally, pattern: str) -> list[tuple[str, int]]:
-    """Titles that match, with their counts, most frequent first."""
+def _titled(tally: Tally, pattern: str, function: str = "") -> list[tuple[str, int]]:
+    """Titles that match, with their counts, most frequent first; only of ``function``, if given."""
     found = [
         (kind.sample.finding.title, kind.count)
         for kind in tally.kinds.values()
         if re.search(pattern, kind.sample.finding.title)
+        and (not function or kind.sample.finding.where == function)
     ]
     return sorted(found, key=lambda item: (-item[1], item[0]))
 
@@ -121,24 +122,30 @@ class Clean:
 
 @dataclass(frozen=True)
 class Fails:
-    """Some run of the variant comes to a finding whose title matches; all runs if ``always``."""
+    """Some run of the variant comes to a finding whose title matches; all runs if ``always``.
+
+    With ``function`` only findings that fired there count.
+    """
 
     variant: str
     title: str = ""
     always: bool = False
+    function: str = ""
 
     def variants(self) -> tuple[str, ...]:
         return (self.variant,)
 
     def holds(self, tallies: Tallies) -> bool:
         tally = tallies[self.variant]
-        matching = sum(count for _, count in _titled(tally, self.title))
+        matching = sum(count for _, count in _titled(tally, self.title, self.function))
         return matching == tally.runs if self.always else matching > 0
 
     def figures(self, tallies: Tallies) -> str:
         tally = tallies[self.variant]
-        titles = _titled(tally, self.title)
+        titles = _titled(tally, self.title, self.function)
         what = f"{titles[0][0]} ({titles[0][1]} times)" if titles else f"no {self.title!r}"
+        if self.function:
+            what += f" in {self.function}"
         return f"{_count(tally)}: {what}" if tally.findings else _count(tally)
 
 

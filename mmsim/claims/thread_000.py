@@ -115,10 +115,10 @@ CLAIMS = (
     Claim(
         "000.9",
         "ours, from the registers in the report",
-        "Address 0x104 is LIST_POISON1 plus the offset of prev: the page had been list_del'd. With "
-        "DEBUG_LIST the same run says so in words, and 64 bit turn it into another fault.",
+        "Address 0x104 is LIST_POISON1 plus the offset of prev: release_pages unlinks a page that "
+        "had been list_del'd. DEBUG_LIST says so in words; on 64 bit it is another fault.",
         (
-            Fails("000.get-from-zero-nodebug", POISON),
+            Fails("000.get-from-zero-nodebug", POISON, function="release_pages_v5_4"),
             NeverSays("000.driver-clears-lru", POISON),
             Fails("000.get-from-zero-debug-list", r"->next is LIST_POISON1$"),
             Fails("000.get-from-zero-517-nodebug", GENERAL_PROTECTION),
@@ -211,8 +211,9 @@ CLAIMS = (
     Claim(
         "000.17",
         "ours, from the taints in the report",
-        "An out-of-tree owner that links page->lru of an LRU page gives the very same oops.",
-        (Fails("000.driver-uses-lru", POISON),),
+        "An out-of-tree owner that links page->lru of an LRU page gives the very same oops, in "
+        "release_pages.",
+        (Fails("000.driver-uses-lru", POISON, function="release_pages_v5_4"),),
     ),
     Claim(
         "000.26",

@@ -94,7 +94,7 @@ class Counted:
     """A tally of so many findings with one title."""
 
     def __init__(self, id, runs, findings, title="double free"):
-        finding = type("F", (), {"title": title})()
+        finding = type("F", (), {"title": title, "where": "put_page"})()
         sample = type("S", (), {"finding": finding})()
         kind = type("K", (), {"sample": sample, "count": findings})()
         self.variant = type("V", (), {"id": id})()
@@ -122,6 +122,12 @@ def test_the_verdict_is_made_of_what_is_seen(bad, good, verdict):
 
 def test_without_conditions_a_claim_is_open():
     assert Claim("002.x", "us", "text", note="why").settle({}) is Settled.OPEN
+
+
+def test_the_same_title_in_another_function_is_not_seen():
+    counted = {"002.a": Counted("002.a", 10, 4)}
+    assert Fails("002.a", "double free", function="put_page").holds(counted)
+    assert not Fails("002.a", "double free", function="release_pages").holds(counted)
 
 
 def test_a_title_that_does_not_match_is_not_seen():
