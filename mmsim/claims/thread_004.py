@@ -5,7 +5,7 @@ The mail is a list of reasons why code is safe.  004.2 to 004.13 take them one b
 of the mail; then come the other voices of the thread, and what the runs have shown besides.
 """
 
-from mmsim.claims.model import Claim, Clean, Fails, Metric, MoreOf, NeverSays, NoMoreOf
+from mmsim.claims.model import Claim, Clean, Fails, Metric, MoreOf, NeverSays
 
 STRANDED = "^PG_mlocked page is mapped in no VM_LOCKED vma"
 
@@ -65,10 +65,11 @@ THE_MAIL = (
         "Motohiro Kosaki",
         "Hence the page lock in try_to_unmap_cluster() closes nothing against munlock.",
         (
+            Metric("004.order-no-lock", "mlocks_undone", ">"),
             Metric("004.order-merged", "mlocks_undone", ">"),
-            NoMoreOf("004.order-no-lock", "004.order-merged", "mlocks_undone"),
         ),
-        note="Marks are taken back with the patch as without. It would take both: 004.16.",
+        note="Marks are taken back with the patch as without; somewhat fewer, since pages that are "
+        "skipped are not marked at all. It would take both sides: 004.16.",
     ),
     Claim(
         "004.7",

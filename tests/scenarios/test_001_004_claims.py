@@ -32,7 +32,7 @@ TURNED = (
     ("001.16", CONFIRMED, "001.check-under-lock", "001.remove-vm-bug", HALF),
     ("001.24", REFUTED, "001.419-nodbg", "001.slab-old", CONFIRMED),
     ("004.3", CONFIRMED, "004.order-merged", "004.order-both", HALF),
-    ("004.6", CONFIRMED, "004.order-merged", "004.order-both", REFUTED),
+    ("004.6", CONFIRMED, "004.order-merged", "004.order-both", HALF),
     ("004.16", HALF, "004.order-merged", "004.order-both", CONFIRMED),
     ("004.23", CONFIRMED, "004.trylock-no-checkpage", "004.merged", HALF),
     ("004.30", REFUTED, "004.unmap-busy", "004.unmap-busy-skip", CONFIRMED),
