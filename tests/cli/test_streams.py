@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import struct
 import subprocess
 import sys
 import termios
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -118,3 +120,25 @@ def test_a_narrow_terminal_loses_nothing() -> None:
     assert listing.wait(timeout=120) == 0
     assert b"002.lru-holds-ref-cow-lost-reuse  Never" in shown
     assert shown.isascii()
+
+
+class Interrupted(ModuleType):
+    """A module whose import is where Ctrl-C arrives."""
+
+    def __getattr__(self, name: str) -> object:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("program", "imported"), [("mmsim", "mmsim.cli"), ("mmsim.stress", "mmsim.stress.cli")]
+)
+def test_ctrl_c_during_the_imports_is_one_line(
+    program: str,
+    imported: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main = importlib.import_module(f"{program}.__main__")
+    monkeypatch.setitem(sys.modules, imported, Interrupted(imported))
+    assert main._main() == 3
+    assert capsys.readouterr().err.startswith(f"{program}: interrupted")
