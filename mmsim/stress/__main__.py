@@ -6,14 +6,14 @@ import sys
 
 def _main() -> int:
     try:
-        from mmsim.stress import streams
+        from mmsim.stress import interrupts, streams
 
         streams.make_ready()
-        from mmsim.stress.cli import main, terminate_like_ctrl_c
+        from mmsim.stress.cli import main
     except KeyboardInterrupt:  # the imports are most of a second
         print("mmsim.stress: interrupted before anything was run", file=sys.stderr)
         return 3
-    terminate_like_ctrl_c()
+    interrupts.listen()
     return main()
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 import traceback
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from mmsim.errors import InternalError, UsageError, one_line
-from mmsim.stress import options, output, profile, progress, store, streams
+from mmsim.stress import interrupts, options, output, profile, progress, store, streams
 from mmsim.stress.plan import Campaign
 from mmsim.stress.pool import Pool
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_PROFILE, Settings, chosen, resolve
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None, source: Source | None = None) -> int
         streams.reader_has_left(sys.stdout)
         return OK
     except KeyboardInterrupt:
-        print("mmsim.stress: interrupted before anything was run", file=sys.stderr)
+        print("mmsim.stress: interrupted; nothing was counted or written", file=sys.stderr)
         return BROKEN
     except Exception as error:
         if isinstance(error, OSError) and streams.is_full(error):
@@ -79,6 +78,7 @@ def _main(argv: Sequence[str], source: Source | None) -> int:
     if parsed.json is not None:
         store.check_writable(parsed.json)
     outcome = run(settings, source)
+    interrupts.everything_is_counted()
     if parsed.json is not None:
         data = store.document(
             outcome.campaign, settings, complete=outcome.complete, wall=outcome.wall
@@ -128,8 +128,3 @@ def run(
             campaign.lost.append(str(error))
             observer.trouble(str(error))
     return Outcome(campaign, complete and not campaign.lost, time.monotonic() - start)
-
-
-def terminate_like_ctrl_c() -> None:
-    """Let `kill` and a batch system's time limit end a campaign as politely as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)

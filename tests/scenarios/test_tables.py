@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The variants that the five threads call for, and what reading the kernel sources predicts of each.
+"""The variants that the five threads call for, and what reading the kernel says of each.
 
 This table was made from the sources and the mails before anything ran.  A variant may be added
 to a scenario freely; one of these may not go, nor change its verdict, unless the prediction proved

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import sys
 
-from mmsim.stress.cli import main, terminate_like_ctrl_c
+from mmsim.stress import interrupts
+from mmsim.stress.cli import main
 from tests.stress.fake import FakeVariant, Verdict, source
 
 BUG = "kernel BUG at page_alloc.c:84!"
@@ -24,5 +25,5 @@ SURE = FakeVariant("900.sure", Verdict.ALWAYS, chance=1.0, findings=(r"page_allo
 GOOD = source(QUIET, NOISY, SURE)
 
 if __name__ == "__main__":
-    terminate_like_ctrl_c()
+    interrupts.listen()
     sys.exit(main(source=GOOD))
