@@ -16,7 +16,7 @@ from mmsim.linux.list import LIST_HEAD, list_empty, list_nodes
 from mmsim.lru import put_page
 from mmsim.memblock import memblock_free_all
 from mmsim.memory import madvise_dontneed, user_access
-from mmsim.migrate import MIGRATE_SYNC, migrate_pages, remove_migration_ptes
+from mmsim.migrate import ENOMEM, MIGRATE_SYNC, migrate_pages, remove_migration_ptes
 from mmsim.mm_types import (
     PAGE_SIZE,
     VM_GROWSDOWN,
@@ -220,7 +220,7 @@ def test_no_memory_to_move_to() -> None:
     m = memory("own")
     pages = LIST_HEAD("pages")
     isolate(m.vm, m.mem.pages[0], pages)
-    assert migrate_pages(pages, lambda page, private: None, None, None, MIGRATE_SYNC) == 1
+    assert migrate_pages(pages, lambda page, private: None, None, None, MIGRATE_SYNC) == -ENOMEM
     assert [node.owner for node in list_nodes(pages)] == m.mem.pages
 
 
