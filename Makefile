@@ -35,7 +35,7 @@ stress: $(STAMP)
 	$(BIN)/python -m mmsim.stress --cpus $(CPUS)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow --timeout 1800
