@@ -66,15 +66,17 @@ from mmsim.page import (
     page_has_private,
     page_mapped,
 )
-from mmsim.rmap import (
+from mmsim.page_vma_mapped import (
     PVMW_MIGRATION,
     PVMW_SYNC,
-    page_add_anon_rmap,
-    page_add_file_rmap,
-    page_get_anon_vma,
     page_vma_mapped,
     page_vma_mapped_walk,
     page_vma_mapped_walk_done,
+)
+from mmsim.rmap import (
+    page_add_anon_rmap,
+    page_add_file_rmap,
+    page_get_anon_vma,
     put_anon_vma,
     rmap_walk,
     rmap_walk_control,

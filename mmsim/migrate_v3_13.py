@@ -54,7 +54,8 @@ from mmsim.page import (
     page_ref_unfreeze,
 )
 from mmsim.page_alloc import alloc_page
-from mmsim.rmap import page_add_file_rmap, vma_address
+from mmsim.page_vma_mapped import vma_address
+from mmsim.rmap import page_add_file_rmap
 from mmsim.rmap_v3_13 import TTU_IGNORE_MLOCK, TTU_MIGRATION, try_to_unmap
 from mmsim.swapops import is_migration_entry, is_writable_migration_entry, pte_to_swp_entry
 from mmsim.unevictable_v3_13 import putback_lru_page

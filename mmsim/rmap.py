@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From a page to the ptes that map it (mm/rmap.c, mm/page_vma_mapped.c, 5.17).
+"""From a page to the ptes that map it (mm/rmap.c, 5.17).
 
 A page knows its object (an anon_vma or an address_space) and its index there.  The object knows the
 vmas that show parts of it.  A walk takes the object's lock, computes for each vma the address where
@@ -26,19 +26,12 @@ from mmsim.linux.cite import cite
 from mmsim.linux.gate import patched
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_read, down_read_trylock, init_rwsem, up_read
-from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.linux.struct import Struct, shared
 from mmsim.lru import put_page
 from mmsim.mm_types import (
     PAGE_SHIFT,
     PAGE_SIZE,
-    is_swap_pte,
-    pmd_offset,
     pte_dirty,
-    pte_lockptr,
-    pte_offset_map,
-    pte_pfn,
-    pte_present,
     pte_write,
     ptep_clear_flush,
     set_pte_at,
@@ -57,17 +50,17 @@ from mmsim.page import (
     __SetPageSwapBacked,
     page_mapped,
 )
+from mmsim.page_vma_mapped import (
+    page_vma_mapped,
+    page_vma_mapped_walk,
+    page_vma_mapped_walk_done,
+    vma_address,
+)
 from mmsim.swapops import (
-    is_migration_entry,
     make_readable_migration_entry,
     make_writable_migration_entry,
-    pte_to_swp_entry,
     swp_entry_to_pte,
-    swp_offset,
 )
-
-PVMW_SYNC = 1 << 0  # take the PTL before looking at the pte at all
-PVMW_MIGRATION = 1 << 1  # look for migration entries of the page, not for the page
 
 
 class anon_vma(Struct):
@@ -188,90 +181,6 @@ def page_add_file_rmap(page):
 def page_remove_rmap(page):
     """One pte less; true if that was the last.  *Locks:* PTL."""
     return atomic_add_negative(page, "_mapcount", -1)
-
-
-# -- where a page is mapped ---------------------------------------------------------------------
-
-
-@cite("mm/internal.h", "5.17")
-def vma_address(page, vma):
-    """Where the page has to be in the vma; None if outside.  *Locks:* the object's."""
-    pgoff = page.index
-    if pgoff < vma.vm_pgoff:
-        return None
-    address = vma.vm_start + ((pgoff - vma.vm_pgoff) << PAGE_SHIFT)
-    if address >= vma.vm_end:
-        return None
-    return address
-
-
-class page_vma_mapped:
-    """A walk's place: ``pte`` and ``ptl`` (held) after page_vma_mapped_walk() was true."""
-
-    def __init__(self, page, vma, address, flags):
-        self.page = page
-        self.vma = vma
-        self.address = address
-        self.flags = flags
-        self.pte = None
-        self.ptl = None
-
-
-@cite("mm/page_vma_mapped.c", "5.17", thread="003")
-def map_pte(pvmw):
-    """Find the entry and take its PTL; false if a look without the lock says there is no point.
-
-    *Locks:* returns with the PTL.  *Race:* the look without the lock may be wrong either way; a
-    walk that must not miss anything asks for PVMW_SYNC.
-    """
-    pmd = pmd_offset(pvmw.vma.vm_mm, pvmw.address)
-    if pmd is None:
-        return False
-    pvmw.pte = pte_offset_map(pmd, pvmw.address)
-    if not pvmw.flags & PVMW_SYNC:
-        if pvmw.flags & PVMW_MIGRATION:
-            if not is_swap_pte(pvmw.pte.pte):
-                return False
-        elif not pte_present(pvmw.pte.pte):
-            return False
-    if patched("no-ptl-remove") and pvmw.flags & PVMW_MIGRATION:
-        return True
-    pvmw.ptl = pte_lockptr(pmd)
-    spin_lock(pvmw.ptl)
-    return True
-
-
-@cite("mm/page_vma_mapped.c", "5.17", thread="003")
-def check_pte(pvmw):
-    """Is it this page (or a migration entry for it)?  Compares frames.  *Locks:* PTL."""
-    pte = pvmw.pte.pte
-    if pvmw.flags & PVMW_MIGRATION:
-        if not is_swap_pte(pte):
-            return False
-        entry = pte_to_swp_entry(pte)
-        if not is_migration_entry(entry):
-            return False
-        return swp_offset(entry) == pvmw.page.pfn
-    return pte_present(pte) and pte_pfn(pte) == pvmw.page.pfn
-
-
-@cite("mm/page_vma_mapped.c", "5.17", thread="003")
-def page_vma_mapped_walk(pvmw):
-    """True, with the PTL held, if the page is mapped at pvmw.address.  One entry per vma here."""
-    if not map_pte(pvmw):
-        return False
-    if check_pte(pvmw):
-        return True
-    page_vma_mapped_walk_done(pvmw)
-    return False
-
-
-@cite("include/linux/rmap.h", "5.17")
-def page_vma_mapped_walk_done(pvmw):
-    """Drop the PTL."""
-    if pvmw.ptl is not None:
-        spin_unlock(pvmw.ptl)
-        pvmw.ptl = None
 
 
 # -- walks --------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ from mmsim.mm_types import (
 from mmsim.mm_types_v3_13 import linear_page_index, pgoff_to_pte
 from mmsim.page import PageAnon, PageLocked, PageLRU, PageMlocked, page_mapped
 from mmsim.page_alloc import pfn_to_page
-from mmsim.rmap import vma_address
+from mmsim.page_vma_mapped import vma_address
 from mmsim.swapops import (
     make_readable_migration_entry,
     make_writable_migration_entry,

@@ -34,8 +34,9 @@ from mmsim.mm_types import (
 from mmsim.move_pages import alloc_migration_target, do_pages_move
 from mmsim.mremap import setup_arg_pages
 from mmsim.page import get_page, page_mapped
+from mmsim.page_vma_mapped import vma_address
 from mmsim.pagemap import trylock_page
-from mmsim.rmap import page_get_anon_vma, try_to_migrate, vma_address
+from mmsim.rmap import page_get_anon_vma, try_to_migrate
 from mmsim.scenarios.migration_cast import boot, check, isolate, memory_of
 from mmsim.swapops import (
     SWP_MIGRATION_READ,
