@@ -253,7 +253,11 @@ PIECES = (
     variant(
         "nonatomic-mlocked",
         "PG_mlocked is set by a plain store, under the page lock",
-        SOMETIMES, (r"^VM_BUG_ON_PAGE\(PageLRU\(page\)\)$", *LISTS, STRANDED_PAGE, STRANDED_MARK),
+        SOMETIMES,
+        (
+            r"^VM_BUG_ON_PAGE\(Page(LRU|Unevictable)\(page\)\)$",
+            *LISTS, STRANDED_PAGE, STRANDED_MARK,
+        ),
         gates=(*MERGED, "mlocked-nonatomic"),
     ),
     variant(
