@@ -34,6 +34,7 @@ from mmsim.linux.sched import (
 from mmsim.linux.spinlock import spin_lock_irqsave, spin_trylock_irqsave, spin_unlock_irqrestore
 from mmsim.lru import put_page
 from mmsim.memcontrol import mem_cgroup_page_lruvec
+from mmsim.memory_model import pfn_to_page
 from mmsim.migrate_movable import isolate_movable_page, putback_movable_pages
 from mmsim.mmzone import MAX_ORDER, SWAP_CLUSTER_MAX, del_page_from_lru_list, page_lru
 from mmsim.page import (
@@ -49,7 +50,6 @@ from mmsim.page import (
     get_page_unless_zero,
     page_count,
 )
-from mmsim.page_alloc import pfn_to_page
 from mmsim.util import compound_order, page_mapcount, page_mapping
 from mmsim.vmscan import __isolate_lru_page
 

@@ -38,6 +38,7 @@ from mmsim.linux.sched import cond_resched
 from mmsim.linux.spinlock import spin_lock_irqsave, spin_trylock_irqsave
 from mmsim.lru import put_page
 from mmsim.memcontrol import folio_lruvec, lruvec_memcg_debug
+from mmsim.memory_model import pfn_to_page
 from mmsim.migrate_movable import isolate_movable_page
 from mmsim.mmzone import MAX_ORDER, del_page_from_lru_list
 from mmsim.page import (
@@ -50,7 +51,6 @@ from mmsim.page import (
     __PageMovable,
     get_page_unless_zero,
 )
-from mmsim.page_alloc import pfn_to_page
 from mmsim.util import compound_order, page_mapping
 from mmsim.vmscan import __isolate_lru_page_prepare
 

@@ -7,6 +7,7 @@ An entry that is not present is not followed; who needs the page has to fault it
 
 from mmsim.linux.cite import cite
 from mmsim.linux.gate import patched
+from mmsim.memory_model import pfn_to_page
 from mmsim.mm_types import (
     PAGE_SHIFT,
     pmd_offset,
@@ -17,7 +18,6 @@ from mmsim.mm_types import (
     pte_unmap_unlock,
 )
 from mmsim.page import SetPageReferenced, __SetPageReferenced, get_page
-from mmsim.page_alloc import pfn_to_page
 
 FOLL_TOUCH = 0x02
 FOLL_GET = 0x04

@@ -8,6 +8,7 @@ driver comes back for a page as soon as it has been told that the page is going.
 from mmsim.linux.cite import cite
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.memory import handle_mm_fault
+from mmsim.memory_model import pfn_to_page
 from mmsim.migrate import migration_entry_wait
 from mmsim.mm_types import (
     find_vma,
@@ -18,7 +19,6 @@ from mmsim.mm_types import (
     pte_present,
     pte_special,
 )
-from mmsim.page_alloc import pfn_to_page
 from mmsim.swapops import is_migration_entry, pte_to_swp_entry
 
 EBUSY = 16

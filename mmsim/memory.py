@@ -20,6 +20,7 @@ from mmsim.linux.era import kernel
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.lru import lru_cache_add, put_page
+from mmsim.memory_model import pfn_to_page
 from mmsim.migrate import migration_entry_wait
 from mmsim.mm_types import (
     _PAGE_ACCESSED,
@@ -54,7 +55,7 @@ from mmsim.mmu_notifier import (
     mmu_notifier_invalidate_range_start,
 )
 from mmsim.page import SetPageDirty, SetPageUptodate
-from mmsim.page_alloc import alloc_page, pfn_to_page
+from mmsim.page_alloc import alloc_page
 from mmsim.rmap import page_add_file_rmap, page_add_new_anon_rmap, page_remove_rmap
 from mmsim.swapops import (
     is_migration_entry,

@@ -23,12 +23,13 @@ from mmsim.linux.list import (
 from mmsim.linux.sched import PF_MEMALLOC
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.lru import lru_add_drain, put_page
+from mmsim.memory_model import pfn_to_page
 from mmsim.migrate import MIGRATE_ASYNC, MIGRATE_SYNC, MIGRATE_SYNC_LIGHT, migrate_pages
 from mmsim.migrate_movable import isolate_movable_page, putback_movable_pages
 from mmsim.mm_types import find_vma
 from mmsim.mmzone import page_pgdat
 from mmsim.page import PageLRU, get_page_unless_zero
-from mmsim.page_alloc import alloc_page, alloc_pages, pfn_to_page
+from mmsim.page_alloc import alloc_page, alloc_pages
 from mmsim.vmscan import isolate_lru_page
 
 EFAULT = 14

@@ -11,14 +11,14 @@ Two levels: per-CPU lists (interrupts off) over one zone of buddies (``zone->loc
 is the link in both, so every list_del of the allocator leaves poison: a freshly allocated page
 whose PG_lru is set by mistake gives exactly the oops of thread 000.
 
-The checks stand in page_check.py, the records of who had the page (and with them the detection of
-a double free) in page_owner.py.
+The buddies stand in buddy.py, the checks in page_check.py, the records of who had the page (and
+with them the detection of a double free) in page_owner.py.
 """
 
+from mmsim.buddy import __free_one_page, __rmqueue
 from mmsim.engine.access import WRITE
 from mmsim.engine.context import current
 from mmsim.engine.door import access
-from mmsim.linux.bug import VM_BUG_ON_PAGE
 from mmsim.linux.cite import cite
 from mmsim.linux.era import kernel
 from mmsim.linux.irqflags import local_irq_restore, local_irq_save
@@ -39,14 +39,13 @@ from mmsim.linux.spinlock import (
     spin_unlock,
     spin_unlock_irqrestore,
 )
-from mmsim.mmzone import MAX_ORDER, SWAP_CLUSTER_MAX, page_pgdat
+from mmsim.memory_model import pfn_to_page
+from mmsim.mmzone import SWAP_CLUSTER_MAX, page_pgdat
 from mmsim.page import (
     PAGE_MAPPING_ANON,
-    PageBuddy,
     PageHead,
     __ClearPageHead,
     __SetPageHead,
-    buddy_mapcount,
     put_page_testzero,
     set_page_count,
 )
@@ -75,98 +74,7 @@ def _pcp(zone):
     return pcp
 
 
-@cite("include/asm-generic/memory_model.h", "5.17")
-def pfn_to_page(pfn):
-    """The page of a frame number; None outside of memory (pfn_valid)."""
-    mem_map = kernel().mem_map
-    i = pfn - mem_map[0].pfn
-    return mem_map[i] if 0 <= i < len(mem_map) else None
-
-
-@cite("include/asm-generic/memory_model.h", "5.17")
-def page_to_pfn(page):
-    """The frame number of a page."""
-    return page.pfn
-
-
-# -- buddies -------------------------------------------------------------------------------------
-
-
-def _forget_flags(page):
-    page.v_flags &= ~page.PAGE_FLAGS_CHECK_AT_PREP
-
-
-@cite("mm/page_alloc.c", "5.17")
-def set_buddy_order(page, order):
-    """Mark the head of a free block.  *Locks:* zone->lock."""
-    page.private = order
-    page._mapcount = buddy_mapcount()
-
-
-@cite("mm/page_alloc.c", "5.17")
-def del_page_from_free_list(page, zone, order):
-    """Unlink a block; its links are poison from here on.  *Locks:* zone->lock."""
-    list_del(page.lru)
-    page._mapcount = -1
-    page.private = 0
-
-
-@cite("mm/page_alloc.c", "5.17")
-def page_is_buddy(page, buddy, order):
-    """Is ``buddy`` a free block of this order in the same zone?  *Locks:* zone->lock."""
-    if buddy is None or buddy.node != page.node:
-        return False
-    return PageBuddy(buddy) and buddy.private == order
-
-
-@cite("mm/page_alloc.c", "5.17")
-def __free_one_page(page, pfn, zone, order):
-    """Put a block on its free list, merged with its buddies.  *Locks:* zone->lock."""
-    VM_BUG_ON_PAGE(
-        lambda: page.flags & page.PAGE_FLAGS_CHECK_AT_PREP,
-        "page->flags & PAGE_FLAGS_CHECK_AT_PREP",
-        page,
-    )
-    while order < MAX_ORDER - 1:
-        buddy_pfn = pfn ^ (1 << order)
-        buddy = pfn_to_page(buddy_pfn)
-        if not page_is_buddy(page, buddy, order):
-            break
-        del_page_from_free_list(buddy, zone, order)
-        pfn &= buddy_pfn
-        page = pfn_to_page(pfn)
-        order += 1
-    set_buddy_order(page, order)
-    page.order = order
-    for i in range(1 << order):
-        pfn_to_page(pfn + i).state = "free"
-    list_add(page.lru, zone.free_area[order])
-
-
-@cite("mm/page_alloc.c", "5.17")
-def expand(zone, page, low, high):
-    """Give back the upper halves of a block that is too large.  *Locks:* zone->lock."""
-    while high > low:
-        high -= 1
-        half = pfn_to_page(page.pfn + (1 << high))
-        list_add(half.lru, zone.free_area[high])
-        set_buddy_order(half, high)
-        half.state = "free"
-        half.order = high
-
-
-@cite("mm/page_alloc.c", "5.17")
-def __rmqueue(zone, order):
-    """Take the smallest block that is large enough; None if there is none.  *Locks:* zone->lock."""
-    for high in range(order, MAX_ORDER):
-        area = zone.free_area[high]
-        if list_empty(area):
-            continue
-        page = list_first_entry(area)
-        del_page_from_free_list(page, zone, high)
-        expand(zone, page, order, high)
-        return page
-    return None
+# -- per-CPU lists -----------------------------------------------------------------------------
 
 
 @cite("mm/page_alloc.c", "5.17")
@@ -292,6 +200,10 @@ def alloc_page(node=None):
 
 
 # -- freeing -------------------------------------------------------------------------------------
+
+
+def _forget_flags(page):
+    page.v_flags &= ~page.PAGE_FLAGS_CHECK_AT_PREP
 
 
 def _mapping_flags(page):

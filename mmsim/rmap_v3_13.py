@@ -24,6 +24,7 @@ from mmsim.linux.gate import patched
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_read_trylock, mutex_lock, mutex_unlock, up_read
 from mmsim.lru_release import put_page
+from mmsim.memory_model import pfn_to_page
 from mmsim.mlock import clear_page_mlock, mlock_vma_page
 from mmsim.mm_types import (
     PAGE_SIZE,
@@ -40,7 +41,6 @@ from mmsim.mm_types import (
 )
 from mmsim.mm_types_v3_13 import linear_page_index, pgoff_to_pte
 from mmsim.page import PageAnon, PageLocked, PageLRU, PageMlocked, page_mapped
-from mmsim.page_alloc import pfn_to_page
 from mmsim.page_vma_mapped import vma_address
 from mmsim.swapops import (
     make_readable_migration_entry,

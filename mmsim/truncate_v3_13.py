@@ -12,6 +12,7 @@ from mmsim.linux.cite import cite
 from mmsim.linux.sleeplock import mutex_lock, mutex_unlock
 from mmsim.lru_release import release_pages
 from mmsim.lru_v3_13 import pagevec_release
+from mmsim.memory_model import pfn_to_page
 from mmsim.mm_types import (
     PAGE_SIZE,
     pmd_offset,
@@ -26,7 +27,6 @@ from mmsim.mm_types import (
 )
 from mmsim.mm_types_v3_13 import linear_page_index, pgoff_to_pte
 from mmsim.page import page_mapped
-from mmsim.page_alloc import pfn_to_page
 from mmsim.pagevec import pagevec
 from mmsim.rmap_v3_13 import page_remove_rmap
 

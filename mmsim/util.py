@@ -12,6 +12,7 @@ from mmsim.linux.bug import VM_BUG_ON_PAGE
 from mmsim.linux.cite import cite
 from mmsim.linux.era import era, kernel
 from mmsim.linux.gate import patched
+from mmsim.memory_model import pfn_to_page
 from mmsim.page import (
     PAGE_MAPPING_ANON,
     PageCompound,
@@ -20,7 +21,6 @@ from mmsim.page import (
     PageSwapCache,
     compound_head,
 )
-from mmsim.page_alloc import pfn_to_page
 
 
 @cite("mm/util.c", "4.19", thread="001")

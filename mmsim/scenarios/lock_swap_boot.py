@@ -11,8 +11,8 @@ them, so this file stores raw values.
 """
 
 from mmsim.memblock import memblock_alloc, memblock_free_all
+from mmsim.memory_model import pfn_to_page
 from mmsim.mmzone import LRU_INACTIVE_ANON, boot_mm
-from mmsim.page_alloc import pfn_to_page
 from mmsim.pagemap import address_space
 from mmsim.scenarios import lock_swap_actors as actors
 from mmsim.scenarios.invariants import broken, check_mm

@@ -12,6 +12,7 @@ from mmsim.linux.irqflags import raise_irq
 from mmsim.linux.list import LIST_HEAD, list_add
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.lru import lru_add_drain, put_page
+from mmsim.memory_model import pfn_to_page
 from mmsim.migrate_movable import isolate_movable_page, putback_movable_pages
 from mmsim.mm_types import find_vma
 from mmsim.move_pages import (
@@ -22,7 +23,7 @@ from mmsim.move_pages import (
 )
 from mmsim.mremap import setup_arg_pages
 from mmsim.page import PageLRU, SetPageUptodate, get_page_unless_zero, page_mapped
-from mmsim.page_alloc import __free_pages, alloc_page, alloc_pages, pfn_to_page
+from mmsim.page_alloc import __free_pages, alloc_page, alloc_pages
 from mmsim.scenarios.migration_cast import user
 
 # -- pins ---------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from mmsim.gup_v3_13 import mm_populate
 from mmsim.linux.sleeplock import down_write, up_write
 from mmsim.lru_v3_13 import lru_cache_add
 from mmsim.memblock import memblock_free_all
+from mmsim.memory_model import pfn_to_page
 from mmsim.memory_v3_13 import exit_mmap, write_fault
 from mmsim.migrate_v3_13 import alloc_contig_range
 from mmsim.mlock import clear_page_mlock, mlock_vma_page
@@ -19,7 +20,7 @@ from mmsim.mm_types import VM_LOCKED, VM_SHARED, VM_WRITE, pte_pfn, pte_present
 from mmsim.mm_types_v3_13 import VM_NONLINEAR, pte_file, pte_to_pgoff
 from mmsim.munlock import munlock_vma_page, sys_mlock, sys_munlock
 from mmsim.page import get_page
-from mmsim.page_alloc import alloc_page, pfn_to_page
+from mmsim.page_alloc import alloc_page
 from mmsim.rmap import anon_vma, anon_vma_link
 from mmsim.rmap_v3_13 import SWAP_AGAIN, SWAP_MLOCK, TTU_UNMAP, try_to_unmap
 from mmsim.scenarios.mlock_cluster_check import drain_all

@@ -13,6 +13,7 @@ import mmsim.gates  # noqa: F401
 from mmsim.linux.list import LIST_POISON1, LIST_POISON2, list_nodes
 from mmsim.linux.percpu import per_cpu
 from mmsim.memblock import memblock_alloc, memblock_free_all
+from mmsim.memory_model import pfn_to_page
 from mmsim.mmzone import MAX_ORDER
 from mmsim.page import PageBuddy, PageHead
 from mmsim.page_alloc import (
@@ -23,7 +24,6 @@ from mmsim.page_alloc import (
     free_unref_page,
     free_unref_page_list,
     pageset,
-    pfn_to_page,
 )
 from mmsim.scenarios.invariants import check_free_lists, check_mm
 from tests.kernel.booted import booted, points
