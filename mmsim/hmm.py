@@ -9,7 +9,7 @@ from mmsim.linux.cite import cite
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.memory import handle_mm_fault
 from mmsim.memory_model import pfn_to_page
-from mmsim.migrate import migration_entry_wait
+from mmsim.migrate_entries import migration_entry_wait
 from mmsim.mm_types import (
     find_vma,
     pmd_offset,

@@ -21,7 +21,7 @@ from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.lru import lru_cache_add, put_page
 from mmsim.memory_model import pfn_to_page
-from mmsim.migrate import migration_entry_wait
+from mmsim.migrate_entries import migration_entry_wait
 from mmsim.mm_types import (
     _PAGE_ACCESSED,
     _PAGE_DIRTY,

@@ -23,33 +23,20 @@ from mmsim.engine.context import current
 from mmsim.engine.door import door
 from mmsim.filemap import (
     lock_page,
-    migration_entry_wait_on_locked,
-    put_and_wait_on_page_locked,
     trylock_page,
     unlock_page,
-    wait_on_page_locked,
     wait_on_page_writeback,
 )
 from mmsim.linux.atomic import atomic_add
 from mmsim.linux.bug import VM_BUG_ON_PAGE
 from mmsim.linux.cite import cite
-from mmsim.linux.era import era
 from mmsim.linux.gate import patched
 from mmsim.linux.list import LIST_HEAD, list_add_tail, list_del, list_entry, list_splice
 from mmsim.linux.sched import PF_MEMALLOC, cond_resched
-from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.lru import put_page
 from mmsim.migrate_copy import migrate_page
+from mmsim.migrate_entries import remove_migration_ptes
 from mmsim.migrate_movable import PageMovable
-from mmsim.mm_types import (
-    is_swap_pte,
-    maybe_mkwrite,
-    mk_pte,
-    pte_lockptr,
-    pte_mkold,
-    pte_offset_map,
-    set_pte_at,
-)
 from mmsim.mmzone import page_pgdat
 from mmsim.page import (
     ClearPageActive,
@@ -60,33 +47,14 @@ from mmsim.page import (
     PageWriteback,
     __ClearPageIsolated,
     __PageMovable,
-    get_page,
-    get_page_unless_zero,
     page_count,
     page_has_private,
     page_mapped,
 )
-from mmsim.page_vma_mapped import (
-    PVMW_MIGRATION,
-    PVMW_SYNC,
-    page_vma_mapped,
-    page_vma_mapped_walk,
-    page_vma_mapped_walk_done,
-)
 from mmsim.rmap import (
-    page_add_anon_rmap,
-    page_add_file_rmap,
     page_get_anon_vma,
     put_anon_vma,
-    rmap_walk,
-    rmap_walk_control,
     try_to_migrate,
-)
-from mmsim.swapops import (
-    is_migration_entry,
-    is_writable_migration_entry,
-    pfn_swap_entry_to_page,
-    pte_to_swp_entry,
 )
 from mmsim.util import page_mapping
 from mmsim.vmscan import putback_lru_page
@@ -100,88 +68,6 @@ MIGRATEPAGE_SUCCESS = 0
 ENOMEM = 12
 EAGAIN = 11
 EBUSY = 16
-
-
-# -- entries back to ptes -------------------------------------------------------------------------
-
-
-@cite("mm/migrate.c", "5.17", thread="003")
-def remove_migration_pte(new, vma, address, old):
-    """Where ``old`` left a migration entry in this vma, map ``new``; with a reference.
-
-    The address comes from ``new``, which has the old one's mapping and index by now; the entry is
-    known by the old one's frame.  *Locks:* entered with both page locks and the object's; takes the
-    PTL, before it looks at the pte at all.
-    """
-    pvmw = page_vma_mapped(old, vma, address, PVMW_SYNC | PVMW_MIGRATION)
-    if page_vma_mapped_walk(pvmw):
-        get_page(new)
-        pte = pte_mkold(mk_pte(new))
-        entry = pte_to_swp_entry(pvmw.pte.pte)
-        if is_writable_migration_entry(entry):
-            pte = maybe_mkwrite(pte, vma)
-        set_pte_at(pvmw.pte, pte)
-        if PageAnon(new):
-            page_add_anon_rmap(new, vma, pvmw.address)
-        else:
-            page_add_file_rmap(new)
-        page_vma_mapped_walk_done(pvmw)
-    return True
-
-
-@cite("mm/migrate.c", "5.17", thread="003")
-def remove_migration_ptes(old, new):
-    """Turn every migration entry of ``old`` into a pte of ``new`` (``old`` itself if it stays).
-
-    *Locks:* entered with both page locks; may sleep for the object's.
-    *Race:* an entry that is not where the walk looks is left behind, and nobody notices.
-    """
-    rmap_walk(new, rmap_walk_control(remove_migration_pte, arg=old))
-
-
-# -- waiting --------------------------------------------------------------------------------------
-
-
-@cite("mm/migrate.c", "5.17", thread="003")
-def __migration_entry_wait(ptep, ptl):
-    """Sleep until the page of the entry at ``ptep`` has been migrated, if it is still there.
-
-    *Locks:* takes the PTL and drops it; sleeps.  *Race:* 5.17 none.  5.16 holds a reference while
-    it sets out to wait, and a page with one reference too many cannot be migrated.
-    """
-    if patched("stale-pte"):
-        pte = ptep.pte
-        if is_swap_pte(pte):
-            pfn_swap_entry_to_page(pte_to_swp_entry(pte))
-    spin_lock(ptl)
-    pte = ptep.pte
-    if not is_swap_pte(pte):
-        spin_unlock(ptl)
-        return
-    entry = pte_to_swp_entry(pte)
-    if not is_migration_entry(entry):
-        spin_unlock(ptl)
-        return
-    if era().version >= (5, 17):
-        migration_entry_wait_on_locked(entry, ptep, ptl)
-        return
-    page = pfn_swap_entry_to_page(entry)
-    if not get_page_unless_zero(page):
-        # its count is frozen: fault again
-        spin_unlock(ptl)
-        return
-    spin_unlock(ptl)
-    if patched("wait-with-reference"):
-        wait_on_page_locked(page)
-        put_page(page)
-    else:
-        put_and_wait_on_page_locked(page)
-
-
-@cite("mm/migrate.c", "5.17", thread="003")
-def migration_entry_wait(mm, pmd, address):
-    """__migration_entry_wait() for an address.  *Locks:* sleeps."""
-    __migration_entry_wait(pte_offset_map(pmd, address), pte_lockptr(pmd))
 
 
 # -- one page -------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ from mmsim.linux.list import LIST_HEAD, list_empty, list_nodes
 from mmsim.lru import put_page
 from mmsim.memblock import memblock_free_all
 from mmsim.memory import madvise_dontneed, user_access
-from mmsim.migrate import ENOMEM, MIGRATE_SYNC, migrate_pages, remove_migration_ptes
+from mmsim.migrate import ENOMEM, MIGRATE_SYNC, migrate_pages
+from mmsim.migrate_entries import remove_migration_ptes
 from mmsim.mm_types import (
     PAGE_SIZE,
     VM_GROWSDOWN,
