@@ -29,12 +29,12 @@ from mmsim.stress.tally import Tally
 WATCHED_RUNS = 32
 TRIES = 6
 """Variants in which a place is turned over before longer campaigns begin."""
-LONG_TRIES = 2
 LONGER = 15
+"""Times the runs, in those."""
 PATCHED, FAILING = 3, 2
 """Variants of these kinds among the first."""
 ENOUGH = 60
-"""Findings after which a campaign need not go on."""
+"""Findings after which a short campaign need not go on."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,14 @@ class Plan:
     tallies: dict[str, Tally] = field(default_factory=dict)
 
     def campaign(self, changes: Sequence[Change], bases: Sequence[str], runs: int) -> None:
-        """Run what is not known yet.  Raises InternalError if the campaign is incomplete."""
+        """Run what is not known yet.  Raises InternalError if the campaign is incomplete.
+
+        A long one is run to its end: what differs may be the rarest of many kinds of findings.
+        """
         source = Changed(tuple(c for c in changes if not self._knows(c.id, runs)), self.file)
         ids = [c.id for c in source.changes]
         ids += [id for id in dict.fromkeys(bases) if not self._knows(id, runs)]
-        budget = Budget(runs, ENOUGH)
+        budget = Budget(runs, ENOUGH if runs <= self.runs else None)
         settings = Settings(
             variants=tuple((find_variant(source, id), budget) for id in ids),
             cpus=self.cpus,
@@ -83,7 +86,7 @@ class Plan:
 
     def _knows(self, id: str, runs: int) -> bool:
         tally = self.tallies.get(id)
-        return tally is not None and (tally.enough or tally.runs >= runs)
+        return tally is not None and (tally.runs >= runs or (tally.enough and runs <= self.runs))
 
     def effect(self, c: Change) -> Effect:
         return Effect(c, differences(self.tallies[c.variant], self.tallies[c.id]))
@@ -105,13 +108,30 @@ def candidates(
     place: Place, variants: Sequence[Variant], reach: Mapping[str, frozenset[Place]]
 ) -> list[Change]:
     """Where to turn a place over, the most likely to show it first."""
+    patched, failing, clean = _kinds(place, variants, reach)
+    order = [*patched[:PATCHED], *failing[:FAILING], *clean, *patched[PATCHED:], *failing[FAILING:]]
+    return [change(v, place) for v in order][:TRIES]
+
+
+def long_candidates(
+    place: Place, variants: Sequence[Variant], reach: Mapping[str, frozenset[Place]]
+) -> list[Change]:
+    """The first of each kind: clean and failing, with the gate and without."""
+    patched, failing, clean = _kinds(place, variants, reach)
+    sound = [v for v in patched if v.expect is NEVER]
+    broken = [v for v in patched if v.expect is not NEVER]
+    return [change(v, place) for kind in (sound, broken, failing, clean) for v in kind[:1]]
+
+
+def _kinds(
+    place: Place, variants: Sequence[Variant], reach: Mapping[str, frozenset[Place]]
+) -> tuple[list[Variant], list[Variant], list[Variant]]:
+    """Variants that come to the place: with its gate on, failing without it, clean without it."""
     there = [v for v in variants if place in reach[v.id]]
-    patched = [v for v in there if place.gate in v.gates]
-    failing = [v for v in there if v not in patched and v.expect is not NEVER]
-    rest = [v for v in there if v not in patched and v not in failing]
-    patched.sort(key=lambda v: len(v.gates))
-    order = [*patched[:PATCHED], *failing[:FAILING], *rest, *patched[PATCHED:], *failing[FAILING:]]
-    return [change(v, place) for v in order]
+    patched = sorted((v for v in there if place.gate in v.gates), key=lambda v: len(v.gates))
+    others = [v for v in there if place.gate not in v.gates]
+    failing = [v for v in others if v.expect is not NEVER]
+    return patched, failing, [v for v in others if v.expect is NEVER]
 
 
 def search(plan: Plan, wanted: Sequence[Place]) -> Iterator[tuple[Place, list[Effect]]]:
@@ -121,10 +141,14 @@ def search(plan: Plan, wanted: Sequence[Place]) -> Iterator[tuple[Place, list[Ef
     """
     variants = list(all_variants(Library(plan.file)).values())
     reach = reaches(plan, variants)
-    likely = {place: candidates(place, variants, reach)[:TRIES] for place in wanted}
     tried: dict[Place, list[Effect]] = {place: [] for place in wanted}
-    for runs, tries in ((plan.runs, TRIES), (plan.runs * LONGER, LONG_TRIES)):
-        for n in range(tries):
+    for runs, choose in ((plan.runs, candidates), (plan.runs * LONGER, long_candidates)):
+        likely = {
+            place: choose(place, variants, reach)
+            for place in wanted
+            if not (tried[place] and tried[place][-1].differences)
+        }
+        for n in range(max(map(len, likely.values()), default=0)):
             now = {place: left[n] for place, left in likely.items() if n < len(left)}
             plan.campaign(list(now.values()), [c.variant for c in now.values()], runs)
             for place, c in now.items():

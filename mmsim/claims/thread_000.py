@@ -206,6 +206,8 @@ CLAIMS = (
         (
             Clean("000.no-batch-limit"),
             MoreOf("000.no-batch-limit", "000.batch-limit", "irq_off_points"),
+            Clean("000.no-batch-limit-517"),
+            MoreOf("000.no-batch-limit-517", "000.batch-limit-517", "irq_off_points"),
         ),
     ),
     Claim(

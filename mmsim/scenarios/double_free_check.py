@@ -55,6 +55,10 @@ def check(m, v):
             _broken(trouble, page)
             return
     _private(vm)
+    if patched("andrea-2002-02-14"):
+        # the price of the LRU's reference: these wait for reclaim, as the parked ones do
+        waiting = [page for page in vm.mem_map if page.v_count == 1 and page.v_flags & LRU]
+        m.count("left_to_reclaim", len(waiting))
     if patched("hugh-2002-02-12") and not m.findings:
         _due_course(m)
 

@@ -122,6 +122,15 @@ BASE = (
         "no-batch-limit", "the lock is kept to the end: longer with interrupts off", NEVER,
         gates="release-no-batch-limit", config=TRACER, metrics={"irq_off_points": "> 1500"},
     ),
+    _variant(
+        "batch-limit-517", "5.17, the same exit", NEVER,
+        era="5.17", config=TRACER, metrics={"irq_off_points": "< 1200"},
+    ),
+    _variant(
+        "no-batch-limit-517", "5.17 with the lock kept to the end", NEVER,
+        era="5.17", gates="release-no-batch-limit", config=TRACER,
+        metrics={"irq_off_points": "> 1500"},
+    ),
 )
 
 ZERO = (

@@ -266,6 +266,14 @@ def test_dropping_the_lock_every_32_pages_halves_the_latency() -> None:
     assert overlapping > 1.2 * limited
 
 
+def test_and_so_it_does_in_5_17() -> None:
+    longest = []
+    for name in ("000.batch-limit-517", "000.no-batch-limit-517"):
+        with Runner(find_variant(name), cpus=CPUS, seed=1) as runner:
+            longest.append(runner.run(0).metrics["irq_off_points"])
+    assert 1.9 < longest[1] / longest[0] < 2.2
+
+
 def test_rotation_takes_the_lru_lock_in_an_interrupt() -> None:
     """Why the lock is irq-safe: a huge page of the swap cache is moved in the handler itself."""
     taken = set()
