@@ -17,7 +17,6 @@ from mmsim.ablation.compare import differences
 from mmsim.ablation.flipped import reached
 from mmsim.ablation.places import Place
 from mmsim.ablation.source import Change, Changed, change
-from mmsim.errors import InternalError
 from mmsim.scenarios.api import NEVER, Variant
 from mmsim.stress import worker
 from mmsim.stress.cli import run
@@ -35,6 +34,10 @@ PATCHED, FAILING = 3, 2
 """Variants of these kinds among the first."""
 ENOUGH = 60
 """Findings after which a short campaign need not go on."""
+
+
+class Incomplete(Exception):
+    """A campaign ended early: interrupted, or a worker was lost."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Plan:
     tallies: dict[str, Tally] = field(default_factory=dict)
 
     def campaign(self, changes: Sequence[Change], bases: Sequence[str], runs: int) -> None:
-        """Run what is not known yet.  Raises InternalError if the campaign is incomplete.
+        """Run what is not known yet.  Raises Incomplete if that was cut short.
 
         A long one is run to its end: what differs may be the rarest of many kinds of findings.
         """
@@ -81,7 +84,7 @@ class Plan:
             return
         outcome = run(settings, source)
         if not outcome.complete:
-            raise InternalError("; ".join(outcome.campaign.lost))
+            raise Incomplete(outcome.campaign.lost[0])
         self.tallies |= {tally.variant.id: tally for tally in outcome.campaign.tallies}
 
     def _knows(self, id: str, runs: int) -> bool:
@@ -138,6 +141,7 @@ def search(plan: Plan, wanted: Sequence[Place]) -> Iterator[tuple[Place, list[Ef
     """For each place what was tried until something differed: the last effect is the telling one.
 
     Yields places as they are settled; one that no variant reaches comes with nothing tried.
+    Raises Incomplete.
     """
     variants = list(all_variants(Library(plan.file)).values())
     reach = reaches(plan, variants)

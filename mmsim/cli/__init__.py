@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 import mmsim.cli.commands
 from mmsim.errors import UsageError, one_line
-from mmsim.stress import streams, worker
+from mmsim.stress import interrupts, streams, worker
 from mmsim.stress.parser import Parser
 
 OK, USAGE, BROKEN = 0, 2, 3
@@ -97,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def program() -> int:
-    """The whole program: `main` with streams that can be written to."""
+    """The whole program: `main` with streams that can be written to, and that ends politely."""
     streams.make_ready()
+    interrupts.listen()
     return main()

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from mmsim.ablation.measure import Effect, Plan, of_variant, search
+from mmsim.ablation.measure import Effect, Incomplete, Plan, of_variant, search
 from mmsim.ablation.places import Place, places
 from mmsim.errors import UsageError, nearest
 from mmsim.linux.gate import GATES
@@ -33,6 +33,7 @@ kinds of its findings, in a metric, or in how often it fails. Differences are fa
 chance (p < 1e-5). A hunk that changes nothing in any of them is named at the end.
 """
 NOTHING = "nothing differs"
+INCOMPLETE = 3
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,15 +59,21 @@ def run(options: argparse.Namespace) -> int:
     out = console(sys.stdout)
     plan = Plan(options.runs, options.cpus, options.seed, options.jobs, options.file)
     effects: list[Effect] = []
-    for id in (word for word in options.what if word in known):
-        effects += _variant(out, plan, id)
-    gates = [word for word in options.what if word not in known]
-    if gates or not options.what:
-        wanted = [place for place in places(options.file) if place.gate in gates or not gates]
-        effects += _gates(out, plan, wanted)
+    cut_short = ""
+    try:
+        for id in (word for word in options.what if word in known):
+            effects += _variant(out, plan, id)
+        gates = [word for word in options.what if word not in known]
+        if gates or not options.what:
+            wanted = [place for place in places(options.file) if place.gate in gates or not gates]
+            _gates(out, plan, wanted, effects)
+    except Incomplete as error:
+        cut_short = str(error).splitlines()[0].split(";")[0]
+        print(f"mmsim: INCOMPLETE: {cut_short}", file=sys.stderr)
     if options.json is not None:
-        store.write(options.json, _document(effects, options))
-    return 0
+        document = _document(effects, options) | {"complete": not cut_short}
+        store.write(options.json, document)
+    return INCOMPLETE if cut_short else 0
 
 
 def _variant(out: Console, plan: Plan, id: str) -> list[Effect]:
@@ -80,16 +87,24 @@ def _variant(out: Console, plan: Plan, id: str) -> list[Effect]:
     return effects
 
 
-def _gates(out: Console, plan: Plan, wanted: Iterable[Place]) -> list[Effect]:
+def _gates(out: Console, plan: Plan, wanted: Sequence[Place], effects: list[Effect]) -> None:
+    """Settle places, add the effects to ``effects``, and show what is settled, come what may."""
+    settled: list[tuple[Place, list[Effect]]] = []
+    try:
+        for item in search(plan, wanted):
+            settled.append(item)
+            effects += item[1]
+    finally:
+        _show_gates(out, sorted(settled, key=lambda item: item[0]), len(wanted))
+
+
+def _show_gates(out: Console, settled: Sequence[tuple[Place, list[Effect]]], wanted: int) -> None:
     idle: list[tuple[Place, int]] = []
-    effects: list[Effect] = []
-    settled = sorted(search(plan, list(wanted)), key=lambda item: item[0])
     gate = ""
     for place, tried in settled:
         if place.gate != gate:
             gate = place.gate
             out.out(f"{gate} ({GATES[gate].kind}): {GATES[gate].meaning}", highlight=False)
-        effects += tried
         if tried and tried[-1].differences:
             _show(out, tried[-1])
         else:
@@ -100,7 +115,8 @@ def _gates(out: Console, plan: Plan, wanted: Iterable[Place]) -> list[Effect]:
     for place, tries in idle:
         why = f"tried {tries} times" if tries else "no variant comes to it"
         out.out(f"{NOTHING}: {place} ({place.file}), {why}", highlight=False)
-    return effects
+    if len(settled) < wanted:
+        out.out(f"not settled: {wanted - len(settled)} hunks")
 
 
 def _show(out: Console, effect: Effect) -> None:
