@@ -212,21 +212,11 @@ class MoreOf:
 
 
 @dataclass(frozen=True)
-class NoMoreOf:
+class NoMoreOf(MoreOf):
     """A metric is not seen to be larger in one variant than in another: the opposite of MoreOf."""
 
-    variant: str
-    other: str
-    name: str
-
-    def variants(self) -> tuple[str, ...]:
-        return (self.variant, self.other)
-
     def holds(self, tallies: Tallies) -> bool:
-        return not MoreOf(self.variant, self.other, self.name).holds(tallies)
-
-    def figures(self, tallies: Tallies) -> str:
-        return MoreOf(self.variant, self.other, self.name).figures(tallies)
+        return not super().holds(tallies)
 
 
 @dataclass(frozen=True)
