@@ -249,12 +249,19 @@ class Runner:
 
 @lru_cache(maxsize=32)
 def code_hash(scenario_file: str) -> str:
-    """Six hex digits over the source of everything that decides how a scenario runs."""
+    """Six hex digits over the source of everything that decides how a scenario runs.
+
+    That is the engine, all kernel code, and the scenario: the whole folder of a mail thread
+    (actors, stage, casts, check, gates), or the user's file.
+    """
     root = Path(__file__).parent
-    files = sorted(
-        file for part in ("", "engine/", "linux/", "v2_4/") for file in root.glob(f"{part}*.py")
-    )
+    files = [*root.glob("*.py"), *(root / "scenarios").glob("*.py")]
+    for part in ("engine", "linux", "model", "v2_4", "v3_13"):
+        files += (root / part).rglob("*.py")
+    scenario = Path(scenario_file)
+    own = scenario.parent.parent == root / "scenarios"
+    files += scenario.parent.glob("*.py") if own else [scenario]
     digest = hashlib.sha1(usedforsecurity=False)
-    for file in (*files, Path(scenario_file)):
+    for file in sorted(files):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:6]

@@ -17,8 +17,8 @@ from types import CodeType
 import mmsim
 
 PACKAGE = Path(mmsim.__file__).resolve().parent
-FILES = ("*.py", "linux/*.py", "v2_4/*.py", "scenarios/*.py")
-JUDGES = "_check.py"
+FILES = ("*.py", "linux/*.py", "v2_4/*.py", "v3_13/*.py", "scenarios/*/*.py")
+JUDGE = "check.py"
 
 
 @dataclass(frozen=True, order=True)
@@ -43,7 +43,7 @@ def places(own: str | None = None) -> tuple[Place, ...]:
     files = [file for pattern in FILES for file in PACKAGE.glob(pattern)]
     if own is not None:
         files.append(Path(own).resolve())
-    found = {place for file in files if not file.name.endswith(JUDGES) for place in places_in(file)}
+    found = {place for file in files if file.name != JUDGE for place in places_in(file)}
     return tuple(sorted(found))
 
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+import mmsim.scenarios
 from mmsim.claims.model import Claim
 
 
 def claims(thread: str | None = None) -> tuple[Claim, ...]:
     """Every claim, or those of one thread ("002"), in order of thread and number."""
     found: list[Claim] = []
-    for info in pkgutil.iter_modules(__path__):
-        if info.name.startswith("thread_"):
-            found += importlib.import_module(f"{__name__}.{info.name}").CLAIMS
+    for info in pkgutil.iter_modules(mmsim.scenarios.__path__):
+        if info.ispkg:
+            found += importlib.import_module(f"mmsim.scenarios.{info.name}.claims").CLAIMS
     return tuple(c for c in found if thread is None or c.thread == thread)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Finding scenarios and variants by name, and a user's own scenario by file.
 
-A module ``s<number>_<name>.py`` of this package that defines ``SCENARIO`` is a scenario; there is
-no list to keep.  Every way of naming something that does not exist ends in a UsageError that
-names the nearest things that do.
+A folder ``s<number>_<name>`` of this package whose ``__init__.py`` defines ``SCENARIO`` is a
+scenario; there is no list to keep.  Every way of naming something that does not exist ends in a
+UsageError that names the nearest things that do.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import mmsim.gates
 import mmsim.scenarios
+import mmsim.scenarios.gates
 from mmsim.errors import UsageError
 from mmsim.linux.gate import GATES
 from mmsim.scenarios.api import Scenario, Variant, Verdict
@@ -35,7 +35,7 @@ def scenarios() -> tuple[Scenario, ...]:
     """Every scenario of the package, by id."""
     found: list[Scenario] = []
     for info in pkgutil.iter_modules(mmsim.scenarios.__path__):
-        if info.name[0] == "s" and info.name[1:4].isdigit():
+        if info.ispkg:
             module = importlib.import_module(f"mmsim.scenarios.{info.name}")
             found.append(module.SCENARIO)
     for scenario in found:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import mmsim.gates
+import mmsim.scenarios.gates
 from mmsim.ablation import places as module
 from mmsim.ablation.flipped import Flipped
 from mmsim.ablation.places import PACKAGE, Place, place_of, places
@@ -14,7 +14,7 @@ from mmsim.engine.machine import Machine
 from mmsim.linux.gate import GATES, patched
 from mmsim.v2_4.page_alloc import __free_pages_ok as free_pages_ok
 
-assert mmsim.gates
+assert mmsim.scenarios.gates
 
 SOURCE = """
 def plain():
@@ -47,8 +47,8 @@ def test_every_declared_gate_has_a_place_and_every_place_a_declared_gate():
 
 
 def test_no_place_is_in_a_judge():
-    assert not [p for p in places() if p.file.endswith("_check.py")]
-    judges = [f for f in (PACKAGE / "scenarios").glob("*_check.py") if "patched(" in f.read_text()]
+    assert not [p for p in places() if p.file.endswith("/check.py")]
+    judges = [f for f in (PACKAGE / "scenarios").glob("*/check.py") if "patched(" in f.read_text()]
     assert judges, "nothing is left out, so the rule above says nothing"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import mmsim.gates  # noqa: F401
+import mmsim.scenarios.gates  # noqa: F401
 from mmsim.linux.list import list_nodes
 from mmsim.lru import lru_add_drain, lru_cache_add
 from mmsim.memblock import memblock_free_all

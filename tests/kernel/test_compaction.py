@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import mmsim.gates  # noqa: F401
+import mmsim.scenarios.gates  # noqa: F401
 from mmsim.buffer import BH_Lock, create_empty_buffers, page_buffers, try_to_free_buffers
 from mmsim.compaction import (
     GFP_KERNEL,

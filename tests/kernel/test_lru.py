@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-import mmsim.gates  # noqa: F401
+import mmsim.scenarios.gates  # noqa: F401
 from mmsim.engine.oops import ContextDied
 from mmsim.filemap_cache import find_get_page
 from mmsim.linux.list import LIST_HEAD, list_nodes

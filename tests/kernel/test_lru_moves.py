@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-import mmsim.gates  # noqa: F401
+import mmsim.scenarios.gates  # noqa: F401
 from mmsim.linux.list import list_nodes
 from mmsim.lru import (
     activate_page,

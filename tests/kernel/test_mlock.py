@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-import mmsim.gates  # noqa: F401
+import mmsim.scenarios.gates  # noqa: F401
 from mmsim.engine.oops import ContextDied
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.gup_v3_13 import mm_populate
@@ -23,8 +23,8 @@ from mmsim.page import get_page
 from mmsim.page_alloc import alloc_page
 from mmsim.rmap import anon_vma, anon_vma_link
 from mmsim.rmap_v3_13 import SWAP_AGAIN, SWAP_MLOCK, TTU_UNMAP, try_to_unmap
-from mmsim.scenarios.mlock_cluster_check import drain_all
-from mmsim.scenarios.mlock_cluster_stages import Stage, shrink
+from mmsim.scenarios.s004_mlock_cluster.casts import Stage, shrink
+from mmsim.scenarios.s004_mlock_cluster.check import drain_all
 from mmsim.truncate_v3_13 import truncate_pagecache
 from mmsim.unevictable_v3_13 import EBUSY, isolate_lru_page, putback_lru_page
 from tests.kernel.booted import booted

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mmsim.gates  # noqa: F401
+import mmsim.scenarios.gates  # noqa: F401
 from mmsim.linux.list import LIST_POISON1, LIST_POISON2, list_nodes
 from mmsim.linux.percpu import per_cpu
 from mmsim.memblock import memblock_alloc, memblock_free_all

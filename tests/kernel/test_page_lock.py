@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import mmsim.gates  # noqa: F401  (the page lock asks for one)
+import mmsim.scenarios.gates  # noqa: F401  (the page lock asks for one)
 from mmsim import filemap
 from mmsim.engine.context import current
 from mmsim.engine.policy import RandomWalk, RoundRobin

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import mmsim.gates  # noqa: F401
+import mmsim.scenarios.gates  # noqa: F401
 from mmsim.buffer import create_empty_buffers
 from mmsim.engine.door import door
 from mmsim.linux.list import LIST_HEAD, list_empty, list_nodes
@@ -38,7 +38,7 @@ from mmsim.page import get_page, page_mapped
 from mmsim.page_vma_mapped import vma_address
 from mmsim.pagemap import trylock_page
 from mmsim.rmap import page_get_anon_vma, try_to_migrate
-from mmsim.scenarios.migration_cast import boot, check, isolate, memory_of
+from mmsim.scenarios.s003_migration_entry.stage import boot, check, isolate, memory_of
 from mmsim.swapops import (
     SWP_MIGRATION_READ,
     SWP_MIGRATION_WRITE,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import mmsim.gates  # noqa: F401
+import mmsim.scenarios.gates  # noqa: F401
 from mmsim.engine.events import Event
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RoundRobin
@@ -17,8 +17,8 @@ from mmsim.linux.list import LIST_HEAD, LIST_POISON1, LIST_POISON2, list_add, li
 from mmsim.memblock import memblock_free_all
 from mmsim.page import PageSlab, __PageMovable
 from mmsim.page_alloc import alloc_page, alloc_pages
-from mmsim.scenarios.compaction_boot import slab_pages
 from mmsim.scenarios.invariants import check_mm
+from mmsim.scenarios.s001_compaction_slab.stage import slab_pages
 from mmsim.slab import (
     cache_alloc,
     cache_free,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import mmsim.gates  # noqa: F401
+import mmsim.scenarios.gates  # noqa: F401
 from mmsim.detect.finding import Finding
 from mmsim.engine.context import Context
 from mmsim.engine.machine import Machine
@@ -28,7 +28,7 @@ from mmsim.page import get_page
 from mmsim.page_idle import page_idle_bitmap_write
 from mmsim.pagemap import address_space
 from mmsim.scenarios.invariants import check_mm
-from mmsim.scenarios.lock_swap_actors import scanner
+from mmsim.scenarios.s000_lock_swap.actors import scanner
 from mmsim.vmscan import shrink_inactive_list
 
 Actor = Callable[[Any], None]

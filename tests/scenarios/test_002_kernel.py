@@ -11,14 +11,20 @@ from typing import Any
 
 import pytest
 
-import mmsim.gates  # noqa: F401  (declares what patched() asks for)
+import mmsim.scenarios.gates  # noqa: F401  (declares what patched() asks for)
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RandomWalk
 from mmsim.engine.seeds import stream
 from mmsim.engine.threads import ThreadsCarrier
-from mmsim.scenarios.double_free_boot import cache_page, free_page, globals_2_4, new_page, swapon
-from mmsim.scenarios.double_free_check import check
+from mmsim.scenarios.s002_double_free.check import check
+from mmsim.scenarios.s002_double_free.stage import (
+    cache_page,
+    free_page,
+    globals_2_4,
+    new_page,
+    swapon,
+)
 from mmsim.v2_4.alloc_pages import alloc_page
 from mmsim.v2_4.filemap import (
     UnlockPage,

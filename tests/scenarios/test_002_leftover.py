@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-import mmsim.gates  # noqa: F401  (declares what patched() asks for)
+import mmsim.scenarios.gates  # noqa: F401  (declares what patched() asks for)
 from mmsim.engine.machine import Machine
-from mmsim.scenarios.double_free_boot import cache_page, globals_2_4, new_page, swapon
-from mmsim.scenarios.double_free_check import check
+from mmsim.scenarios.s002_double_free.check import check
+from mmsim.scenarios.s002_double_free.stage import cache_page, globals_2_4, new_page, swapon
 from mmsim.v2_4.memory import kiobuf, mm_struct, zap_page_range
 from mmsim.v2_4.page import PG_locked, PG_lru
 from mmsim.v2_4.page_alloc import page_cache_release, put_page

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-import mmsim.gates  # noqa: F401
+import mmsim.scenarios.gates  # noqa: F401
 from mmsim.linux.list import LIST_HEAD
 from mmsim.memblock import memblock_free_all
 from mmsim.mm_types import PAGE_SHIFT
 from mmsim.page_alloc import alloc_page
 from mmsim.pagemap import trylock_page
-from mmsim.scenarios.migration_cast import boot, check, isolate, memory_of, set_aside
+from mmsim.scenarios.s003_migration_entry.stage import boot, check, isolate, memory_of, set_aside
 from mmsim.swapops import make_writable_migration_entry, swp_entry_to_pte
 from tests.engine.lab import titles
 from tests.kernel.booted import booted

@@ -19,8 +19,8 @@ from mmsim.engine.events import Event
 from mmsim.run import Runner, RunResult
 from mmsim.scenarios import s003_migration_entry
 from mmsim.scenarios.api import NEVER, SOMETIMES, Variant
-from mmsim.scenarios.migration_meetings import devices
 from mmsim.scenarios.registry import find_scenario, find_variant
+from mmsim.scenarios.s003_migration_entry.casts import devices
 
 MISS = 1e-6
 CPUS = 8

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-import mmsim.gates  # noqa: F401
+import mmsim.scenarios.gates  # noqa: F401
 from mmsim.linux.list import list_add, list_del
 from mmsim.linux.percpu import per_cpu
 from mmsim.lru import lru_add_drain, lru_cache_add, mark_page_accessed

@@ -86,8 +86,8 @@ def run(options: argparse.Namespace) -> int:
 def citations() -> list[Citation]:
     """Those of mmsim's own files, scenarios included; not those of a file given with --file."""
     package = importlib.import_module("mmsim.scenarios")
-    for info in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"mmsim.scenarios.{info.name}")
+    for info in pkgutil.walk_packages(package.__path__, "mmsim.scenarios."):
+        importlib.import_module(info.name)
     return [c for c in where.citations() if _file(c).is_relative_to(PACKAGE)]
 
 

@@ -45,8 +45,7 @@ How long it takes to show: the BUG, in every run; the races, with 8 CPUs, within
 from mmsim.memblock import memblock_free_all
 from mmsim.mmzone import boot_mm
 from mmsim.scenarios.api import ALWAYS, NEVER, SOMETIMES, Scenario, Variant
-from mmsim.scenarios.mlock_cluster_check import METRICS, check
-from mmsim.scenarios.mlock_cluster_stages import (
+from mmsim.scenarios.s004_mlock_cluster.casts import (
     ALL,
     PAGES,
     Stage,
@@ -66,6 +65,7 @@ from mmsim.scenarios.mlock_cluster_stages import (
     request_queue,
     truncating,
 )
+from mmsim.scenarios.s004_mlock_cluster.check import METRICS, check
 
 # What a race needs, where not everything does: variants that are not here get all stages.
 STAGES = {

@@ -14,8 +14,8 @@ from mmsim.memblock import memblock_alloc, memblock_free_all
 from mmsim.memory_model import pfn_to_page
 from mmsim.mmzone import LRU_INACTIVE_ANON, boot_mm
 from mmsim.pagemap import address_space
-from mmsim.scenarios import lock_swap_actors as actors
 from mmsim.scenarios.invariants import broken, check_mm
+from mmsim.scenarios.s000_lock_swap import actors
 
 NODES = 2
 FILE_PAGES = 2

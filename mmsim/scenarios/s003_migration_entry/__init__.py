@@ -33,8 +33,7 @@ few times in a hundred.
 from functools import partial
 
 from mmsim.scenarios.api import NEVER, SOMETIMES, Scenario, Variant
-from mmsim.scenarios.migration_cast import check
-from mmsim.scenarios.migration_meetings import (
+from mmsim.scenarios.s003_migration_entry.casts import (
     anybody,
     devices,
     first_faults,
@@ -46,6 +45,7 @@ from mmsim.scenarios.migration_meetings import (
     stacks_on_the_move,
     touched,
 )
+from mmsim.scenarios.s003_migration_entry.stage import check
 
 MEETINGS = {
     "003.unlock-first": on_the_move,

@@ -27,9 +27,9 @@ How long it takes to show: step 4, with 8 CPUs, within ten runs; a few milliseco
 
 from mmsim.engine.context import TASK
 from mmsim.scenarios.api import NEVER, SOMETIMES, Scenario, Variant
-from mmsim.scenarios.double_free_actors import Cast, set_stage
-from mmsim.scenarios.double_free_boot import globals_2_4
-from mmsim.scenarios.double_free_check import check
+from mmsim.scenarios.s002_double_free.actors import Cast, set_stage
+from mmsim.scenarios.s002_double_free.check import check
+from mmsim.scenarios.s002_double_free.stage import globals_2_4
 
 DOUBLE_FREE = ("^double free", "^page handed out twice")
 LISTS = (

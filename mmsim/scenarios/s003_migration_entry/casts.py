@@ -21,7 +21,7 @@ from mmsim.mm_types import (
     VM_STACK_INCOMPLETE_SETUP,
     VM_WRITE,
 )
-from mmsim.scenarios.migration_actors import (
+from mmsim.scenarios.s003_migration_entry.actors import (
     bio,
     bio_end,
     bio_end_again,
@@ -37,7 +37,8 @@ from mmsim.scenarios.migration_actors import (
     readahead_user,
     toucher,
 )
-from mmsim.scenarios.migration_cast import (
+from mmsim.scenarios.s003_migration_entry.devices import device_user, mirror
+from mmsim.scenarios.s003_migration_entry.stage import (
     TEXT,
     boot,
     cached_page,
@@ -53,7 +54,6 @@ from mmsim.scenarios.migration_cast import (
     user,
     zapper,
 )
-from mmsim.scenarios.migration_devices import device_user, mirror
 
 TASKS = 6  # at least
 KINDS = ("file", "own", "forked")

@@ -60,7 +60,7 @@ reclaim, which with as many CPUs as tasks is a matter of speed, and with two of 
 """
 
 from mmsim.scenarios.api import ALWAYS, NEVER, SOMETIMES, Scenario, Variant
-from mmsim.scenarios.lock_swap_boot import check, setup
+from mmsim.scenarios.s000_lock_swap.stage import check, setup
 
 DEBUG = {"DEBUG_VM": True, "PREEMPT": True}
 DEBUG_LIST = {"DEBUG_LIST": True, "PREEMPT": True}

@@ -20,7 +20,8 @@ from mmsim.memblock import memblock_free_all
 from mmsim.mmzone import LRU_INACTIVE_ANON, LRU_INACTIVE_FILE, LRU_UNEVICTABLE, boot_mm
 from mmsim.pagemap import address_space
 from mmsim.rmap import anon_vma
-from mmsim.scenarios.compaction_actors import (
+from mmsim.scenarios.invariants import check_mm
+from mmsim.scenarios.s001_compaction_slab.actors import (
     direct_compaction,
     execve,
     get_user_pages_fast,
@@ -36,8 +37,7 @@ from mmsim.scenarios.compaction_actors import (
     tx_queue,
     unpin_and_execve,
 )
-from mmsim.scenarios.compaction_trace import METRICS, compaction_trace
-from mmsim.scenarios.invariants import check_mm
+from mmsim.scenarios.s001_compaction_slab.trace import METRICS, compaction_trace
 from mmsim.slab import slab_cache
 from mmsim.slub import kmem_cache
 

@@ -29,7 +29,7 @@ How long it takes to show: with 8 CPUs, within ten runs.
 """
 
 from mmsim.scenarios.api import NEVER, SOMETIMES, Scenario, Variant
-from mmsim.scenarios.compaction_boot import boot, quiesce
+from mmsim.scenarios.s001_compaction_slab.stage import boot, quiesce
 
 SLAB = (r"^VM_BUG_ON_PAGE\(PageSlab\(page\)\)$",)
 LISTS = ("^list_(add|del) corruption", "^general protection fault")
