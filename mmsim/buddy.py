@@ -7,7 +7,6 @@ zone->lock, as compaction does, reads whichever it is at the moment and must not
 """
 
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
 from mmsim.linux.list import (
     list_add,
     list_del,
@@ -16,6 +15,7 @@ from mmsim.linux.list import (
 )
 from mmsim.memory_model import pfn_to_page
 from mmsim.mmzone import MAX_ORDER
+from mmsim.model.cite import cite
 from mmsim.page import (
     PageBuddy,
     buddy_mapcount,

@@ -9,10 +9,10 @@ thread 001.
 
 from mmsim.linux.atomic import atomic_read
 from mmsim.linux.bug import BUG_ON
-from mmsim.linux.cite import cite
 from mmsim.linux.spinlock import spin_lock, spin_unlock
-from mmsim.linux.struct import Struct, shared
 from mmsim.lru import put_page
+from mmsim.model.cite import cite
+from mmsim.model.struct import Struct, shared
 from mmsim.page import ClearPagePrivate, PageLocked, PageWriteback, SetPagePrivate, get_page
 
 BH_Dirty = 1 << 1

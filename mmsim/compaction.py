@@ -21,9 +21,6 @@ costs a machine depends on what the functions it calls assert.
 from mmsim.engine.door import door
 from mmsim.linux.atomic import atomic_add, atomic_read
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
-from mmsim.linux.gate import patched
 from mmsim.linux.list import LIST_HEAD, list_add
 from mmsim.linux.sched import (
     TASK_UNINTERRUPTIBLE,
@@ -37,6 +34,9 @@ from mmsim.memcontrol import mem_cgroup_page_lruvec
 from mmsim.memory_model import pfn_to_page
 from mmsim.migrate_movable import isolate_movable_page, putback_movable_pages
 from mmsim.mmzone import MAX_ORDER, SWAP_CLUSTER_MAX, del_page_from_lru_list, page_lru
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
+from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPageLRU,
     PageAnon,

@@ -31,8 +31,6 @@ from mmsim.compaction import (
 )
 from mmsim.engine.door import door
 from mmsim.linux.atomic import atomic_add
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.list import list_add
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.spinlock import spin_lock_irqsave, spin_trylock_irqsave
@@ -41,6 +39,8 @@ from mmsim.memcontrol import folio_lruvec, lruvec_memcg_debug
 from mmsim.memory_model import pfn_to_page
 from mmsim.migrate_movable import isolate_movable_page
 from mmsim.mmzone import MAX_ORDER, del_page_from_lru_list
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.page import (
     PageBuddy,
     PageCompound,

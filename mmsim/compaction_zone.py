@@ -21,11 +21,11 @@ from mmsim.compaction import (
 )
 from mmsim.compaction_v5_17 import isolate_migratepages_block_v5_17
 from mmsim.engine.context import current
-from mmsim.linux.cite import cite
-from mmsim.linux.era import era, kernel
 from mmsim.linux.sched import PF_MEMALLOC
 from mmsim.lru import lru_add_drain
 from mmsim.migrate_movable import putback_movable_pages
+from mmsim.model.cite import cite
+from mmsim.model.era import era, kernel
 from mmsim.vmscan import ISOLATE_ASYNC_MIGRATE, ISOLATE_UNEVICTABLE
 
 

@@ -31,9 +31,6 @@ from mmsim.filemap_v5_4 import (
 )
 from mmsim.linux.atomic import smp_load_acquire, smp_store_release
 from mmsim.linux.bug import VM_BUG_ON_FOLIO, VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.era import IS_ENABLED, era
-from mmsim.linux.gate import patched
 from mmsim.linux.list import list_add_tail, list_del_init, list_empty
 from mmsim.linux.sched import (
     TASK_UNINTERRUPTIBLE,
@@ -58,6 +55,9 @@ from mmsim.linux.wait import (
     finish_wait,
 )
 from mmsim.lru import put_page
+from mmsim.model.cite import cite
+from mmsim.model.era import IS_ENABLED, era
+from mmsim.model.gate import patched
 from mmsim.page import ClearPageWaiters, PageLocked, PageWriteback, SetPageWaiters
 from mmsim.pagemap import (
     clear_bit_unlock_is_negative_byte,

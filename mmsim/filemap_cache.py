@@ -15,10 +15,10 @@ from mmsim.engine.access import READ_ONCE, WRITE_ONCE
 from mmsim.engine.door import access
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.linux.bug import VM_BUG_ON_FOLIO
-from mmsim.linux.cite import cite
 from mmsim.linux.sched import cpu_relax
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
 from mmsim.lru import lru_cache_add, put_page
+from mmsim.model.cite import cite
 from mmsim.page import PageLocked, PageUptodate, get_page, get_page_unless_zero
 from mmsim.pagemap import __clear_page_locked, __set_page_locked
 

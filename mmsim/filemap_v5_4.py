@@ -10,7 +10,6 @@ filemap.py chooses by the booted kernel's version.
 """
 
 from mmsim.engine.context import current
-from mmsim.linux.cite import cite
 from mmsim.linux.list import list_add_tail, list_empty
 from mmsim.linux.sched import TASK_UNINTERRUPTIBLE, schedule, set_current_state
 from mmsim.linux.spinlock import (
@@ -26,6 +25,7 @@ from mmsim.linux.wait import (
     finish_wait,
     wait_queue_entry,
 )
+from mmsim.model.cite import cite
 from mmsim.page import ClearPageWaiters, PageLocked, PageWriteback, SetPageWaiters
 from mmsim.pagemap import page_lock_of, page_waitqueue, trylock_page
 

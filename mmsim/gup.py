@@ -5,8 +5,6 @@ The PTL is what makes the reference safe: while it is held the pte stays, and wi
 An entry that is not present is not followed; who needs the page has to fault it in.
 """
 
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.memory_model import pfn_to_page
 from mmsim.mm_types import (
     PAGE_SHIFT,
@@ -17,6 +15,8 @@ from mmsim.mm_types import (
     pte_special,
     pte_unmap_unlock,
 )
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.page import SetPageReferenced, __SetPageReferenced, get_page
 
 FOLL_TOUCH = 0x02

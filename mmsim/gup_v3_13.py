@@ -11,8 +11,6 @@ had without waiting.
 
 from mmsim.filemap import trylock_page, unlock_page, wait_on_page_locked
 from mmsim.filemap_cache import filemap_add_folio, filemap_fault, find_get_page
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.sched import cond_resched, cpu_relax
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.lru_release import put_page
@@ -33,6 +31,8 @@ from mmsim.mm_types import (
     set_pte_at,
 )
 from mmsim.mm_types_v3_13 import linear_page_index, pte_file, pte_to_pgoff
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.page import SetPageUptodate, get_page, get_page_unless_zero
 from mmsim.page_alloc import alloc_page
 from mmsim.rmap import page_add_file_rmap

@@ -5,7 +5,6 @@ Besides the page fault this is the other caller of migration_entry_wait(), and t
 driver comes back for a page as soon as it has been told that the page is going.
 """
 
-from mmsim.linux.cite import cite
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.memory import handle_mm_fault
 from mmsim.memory_model import pfn_to_page
@@ -19,6 +18,7 @@ from mmsim.mm_types import (
     pte_present,
     pte_special,
 )
+from mmsim.model.cite import cite
 from mmsim.swapops import is_migration_entry, pte_to_swp_entry
 
 EBUSY = 16

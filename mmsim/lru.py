@@ -12,8 +12,6 @@ had from here.
 
 from mmsim.linux.atomic import smp_mb
 from mmsim.linux.bug import VM_BUG_ON_FOLIO, VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.era import by_version
 from mmsim.linux.irqflags import local_irq_restore, local_irq_save
 from mmsim.linux.percpu import this_cpu_ptr
 from mmsim.linux.sched import preempt_disable, preempt_enable
@@ -41,6 +39,8 @@ from mmsim.memcontrol import (
 )
 from mmsim.mm_inline import page_evictable
 from mmsim.mmzone import add_page_to_lru_list, page_pgdat
+from mmsim.model.cite import cite
+from mmsim.model.era import by_version
 from mmsim.page import (
     ClearPageActive,
     ClearPageUnevictable,

@@ -7,9 +7,6 @@ therefore looks at PG_lru under the lock.  In 5.17 that would be too late, since
 depends on the memcg: PG_lru is cleared *before*, to keep charge moving out, and set again after.
 """
 
-from mmsim.linux.cite import cite
-from mmsim.linux.era import by_version
-from mmsim.linux.gate import patched
 from mmsim.linux.irqflags import local_irq_restore, local_irq_save
 from mmsim.linux.percpu import this_cpu_ptr
 from mmsim.linux.sched import preempt_disable, preempt_enable
@@ -26,6 +23,9 @@ from mmsim.mmzone import (
     del_page_from_lru_list,
     page_pgdat,
 )
+from mmsim.model.cite import cite
+from mmsim.model.era import by_version
+from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPageActive,
     ClearPageReclaim,

@@ -23,9 +23,6 @@ The huge zero page and pages of ZONE_DEVICE, which release_pages() treats apart,
 """
 
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.era import by_version
-from mmsim.linux.gate import patched
 from mmsim.linux.list import LIST_HEAD, list_add
 from mmsim.linux.spinlock import (
     spin_lock,
@@ -43,6 +40,9 @@ from mmsim.memcontrol import (
 )
 from mmsim.mm_inline import __clear_page_lru_flags, page_off_lru
 from mmsim.mmzone import SWAP_CLUSTER_MAX, del_page_from_lru_list, page_pgdat
+from mmsim.model.cite import cite
+from mmsim.model.era import by_version
+from mmsim.model.gate import patched
 from mmsim.page import (
     PageCompound,
     PageLRU,

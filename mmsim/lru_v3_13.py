@@ -11,7 +11,6 @@ reference that could be the last while holding lru_lock.
 """
 
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
 from mmsim.linux.percpu import this_cpu_ptr
 from mmsim.linux.sched import preempt_disable, preempt_enable
 from mmsim.linux.spinlock import (
@@ -23,6 +22,7 @@ from mmsim.linux.spinlock import (
 from mmsim.lru_release import release_pages
 from mmsim.memcontrol import mem_cgroup_page_lruvec
 from mmsim.mmzone import add_page_to_lru_list, page_pgdat
+from mmsim.model.cite import cite
 from mmsim.page import (
     ClearPageActive,
     PageActive,

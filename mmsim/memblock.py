@@ -6,9 +6,9 @@ allocated one by one: ``memblock_alloc`` takes an untouched frame as if it had b
 ago, ``memblock_free_all`` gives the rest to the buddy lists.
 """
 
-from mmsim.linux.cite import cite
 from mmsim.linux.list import LIST_POISON1, LIST_POISON2, list_add_tail
 from mmsim.mmzone import MAX_ORDER
+from mmsim.model.cite import cite
 from mmsim.page import buddy_mapcount
 
 

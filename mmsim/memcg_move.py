@@ -13,8 +13,6 @@ from errno import EBUSY, EINVAL
 from mmsim.filemap import unlock_page
 from mmsim.filemap_cache import find_get_page
 from mmsim.linux.bug import VM_BUG_ON_FOLIO
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.sched import cond_resched
 from mmsim.lru import lru_add_drain, put_page
 from mmsim.memcontrol import (
@@ -23,6 +21,8 @@ from mmsim.memcontrol import (
     unlock_page_lruvec_irqrestore,
 )
 from mmsim.mmzone import add_page_to_lru_list, del_page_from_lru_list
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.page import PageLRU
 from mmsim.pagemap import trylock_page
 from mmsim.vmscan import isolate_lru_page, putback_lru_page

@@ -6,7 +6,6 @@ pages off their list and puts them back, under mmap_sem of *his* mm and without 
 """
 
 from mmsim.gup_v3_13 import vm_normal_page
-from mmsim.linux.cite import cite
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.lru_release import put_page
 from mmsim.mm_types import (
@@ -17,6 +16,7 @@ from mmsim.mm_types import (
     pte_present,
     pte_unmap_unlock,
 )
+from mmsim.model.cite import cite
 from mmsim.page import get_page_unless_zero
 from mmsim.unevictable_v3_13 import isolate_lru_page, putback_lru_page
 

@@ -12,8 +12,6 @@ memcg_move.py.
 """
 
 from mmsim.linux.bug import VM_BUG_ON_FOLIO, VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.era import era, kernel
 from mmsim.linux.list import list_empty, list_entry
 from mmsim.linux.spinlock import (
     spin_lock_irq,
@@ -27,6 +25,8 @@ from mmsim.mmzone import (
     page_lru,
     page_pgdat,
 )
+from mmsim.model.cite import cite
+from mmsim.model.era import era, kernel
 from mmsim.page import ClearPageLRU, PageLRU, SetPageLRU, page_count
 
 

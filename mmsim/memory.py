@@ -15,8 +15,6 @@ from mmsim.engine.door import access
 from mmsim.filemap import unlock_page
 from mmsim.filemap_cache import filemap_fault
 from mmsim.linux.bug import report
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.lru import lru_cache_add, put_page
@@ -54,6 +52,8 @@ from mmsim.mmu_notifier import (
     mmu_notifier_invalidate_range_end,
     mmu_notifier_invalidate_range_start,
 )
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
 from mmsim.page import SetPageDirty, SetPageUptodate
 from mmsim.page_alloc import alloc_page
 from mmsim.rmap import page_add_file_rmap, page_add_new_anon_rmap, page_remove_rmap

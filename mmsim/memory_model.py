@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Frame numbers and pages (include/asm-generic/memory_model.h): one flat mem_map here."""
 
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
 
 
 @cite("include/asm-generic/memory_model.h", "5.17")

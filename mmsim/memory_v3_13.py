@@ -13,8 +13,6 @@ kernel.  Reclaim has: it comes by way of the file, and its trylock of mmap_sem s
 
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.gup_v3_13 import vm_normal_page
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.sleeplock import down_read, mutex_lock, mutex_unlock, up_read
 from mmsim.lru_release import put_page
 from mmsim.lru_v3_13 import add_page_to_unevictable_list, lru_add_drain, lru_cache_add
@@ -34,6 +32,8 @@ from mmsim.mm_types import (
     set_pte_at,
 )
 from mmsim.mm_types_v3_13 import VM_NONLINEAR
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.munlock import munlock_vma_page, munlock_vma_pages_range
 from mmsim.page import SetPageActive, SetPageUptodate, get_page
 from mmsim.page_alloc import alloc_page

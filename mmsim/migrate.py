@@ -29,8 +29,6 @@ from mmsim.filemap import (
 )
 from mmsim.linux.atomic import atomic_add
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.list import LIST_HEAD, list_add_tail, list_del, list_entry, list_splice
 from mmsim.linux.sched import PF_MEMALLOC, cond_resched
 from mmsim.lru import put_page
@@ -38,6 +36,8 @@ from mmsim.migrate_copy import migrate_page
 from mmsim.migrate_entries import remove_migration_ptes
 from mmsim.migrate_movable import PageMovable
 from mmsim.mmzone import page_pgdat
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPageActive,
     ClearPageUnevictable,

@@ -14,9 +14,9 @@ from mmsim.engine.access import RMW_RELAXED
 from mmsim.engine.door import access, door
 from mmsim.filemap_cache import xas_store
 from mmsim.linux.bug import BUG_ON
-from mmsim.linux.cite import cite
 from mmsim.linux.irqflags import local_irq_enable
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock, spin_unlock_irq
+from mmsim.model.cite import cite
 from mmsim.page import (
     ClearPageDirty,
     PageDirty,

@@ -11,9 +11,6 @@ from mmsim.filemap import (
     put_and_wait_on_page_locked,
     wait_on_page_locked,
 )
-from mmsim.linux.cite import cite
-from mmsim.linux.era import era
-from mmsim.linux.gate import patched
 from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.lru import put_page
 from mmsim.mm_types import (
@@ -25,6 +22,9 @@ from mmsim.mm_types import (
     pte_offset_map,
     set_pte_at,
 )
+from mmsim.model.cite import cite
+from mmsim.model.era import era
+from mmsim.model.gate import patched
 from mmsim.page import (
     PageAnon,
     get_page,

@@ -12,12 +12,12 @@ From 6.0 on the word itself is the table of operations.
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.linux.atomic import atomic_add, smp_rmb
 from mmsim.linux.bug import VM_BUG_ON_PAGE, page_fault, report
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.list import Poison, list_del, list_entry
-from mmsim.linux.struct import Struct
 from mmsim.lru import put_page
 from mmsim.mmzone import page_pgdat
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
+from mmsim.model.struct import Struct
 from mmsim.page import (
     PAGE_MAPPING_MOVABLE,
     PageIsolated,

@@ -17,8 +17,6 @@ PG_mlocked (page_remove_rmap), so a migrated page comes out unmarked and is foun
 from mmsim.filemap import lock_page, trylock_page, unlock_page
 from mmsim.filemap_cache import xa_load, xas_store
 from mmsim.linux.bug import BUG_ON
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.list import LIST_HEAD, list_del, list_empty
 from mmsim.linux.sleeplock import mutex_lock, mutex_unlock
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
@@ -36,6 +34,8 @@ from mmsim.mm_types import (
     set_pte_at,
 )
 from mmsim.mm_types_v3_13 import pte_file
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPagePrivate,
     PageReferenced,

@@ -17,11 +17,11 @@ The other half of mm/mlock.c, munlock, needs rmap and stands in munlock.py.
 from mmsim.engine.door import door
 from mmsim.linux.atomic import atomic_add
 from mmsim.linux.bug import BUG_ON
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.irqflags import local_irq_restore, local_irq_save
 from mmsim.mm_types import VM_LOCKED
 from mmsim.mmzone import page_pgdat
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.page import (
     PageLocked,
     PageMlocked,

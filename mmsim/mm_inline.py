@@ -6,9 +6,9 @@ they can afford flag stores that are not atomic.
 """
 
 from mmsim.linux.bug import VM_BUG_ON_FOLIO
-from mmsim.linux.cite import cite
 from mmsim.linux.list import list_last_entry
 from mmsim.mmzone import LRU_ACTIVE, LRU_UNEVICTABLE, page_lru_base_type
+from mmsim.model.cite import cite
 from mmsim.page import (
     PageActive,
     PageLRU,

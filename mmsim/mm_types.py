@@ -17,10 +17,10 @@ Tables are built at boot (``map_tables``); nothing here allocates one later.
 
 from mmsim.engine.access import RMW, WRITE_ONCE
 from mmsim.engine.door import access
-from mmsim.linux.cite import cite
 from mmsim.linux.sleeplock import init_rwsem
 from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.cite import cite
+from mmsim.model.struct import Struct, shared
 
 __mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
 

@@ -13,12 +13,12 @@ Lock order: mmap_sem > page lock > i_mmap_mutex > ptl > lru_lock.
 
 from operator import attrgetter
 
-from mmsim.linux.cite import cite
 from mmsim.linux.sleeplock import mutex_init
-from mmsim.linux.struct import shared
 from mmsim.mm_types import PAGE_SHIFT
 from mmsim.mm_types import mm_struct as mm_struct_later
 from mmsim.mm_types import vm_area_struct as vm_area_struct_later
+from mmsim.model.cite import cite
+from mmsim.model.struct import shared
 from mmsim.pagemap import address_space as address_space_later
 
 _PAGE_FILE = 0x40  # PAGE_DIRTY of a present pte

@@ -6,8 +6,8 @@ a whole page of pointers at a time.  This is the caller for which release_pages(
 every 32 pages: pagevecs are smaller than that.
 """
 
-from mmsim.linux.cite import cite
 from mmsim.lru import lru_add_drain, release_pages
+from mmsim.model.cite import cite
 
 MAX_GATHER_BATCH = 506  # (PAGE_SIZE - sizeof(struct mmu_gather_batch)) / sizeof(void *)
 

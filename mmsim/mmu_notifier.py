@@ -11,10 +11,8 @@ tables at once, and what they find there is the migration entry that has just be
 """
 
 from mmsim.linux.atomic import READ_ONCE, WRITE_ONCE
-from mmsim.linux.cite import cite
 from mmsim.linux.sched import TASK_UNINTERRUPTIBLE, schedule
 from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
-from mmsim.linux.struct import Struct, shared
 from mmsim.linux.wait import (
     finish_wait,
     prepare_to_wait,
@@ -22,6 +20,8 @@ from mmsim.linux.wait import (
     wait_queue_head,
     wake_up_all,
 )
+from mmsim.model.cite import cite
+from mmsim.model.struct import Struct, shared
 
 
 class mmu_notifier_subscriptions(Struct):

@@ -9,11 +9,11 @@ differ in name only.  ``lru_lock_of`` is the one place that knows.
 """
 
 from mmsim.linux.atomic import atomic_add
-from mmsim.linux.cite import cite
-from mmsim.linux.era import era, kernel
 from mmsim.linux.list import LIST_HEAD, list_add, list_add_tail, list_del
 from mmsim.linux.spinlock import spin_lock_init
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.cite import cite
+from mmsim.model.era import era, kernel
+from mmsim.model.struct import Struct, shared
 from mmsim.page import (
     PAGE_CLASSES,
     PageActive,

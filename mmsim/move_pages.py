@@ -11,7 +11,6 @@ Both isolate first: a page that is not on the LRU belongs to somebody who is wor
 from mmsim.engine.context import current
 from mmsim.gup import FOLL_GET, follow_page
 from mmsim.linux.atomic import atomic_add
-from mmsim.linux.cite import cite
 from mmsim.linux.list import (
     LIST_HEAD,
     list_add,
@@ -28,6 +27,7 @@ from mmsim.migrate import MIGRATE_ASYNC, MIGRATE_SYNC, MIGRATE_SYNC_LIGHT, migra
 from mmsim.migrate_movable import isolate_movable_page, putback_movable_pages
 from mmsim.mm_types import find_vma
 from mmsim.mmzone import page_pgdat
+from mmsim.model.cite import cite
 from mmsim.page import PageLRU, get_page_unless_zero
 from mmsim.page_alloc import alloc_page, alloc_pages
 from mmsim.vmscan import isolate_lru_page

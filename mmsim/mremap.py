@@ -12,7 +12,6 @@ was thought cheaper.
 """
 
 from mmsim.linux.bug import BUG_ON
-from mmsim.linux.cite import cite
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_write, up_write
 from mmsim.linux.spinlock import spin_lock, spin_unlock
@@ -29,6 +28,7 @@ from mmsim.mm_types import (
     ptep_get_and_clear,
     set_pte_at,
 )
+from mmsim.model.cite import cite
 
 ENOMEM = 12
 EFAULT = 14

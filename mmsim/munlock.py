@@ -16,8 +16,6 @@ Pins of pages that phase 1 has given up on are dropped only after lru_lock: the 
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.gup_v3_13 import FOLL_GET, follow_page_mask, mm_populate, vm_normal_page
 from mmsim.linux.bug import BUG_ON, VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_write, up_write
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
@@ -36,6 +34,8 @@ from mmsim.mm_types import (
     pte_unmap_unlock,
 )
 from mmsim.mmzone import del_page_from_lru_list, page_lru, page_pgdat
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPageLRU,
     PageLocked,

@@ -28,10 +28,10 @@ from mmsim.linux.atomic import (
     atomic_set,
 )
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.era import era
 from mmsim.linux.list import LIST_POISON1, LIST_POISON2, list_head
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.cite import cite
+from mmsim.model.era import era
+from mmsim.model.struct import Struct, shared
 
 __mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
 

@@ -19,8 +19,6 @@ from mmsim.buddy import __free_one_page, __rmqueue
 from mmsim.engine.access import WRITE
 from mmsim.engine.context import current
 from mmsim.engine.door import access
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
 from mmsim.linux.irqflags import local_irq_restore, local_irq_save
 from mmsim.linux.list import (
     LIST_HEAD,
@@ -41,6 +39,8 @@ from mmsim.linux.spinlock import (
 )
 from mmsim.memory_model import pfn_to_page
 from mmsim.mmzone import SWAP_CLUSTER_MAX, page_pgdat
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
 from mmsim.page import (
     PAGE_MAPPING_ANON,
     PageHead,

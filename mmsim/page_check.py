@@ -10,8 +10,8 @@ from mmsim.engine.access import READ
 from mmsim.engine.door import access
 from mmsim.linux.atomic import atomic_read
 from mmsim.linux.bug import report
-from mmsim.linux.cite import cite
-from mmsim.linux.era import IS_ENABLED, era, kernel
+from mmsim.model.cite import cite
+from mmsim.model.era import IS_ENABLED, era, kernel
 
 
 def _as_expected(page, mask):

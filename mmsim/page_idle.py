@@ -7,11 +7,11 @@ middle of being freed.  It wants user pages that are on the LRU, and takes a ref
 count is zero (rule I2 of thread 000).
 """
 
-from mmsim.linux.cite import cite
-from mmsim.linux.era import by_version
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
 from mmsim.lru import put_page
 from mmsim.mmzone import page_pgdat
+from mmsim.model.cite import cite
+from mmsim.model.era import by_version
 from mmsim.page import (
     ClearPageReferenced,
     PageLRU,

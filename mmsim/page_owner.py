@@ -11,8 +11,8 @@ from mmsim.engine.access import RMW, WRITE
 from mmsim.engine.context import current
 from mmsim.engine.door import access
 from mmsim.linux.bug import report
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
 
 HISTORY = 8  # records kept of a page
 

@@ -5,8 +5,6 @@ Where it has to be is a sum; whether it is there is told by the pte, under the P
 holds the page counts, or, for the walk that puts mappings back, one that holds its migration entry.
 """
 
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.mm_types import (
     PAGE_SHIFT,
@@ -17,6 +15,8 @@ from mmsim.mm_types import (
     pte_pfn,
     pte_present,
 )
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.swapops import (
     is_migration_entry,
     pte_to_swp_entry,

@@ -16,12 +16,12 @@ past waiters of others.
 from mmsim.engine.access import READ, RMW_ACQUIRE, RMW_RELEASE, WRITE
 from mmsim.engine.context import current
 from mmsim.engine.door import access
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
 from mmsim.linux.sleeplock import init_rwsem
 from mmsim.linux.spinlock import spin_lock_init
-from mmsim.linux.struct import Struct, shared
 from mmsim.linux.wait import wait_queue_head
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
+from mmsim.model.struct import Struct, shared
 
 PAGE_WAIT_TABLE_SIZE = 4  # 256 in the kernel; few, so that pages do share queues
 

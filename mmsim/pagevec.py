@@ -9,9 +9,9 @@ A CPU's pagevecs are touched by that CPU alone, with preemption off; the one for
 filled from interrupts, with interrupts off.
 """
 
-from mmsim.linux.cite import cite
-from mmsim.linux.era import era
 from mmsim.linux.percpu import DEFINE_PER_CPU
+from mmsim.model.cite import cite
+from mmsim.model.era import era
 
 
 @cite("include/linux/pagevec.h", "5.17")

@@ -22,11 +22,8 @@ from mmsim.linux.atomic import (
     atomic_set,
 )
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_read, down_read_trylock, init_rwsem, up_read
-from mmsim.linux.struct import Struct, shared
 from mmsim.lru import put_page
 from mmsim.mm_types import (
     PAGE_SHIFT,
@@ -41,6 +38,9 @@ from mmsim.mmu_notifier import (
     mmu_notifier_invalidate_range_end,
     mmu_notifier_invalidate_range_start,
 )
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
+from mmsim.model.struct import Struct, shared
 from mmsim.page import (
     PAGE_MAPPING_ANON,
     PageAnon,

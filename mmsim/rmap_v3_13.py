@@ -19,8 +19,6 @@ from mmsim.engine.door import door
 from mmsim.filemap import lock_page, trylock_page, unlock_page
 from mmsim.linux.atomic import atomic_add_negative
 from mmsim.linux.bug import BUG_ON, VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_read_trylock, mutex_lock, mutex_unlock, up_read
 from mmsim.lru_release import put_page
@@ -40,6 +38,8 @@ from mmsim.mm_types import (
     set_pte_at,
 )
 from mmsim.mm_types_v3_13 import linear_page_index, pgoff_to_pte
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.page import PageAnon, PageLocked, PageLRU, PageMlocked, page_mapped
 from mmsim.page_vma_mapped import vma_address
 from mmsim.swapops import (

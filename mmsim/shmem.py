@@ -9,9 +9,9 @@ turn from one node and the other: the locks are swapped at every page.
 
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
 from mmsim.linux.sched import cond_resched
 from mmsim.lru import pagevec_release
+from mmsim.model.cite import cite
 from mmsim.page import PageWriteback
 from mmsim.pagemap import trylock_page
 from mmsim.truncate import find_get_entries, truncate_inode_page

@@ -18,9 +18,6 @@ The views below are true aliases: they have no storage, each property is a word 
 by load and store of the whole word.
 """
 
-from mmsim.linux.cite import cite
-from mmsim.linux.era import era
-from mmsim.linux.gate import patched
 from mmsim.linux.list import (
     LIST_HEAD,
     list_add,
@@ -31,7 +28,10 @@ from mmsim.linux.list import (
     list_head,
 )
 from mmsim.linux.spinlock import spin_lock_init, spin_lock_irqsave, spin_unlock_irqrestore
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.cite import cite
+from mmsim.model.era import era
+from mmsim.model.gate import patched
+from mmsim.model.struct import Struct, shared
 from mmsim.page import __ClearPageSlab, __SetPageSlab
 from mmsim.page_alloc import __free_pages, alloc_pages
 

@@ -16,9 +16,6 @@ from mmsim.engine.access import RMW
 from mmsim.engine.context import current
 from mmsim.engine.door import access
 from mmsim.linux.atomic import smp_wmb
-from mmsim.linux.cite import cite
-from mmsim.linux.era import era
-from mmsim.linux.gate import patched
 from mmsim.linux.irqflags import (
     local_irq_disable,
     local_irq_enable,
@@ -39,7 +36,10 @@ from mmsim.linux.spinlock import (
     spin_unlock,
     spin_unlock_irqrestore,
 )
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.cite import cite
+from mmsim.model.era import era
+from mmsim.model.gate import patched
+from mmsim.model.struct import Struct, shared
 from mmsim.page import __ClearPageSlab, __SetPageSlab
 from mmsim.page_alloc import __free_pages, alloc_pages
 from mmsim.slab import page_slab, slab_object, slab_v3_13

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from mmsim.engine.door import door
 from mmsim.linux.bug import BUG_ON
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.memory_model import page_to_pfn, pfn_to_page
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.page import PageLocked
 
 __mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into

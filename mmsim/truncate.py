@@ -10,9 +10,9 @@ from mmsim.engine.access import READ_ONCE
 from mmsim.engine.door import access
 from mmsim.filemap_cache import delete_from_page_cache, xa_load
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
 from mmsim.linux.sched import cpu_relax
 from mmsim.lru import put_page
+from mmsim.model.cite import cite
 from mmsim.page import ClearPageDirty, PageTail, get_page_unless_zero, page_mapped
 from mmsim.pagevec import pagevec, pagevec_add
 

@@ -8,7 +8,6 @@ writing, is not protected from by it: only by the pin.
 
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.filemap_cache import delete_from_page_cache, find_get_page
-from mmsim.linux.cite import cite
 from mmsim.linux.sleeplock import mutex_lock, mutex_unlock
 from mmsim.lru_release import release_pages
 from mmsim.lru_v3_13 import pagevec_release
@@ -26,6 +25,7 @@ from mmsim.mm_types import (
     set_pte_at,
 )
 from mmsim.mm_types_v3_13 import linear_page_index, pgoff_to_pte
+from mmsim.model.cite import cite
 from mmsim.page import page_mapped
 from mmsim.pagevec import pagevec
 from mmsim.rmap_v3_13 import page_remove_rmap

@@ -17,14 +17,14 @@ the other half (vmscan_v3_13.py) needs rmap, which needs mlock.
 
 from mmsim.linux.atomic import smp_mb
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
 from mmsim.lru_release import put_page
 from mmsim.lru_v3_13 import add_page_to_unevictable_list, lru_cache_add
 from mmsim.memcontrol import mem_cgroup_page_lruvec
 from mmsim.mm_inline import page_evictable
 from mmsim.mmzone import del_page_from_lru_list, page_lru, page_pgdat
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.page import ClearPageLRU, ClearPageUnevictable, PageLRU, get_page, page_count
 
 EBUSY = 16

@@ -9,10 +9,10 @@ and not the compaction code that ran into it, is what thread 001 removes.
 
 from mmsim.linux.atomic import atomic_read
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.era import era, kernel
-from mmsim.linux.gate import patched
 from mmsim.memory_model import pfn_to_page
+from mmsim.model.cite import cite
+from mmsim.model.era import era, kernel
+from mmsim.model.gate import patched
 from mmsim.page import (
     PAGE_MAPPING_ANON,
     PageCompound,

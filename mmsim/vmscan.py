@@ -13,9 +13,6 @@ from mmsim.engine.access import RMW_RELAXED
 from mmsim.engine.door import access
 from mmsim.filemap import unlock_page
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.era import by_version
-from mmsim.linux.gate import patched
 from mmsim.linux.list import (
     LIST_HEAD,
     list_add,
@@ -41,6 +38,9 @@ from mmsim.mmzone import (
     page_lru,
     update_lru_size,
 )
+from mmsim.model.cite import cite
+from mmsim.model.era import by_version
+from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPageActive,
     PageCompound,

@@ -14,9 +14,6 @@ from errno import EBUSY, EINVAL
 from mmsim.filemap import unlock_page
 from mmsim.linux.atomic import atomic_dec, atomic_inc, atomic_inc_return
 from mmsim.linux.bug import BUG, VM_BUG_ON_FOLIO, VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
-from mmsim.linux.era import by_version
-from mmsim.linux.gate import patched
 from mmsim.linux.list import (
     list_empty,
     list_move,
@@ -35,6 +32,9 @@ from mmsim.mmzone import (
     page_pgdat,
     update_lru_size,
 )
+from mmsim.model.cite import cite
+from mmsim.model.era import by_version
+from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPageLRU,
     PageDirty,

@@ -12,7 +12,6 @@ Not here: ageing (every pte is old), writeback (every page is clean), swap.
 from mmsim.filemap import trylock_page, unlock_page
 from mmsim.filemap_cache import __delete_from_page_cache
 from mmsim.linux.bug import BUG_ON, VM_BUG_ON_PAGE
-from mmsim.linux.cite import cite
 from mmsim.linux.list import LIST_HEAD, list_add, list_del, list_empty, list_move, list_splice
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
@@ -27,6 +26,7 @@ from mmsim.mmzone import (
     page_pgdat,
     update_lru_size,
 )
+from mmsim.model.cite import cite
 from mmsim.page import (
     ClearPageLRU,
     PageActive,

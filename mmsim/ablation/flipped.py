@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from mmsim.ablation.places import Place, place_of
 from mmsim.engine.door import door
-from mmsim.linux.gate import patched
+from mmsim.model.gate import patched
 
 ASKED = "asked "
 """Metrics of this name say that a place was reached; see `Watched`."""

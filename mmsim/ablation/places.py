@@ -17,7 +17,7 @@ from types import CodeType
 import mmsim
 
 PACKAGE = Path(mmsim.__file__).resolve().parent
-FILES = ("*.py", "linux/*.py", "v2_4/*.py", "v3_13/*.py", "scenarios/*/*.py")
+FILES = ("*.py", "linux/*.py", "model/*.py", "v2_4/*.py", "v3_13/*.py", "scenarios/*/*.py")
 JUDGE = "check.py"
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import FOREVER, RoundRobin
 from mmsim.engine.threads import ThreadsCarrier
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.struct import Struct, shared
 from mmsim.run import Runner
 from mmsim.scenarios.api import Variant
 

@@ -22,7 +22,7 @@ from mmsim.engine.access import (
     WRITE_ONCE as _WRITE_ONCE,
 )
 from mmsim.engine.door import access
-from mmsim.linux.struct import access_field
+from mmsim.model.struct import access_field
 
 __mmsim_primitive__ = True
 

@@ -7,7 +7,7 @@ undone by the store.
 """
 
 from mmsim.engine.access import READ, READ_ONCE, RMW, RMW_ACQUIRE, RMW_RELAXED, RMW_RELEASE, WRITE
-from mmsim.linux.struct import access_field
+from mmsim.model.struct import access_field
 
 __mmsim_primitive__ = True
 

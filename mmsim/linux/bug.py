@@ -16,8 +16,8 @@ from mmsim.detect.finding import KINDS, Finding, Frame
 from mmsim.engine.context import current
 from mmsim.engine.door import door
 from mmsim.engine.oops import ContextDied
-from mmsim.linux.cite import symbol_of
-from mmsim.linux.era import IS_ENABLED, era
+from mmsim.model.cite import symbol_of
+from mmsim.model.era import IS_ENABLED, era
 
 __mmsim_primitive__ = True
 

@@ -7,8 +7,8 @@ An interrupt that waits is let in at the first point after its CPU opens again.
 from mmsim.engine.access import BH_OFF, BH_ON, IRQ_OFF, IRQ_ON, RAISE
 from mmsim.engine.context import current
 from mmsim.engine.door import access, door, touch
-from mmsim.linux.era import IS_ENABLED
 from mmsim.linux.irqsoff import trace_hardirqs_off, trace_hardirqs_on
+from mmsim.model.era import IS_ENABLED
 
 __mmsim_primitive__ = True
 

@@ -13,8 +13,8 @@ import zlib
 
 from mmsim.linux.atomic import READ_ONCE, smp_load_acquire
 from mmsim.linux.bug import page_fault, report
-from mmsim.linux.era import IS_ENABLED, era
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.era import IS_ENABLED, era
+from mmsim.model.struct import Struct, shared
 
 __mmsim_primitive__ = True
 

@@ -14,7 +14,6 @@ from mmsim.engine.access import LOCK, READ_ONCE, TRYLOCK, UNLOCK
 from mmsim.engine.context import TASK, current
 from mmsim.engine.door import access, door, touch
 from mmsim.linux.bug import report
-from mmsim.linux.era import IS_ENABLED
 from mmsim.linux.irqflags import (
     local_bh_disable,
     local_bh_enable,
@@ -24,6 +23,7 @@ from mmsim.linux.irqflags import (
     local_irq_save,
 )
 from mmsim.linux.sched import preempt_disable, preempt_enable
+from mmsim.model.era import IS_ENABLED
 
 __mmsim_primitive__ = True
 

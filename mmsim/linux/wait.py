@@ -21,7 +21,7 @@ from mmsim.linux.spinlock import (
     spin_lock_irqsave,
     spin_unlock_irqrestore,
 )
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.struct import Struct, shared
 
 __mmsim_primitive__ = True
 

@@ -24,7 +24,7 @@ from typing import Any
 import mmsim.scenarios
 import mmsim.scenarios.gates
 from mmsim.errors import UsageError
-from mmsim.linux.gate import GATES
+from mmsim.model.gate import GATES
 from mmsim.scenarios.api import Scenario, Variant, Verdict
 
 _CONDITION = re.compile(r"\s*(==|!=|<=|>=|<|>)\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")

@@ -5,10 +5,10 @@ Apart from page_alloc.py because it calls vmscan.c, which calls that.  Out of me
 subject: an allocation that finds nothing after one round of reclaim fails instead of looping.
 """
 
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
 from mmsim.linux.list import LIST_HEAD, list_del, list_empty
 from mmsim.linux.sched import PF_FREE_PAGES, PF_MEMALLOC
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
 from mmsim.v2_4.ledger import ledger
 from mmsim.v2_4.page import list_entry
 from mmsim.v2_4.page_alloc import __free_pages_ok, current_task, rmqueue

@@ -7,15 +7,12 @@ meanwhile, the last reference of an anonymous page on the LRU.  Nobody had fores
 interrupt could do such a thing.
 """
 
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.sched import (
     TASK_RUNNING,
     TASK_UNINTERRUPTIBLE,
     schedule,
     set_current_state,
 )
-from mmsim.linux.struct import Struct, shared
 from mmsim.linux.wait import (
     add_wait_queue,
     remove_wait_queue,
@@ -23,6 +20,9 @@ from mmsim.linux.wait import (
     wait_queue_head,
     wake_up,
 )
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
+from mmsim.model.struct import Struct, shared
 from mmsim.v2_4.memory import unmap_kiobuf
 
 

@@ -10,8 +10,6 @@ pagecache_lock protects which page a mapping has at which index, and stands inne
 
 from mmsim.linux.atomic import smp_mb
 from mmsim.linux.bug import BUG
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
 from mmsim.linux.list import list_empty
 from mmsim.linux.sched import (
     TASK_RUNNING,
@@ -20,8 +18,10 @@ from mmsim.linux.sched import (
     set_current_state,
 )
 from mmsim.linux.spinlock import spin_lock, spin_unlock
-from mmsim.linux.struct import Struct, shared
 from mmsim.linux.wait import add_wait_queue, remove_wait_queue, wait_queue_entry, wake_up
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
+from mmsim.model.struct import Struct, shared
 from mmsim.v2_4.page import (
     ClearPageDirty,
     ClearPageLaunder,

@@ -8,10 +8,10 @@ process may unmap it meanwhile and the pin becomes the last reference.
 
 from mmsim.engine.door import door
 from mmsim.linux.atomic import xchg
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
+from mmsim.model.struct import Struct, shared
 from mmsim.v2_4.alloc_pages import alloc_page
 from mmsim.v2_4.filemap import UnlockPage
 from mmsim.v2_4.page import TryLockPage, page_cache_get, page_count

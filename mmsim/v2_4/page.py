@@ -20,12 +20,12 @@ from mmsim.linux.atomic import (
     atomic_inc_not_zero,
     atomic_read,
 )
-from mmsim.linux.cite import cite
-from mmsim.linux.era import era, kernel
-from mmsim.linux.gate import patched
 from mmsim.linux.list import list_head
-from mmsim.linux.struct import Struct, shared
 from mmsim.linux.wait import wait_queue_head
+from mmsim.model.cite import cite
+from mmsim.model.era import era, kernel
+from mmsim.model.gate import patched
+from mmsim.model.struct import Struct, shared
 
 __mmsim_primitive__ = True  # macros: observers attribute their accesses to the caller
 

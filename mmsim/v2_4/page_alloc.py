@@ -11,9 +11,6 @@ does.  BUG() lines are those of the tree a patch was made for (``_lines``).
 from mmsim.engine.context import current
 from mmsim.engine.door import door
 from mmsim.linux.bug import BUG
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
-from mmsim.linux.gate import patched
 from mmsim.linux.list import LIST_HEAD, list_add, list_add_tail, list_del, list_empty
 from mmsim.linux.sched import PF_FREE_PAGES, in_interrupt
 from mmsim.linux.spinlock import (
@@ -23,7 +20,10 @@ from mmsim.linux.spinlock import (
     spin_unlock,
     spin_unlock_irqrestore,
 )
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
+from mmsim.model.gate import patched
+from mmsim.model.struct import Struct, shared
 from mmsim.v2_4.ledger import ledger
 from mmsim.v2_4.page import (
     PageActive,

@@ -7,7 +7,7 @@ softirq, on whatever CPU the card interrupted.  The network stack was the exampl
 for why "never free a page of the LRU in an interrupt" cannot be had.
 """
 
-from mmsim.linux.cite import cite
+from mmsim.model.cite import cite
 from mmsim.v2_4.page_alloc import put_page
 
 

@@ -10,9 +10,6 @@ other way round.  Until 2.5.32 pagemap_lru_lock was taken with interrupts on: no
 of taking it in one.
 """
 
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
-from mmsim.linux.gate import patched
 from mmsim.linux.list import list_add, list_del
 from mmsim.linux.spinlock import (
     spin_lock,
@@ -20,6 +17,9 @@ from mmsim.linux.spinlock import (
     spin_unlock,
     spin_unlock_irqrestore,
 )
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
+from mmsim.model.gate import patched
 from mmsim.v2_4.page import (
     ClearPageActive,
     PageActive,

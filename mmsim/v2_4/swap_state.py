@@ -2,8 +2,8 @@
 """Dropping an anonymous page that may be in the swap cache (mm/swap_state.c)."""
 
 from mmsim.engine.door import door
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
 from mmsim.v2_4.filemap import UnlockPage
 from mmsim.v2_4.page import PageSwapCache, TryLockPage, page_count
 from mmsim.v2_4.page_alloc import page_cache_release

@@ -9,11 +9,11 @@ swap_state.c and swapfile.c call each other; the cycle is broken here.
 """
 
 from mmsim.engine.door import door
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
-from mmsim.linux.gate import patched
 from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
+from mmsim.model.gate import patched
+from mmsim.model.struct import Struct, shared
 from mmsim.v2_4.filemap import (
     UnlockPage,
     address_space,

@@ -11,9 +11,6 @@ would unmap them and is not argued about here.
 
 from mmsim.engine.door import door
 from mmsim.linux.bug import BUG, report
-from mmsim.linux.cite import cite
-from mmsim.linux.era import kernel
-from mmsim.linux.gate import patched
 from mmsim.linux.list import LIST_HEAD, list_add, list_del, list_empty
 from mmsim.linux.spinlock import (
     spin_lock,
@@ -21,6 +18,9 @@ from mmsim.linux.spinlock import (
     spin_unlock,
     spin_unlock_irqrestore,
 )
+from mmsim.model.cite import cite
+from mmsim.model.era import kernel
+from mmsim.model.gate import patched
 from mmsim.v2_4.filemap import UnlockPage, __remove_inode_page, try_to_release_page, wait_on_page
 from mmsim.v2_4.page import (
     ClearPageDirty,

@@ -11,7 +11,7 @@ from mmsim.ablation import places as module
 from mmsim.ablation.flipped import Flipped
 from mmsim.ablation.places import PACKAGE, Place, place_of, places
 from mmsim.engine.machine import Machine
-from mmsim.linux.gate import GATES, patched
+from mmsim.model.gate import GATES, patched
 from mmsim.v2_4.page_alloc import __free_pages_ok as free_pages_ok
 
 assert mmsim.scenarios.gates

@@ -14,7 +14,7 @@ import pytest
 
 from mmsim.cli import main
 from mmsim.cli.commands import map as kernel_map
-from mmsim.linux.cite import Citation
+from mmsim.model.cite import Citation
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mmsim"

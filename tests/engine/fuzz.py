@@ -21,8 +21,8 @@ from mmsim.engine.machine import Machine
 from mmsim.linux import atomic, bitops, irqflags, sched, sleeplock, spinlock, wait
 from mmsim.linux import list as lists
 from mmsim.linux.bug import report
-from mmsim.linux.struct import Struct, shared
 from mmsim.linux.watchdog import stuck
+from mmsim.model.struct import Struct, shared
 
 Step = Callable[["World"], None]
 

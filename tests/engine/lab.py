@@ -18,8 +18,8 @@ from mmsim.engine.machine import Machine
 from mmsim.engine.policy import Policy, Replay
 from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import spinlock
-from mmsim.linux.struct import Struct, shared
 from mmsim.linux.watchdog import stuck
+from mmsim.model.struct import Struct, shared
 
 
 class Word(Struct):

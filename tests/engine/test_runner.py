@@ -13,7 +13,7 @@ from mmsim.engine.events import Event
 from mmsim.engine.schedule import Schedule, join
 from mmsim.errors import InternalError, StaleSchedule, UsageError
 from mmsim.linux.bug import BUG, report
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.struct import Struct, shared
 from mmsim.run import ENGINES, POLICIES, Runner, RunResult
 from mmsim.scenarios.api import NEVER, SOMETIMES, Scenario, Variant
 

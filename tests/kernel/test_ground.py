@@ -13,10 +13,11 @@ from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RoundRobin
 from mmsim.engine.threads import ThreadsCarrier
-from mmsim.linux import bug, cite, gate, spinlock
-from mmsim.linux.era import ERAS, IS_ENABLED, era, kernel
+from mmsim.linux import bug, spinlock
 from mmsim.linux.percpu import DEFINE_PER_CPU, per_cpu, this_cpu_ptr
-from mmsim.linux.struct import Struct, shared
+from mmsim.model import cite, gate
+from mmsim.model.era import ERAS, IS_ENABLED, era, kernel
+from mmsim.model.struct import Struct, shared
 from tests.engine.lab import Lab, kinds, run, titles
 
 

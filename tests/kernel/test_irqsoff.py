@@ -19,7 +19,7 @@ from mmsim.linux.irqflags import (
     local_irq_save,
 )
 from mmsim.linux.irqsoff import METRIC
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.struct import Struct, shared
 
 
 class Word(Struct):

@@ -11,7 +11,7 @@ import pytest
 from mmsim import report
 from mmsim.linux.bug import frames, frames_of
 from mmsim.linux.bug import report as enter
-from mmsim.linux.cite import cite
+from mmsim.model.cite import cite
 from mmsim.run import Runner
 from mmsim.scenarios.api import SOMETIMES, Scenario, Variant
 from mmsim.scenarios.registry import find_variant

@@ -7,9 +7,9 @@
 """
 
 from mmsim.linux.bug import report
-from mmsim.linux.gate import GATES, Gate, declare, patched
 from mmsim.linux.spinlock import spin_lock, spin_unlock, spinlock
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.gate import GATES, Gate, declare, patched
+from mmsim.model.struct import Struct, shared
 from mmsim.scenarios.api import ALWAYS, NEVER, SOMETIMES, Scenario, Variant
 
 if "900-lock" not in GATES:

@@ -14,7 +14,7 @@ from rich.console import Console
 from mmsim.ablation.measure import Effect, Incomplete, Plan, of_variant, search
 from mmsim.ablation.places import Place, places
 from mmsim.errors import UsageError, nearest
-from mmsim.linux.gate import GATES
+from mmsim.model.gate import GATES
 from mmsim.stress import store
 from mmsim.stress.output import console
 from mmsim.stress.parser import whole

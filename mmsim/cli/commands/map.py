@@ -24,7 +24,7 @@ from mmsim.cli.commands import where
 from mmsim.errors import UsageError
 
 if TYPE_CHECKING:
-    from mmsim.linux.cite import Citation
+    from mmsim.model.cite import Citation
 
 HELP = "the map of the kernel's functions in mmsim (docs/kernel-map.md)"
 DESCRIPTION = """\

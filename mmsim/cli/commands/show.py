@@ -12,7 +12,7 @@ from pathlib import Path
 import mmsim
 from mmsim.cli import gate_diff
 from mmsim.engine.machine import Machine
-from mmsim.linux.gate import GATES
+from mmsim.model.gate import GATES
 from mmsim.scenarios.api import Variant
 from mmsim.stress.parser import whole
 from mmsim.stress.settings import MOST_CPUS

@@ -18,7 +18,7 @@ from mmsim.errors import UsageError, nearest
 from mmsim.stress.output import console, show_rows
 
 if TYPE_CHECKING:
-    from mmsim.linux.cite import Citation
+    from mmsim.model.cite import Citation
 
 HELP = "where a kernel function lives in mmsim"
 DESCRIPTION = """\
@@ -91,6 +91,6 @@ def citations() -> list[Citation]:
         for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
             if not info.ispkg and info.name not in ("__main__", "pytest_plugin"):
                 importlib.import_module(f"{package}.{info.name}")
-    from mmsim.linux import cite
+    from mmsim.model import cite
 
     return list(cite.citations())

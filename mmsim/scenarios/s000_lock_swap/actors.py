@@ -8,16 +8,16 @@ one reference of each page, whoever looks at it another, and the last to let go 
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.filemap_cache import find_get_page
 from mmsim.linux.atomic import atomic_dec_and_test
-from mmsim.linux.cite import cite
-from mmsim.linux.gate import patched
 from mmsim.linux.list import LIST_HEAD, NULL, list_add, list_del
 from mmsim.linux.sched import cond_resched
-from mmsim.linux.struct import Struct, shared
 from mmsim.lru import end_page_writeback, lru_add_drain, mark_page_accessed, put_page
 from mmsim.memcg_move import mem_cgroup_move_charge
 from mmsim.memcontrol import commit_charge, page_memcg
 from mmsim.mmu_gather import tlb_flush_mmu_free
 from mmsim.mmzone import LRU_ACTIVE_ANON, LRU_INACTIVE_ANON
+from mmsim.model.cite import cite
+from mmsim.model.gate import patched
+from mmsim.model.struct import Struct, shared
 from mmsim.page import (
     PageAnon,
     PageDirty,

@@ -7,7 +7,7 @@ Some restore what the kernel did before March 2006: ``release-lock-first`` with
 ``isolate-testone`` (Andrew Morton's fix of May 2004) from 2.6.7 on.
 """
 
-from mmsim.linux.gate import Gate, declare
+from mmsim.model.gate import Gate, declare
 
 
 def _mutation(name, meaning):

@@ -14,11 +14,11 @@ from mmsim.compaction_zone import __alloc_pages_direct_compact, kcompactd_do_wor
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.filemap_cache import delete_from_page_cache
 from mmsim.linux.atomic import atomic_dec, atomic_inc, atomic_set
-from mmsim.linux.cite import cite
 from mmsim.linux.irqflags import raise_irq
 from mmsim.linux.sched import cond_resched
-from mmsim.linux.struct import Struct, shared
 from mmsim.lru import lru_cache_add, put_page, release_pages
+from mmsim.model.cite import cite
+from mmsim.model.struct import Struct, shared
 from mmsim.page import __SetPageSwapBacked, get_page, get_page_unless_zero
 from mmsim.page_alloc import alloc_pages
 from mmsim.rmap import page_remove_rmap

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Gates of thread 001: compaction's unlocked checks against slab reuse (4.19 and later)."""
 
-from mmsim.linux.gate import Gate, declare
+from mmsim.model.gate import Gate, declare
 
 
 def _patch(name, date, author, meaning):

@@ -13,7 +13,7 @@ hand-overs in it.
 from dataclasses import dataclass
 
 from mmsim.engine.context import HARDIRQ, SOFTIRQ, TASK
-from mmsim.linux.gate import patched
+from mmsim.model.gate import patched
 from mmsim.scenarios.s002_double_free.stage import cache_page, free_page, new_page, swapon
 from mmsim.v2_4.alloc_pages import alloc_page
 from mmsim.v2_4.bttv import bttv, bttv_irq, bttv_sync

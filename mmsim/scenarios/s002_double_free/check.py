@@ -8,8 +8,8 @@ third kind on purpose, the page given up by everybody and left on the LRU for sh
 """
 
 from mmsim.linux.bug import report
-from mmsim.linux.gate import patched
 from mmsim.linux.list import list_nodes
+from mmsim.model.gate import patched
 from mmsim.v2_4.page import PG_active, PG_locked, PG_lru
 from mmsim.v2_4.vmscan import refill_inactive, shrink_cache
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Gates of thread 002: freeing an LRU page at interrupt time (2.4.17 to 2.5.32)."""
 
-from mmsim.linux.gate import Gate, declare
+from mmsim.model.gate import Gate, declare
 
 declare(
     Gate(

@@ -7,7 +7,7 @@ makes only what is used.
 
 from mmsim.linux.list import LIST_HEAD
 from mmsim.linux.spinlock import spin_lock_init
-from mmsim.linux.struct import Struct, shared
+from mmsim.model.struct import Struct, shared
 from mmsim.v2_4.page import PG_active, PG_lru, PG_uptodate, page
 from mmsim.v2_4.page_alloc import zone_t
 from mmsim.v2_4.swapfile import swap_info_struct, swapper

@@ -7,7 +7,6 @@ None of them is wrong by itself.  A gate makes one of them, or migration, do one
 from mmsim.filemap import lock_page, trylock_page, unlock_page, wait_on_page_locked
 from mmsim.filemap_cache import delete_from_page_cache, filemap_add_folio, find_lock_page
 from mmsim.gup import FOLL_GET, FOLL_TOUCH, follow_page
-from mmsim.linux.gate import patched
 from mmsim.linux.irqflags import raise_irq
 from mmsim.linux.list import LIST_HEAD, list_add
 from mmsim.linux.sleeplock import down_read, up_read
@@ -15,6 +14,7 @@ from mmsim.lru import lru_add_drain, put_page
 from mmsim.memory_model import pfn_to_page
 from mmsim.migrate_movable import isolate_movable_page, putback_movable_pages
 from mmsim.mm_types import find_vma
+from mmsim.model.gate import patched
 from mmsim.move_pages import (
     MIGRATE_SYNC_LIGHT,
     __alloc_pages_slowpath,

@@ -15,7 +15,6 @@ from mmsim.linux.sched import (
     wake_up_process,
 )
 from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
-from mmsim.linux.struct import shared
 from mmsim.mm_types import PAGE_SIZE
 from mmsim.mmu_notifier import (
     mmu_interval_notifier,
@@ -23,6 +22,7 @@ from mmsim.mmu_notifier import (
     mmu_interval_read_retry,
     mmu_interval_set_seq,
 )
+from mmsim.model.struct import shared
 
 
 class mirror(mmu_interval_notifier):

@@ -6,7 +6,7 @@ mutations.  Most take one statement of the protocol away or put it in the wrong 
 what an earlier fix had put there, and the meaning names that fix.
 """
 
-from mmsim.linux.gate import Gate, declare
+from mmsim.model.gate import Gate, declare
 
 
 def _mutation(name, meaning):

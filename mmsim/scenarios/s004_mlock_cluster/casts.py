@@ -23,7 +23,6 @@ the zone, its LRU lists and its lru_lock, so reclaim of one stage comes by the p
 from mmsim.filemap_cache import find_get_page
 from mmsim.linux.atomic import atomic_inc
 from mmsim.linux.list import list_add_tail
-from mmsim.linux.struct import Struct, shared
 from mmsim.lru_release import put_page
 from mmsim.memblock import memblock_alloc
 from mmsim.memcg_move_v3_13 import mem_cgroup_move_charge
@@ -32,6 +31,7 @@ from mmsim.migrate_v3_13 import alloc_contig_range
 from mmsim.mm_types import PAGE_SHIFT, PAGE_SIZE, VM_LOCKED, VM_READ, VM_SHARED, VM_WRITE, mk_pte
 from mmsim.mm_types_v3_13 import VM_NONLINEAR, address_space, mm_struct, vm_area_struct
 from mmsim.mmzone import LRU_INACTIVE_FILE, LRU_UNEVICTABLE
+from mmsim.model.struct import Struct, shared
 from mmsim.munlock import sys_mlock, sys_munlock
 from mmsim.rmap import anon_vma, anon_vma_link
 from mmsim.truncate_v3_13 import truncate_pagecache, zap_pte_range

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Gates of thread 004: mlock from try_to_unmap_cluster() without the page lock (3.13)."""
 
-from mmsim.linux.gate import Gate, declare
+from mmsim.model.gate import Gate, declare
 
 declare(
     # -- what was proposed, and what came of it
