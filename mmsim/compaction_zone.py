@@ -20,7 +20,7 @@ from mmsim.compaction import (
     pageblock_nr_pages,
 )
 from mmsim.compaction_v5_17 import isolate_migratepages_block_v5_17
-from mmsim.engine.context import current
+from mmsim.engine.door import current
 from mmsim.linux.sched import PF_MEMALLOC
 from mmsim.lru import lru_add_drain
 from mmsim.migrate_movable import putback_movable_pages

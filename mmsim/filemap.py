@@ -14,9 +14,8 @@ its byte, and touches a queue only if that is set.  Everything subtle follows fr
 * a waiter for the lock that has lost often enough is handed the lock itself.
 """
 
-from mmsim.engine.access import RMW
-from mmsim.engine.context import current
-from mmsim.engine.door import access
+from mmsim.engine.door import access, current
+from mmsim.engine.op import RMW
 from mmsim.filemap_v5_4 import (
     TEST_BIT,
     __lock_page_v3_13,
@@ -58,7 +57,7 @@ from mmsim.lru import put_page
 from mmsim.model.cite import cite
 from mmsim.model.era import IS_ENABLED, era
 from mmsim.model.gate import patched
-from mmsim.page import ClearPageWaiters, PageLocked, PageWriteback, SetPageWaiters
+from mmsim.page import ClearPageWaiters, PageLocked, PageWriteback, SetPageWaiters, bit_op
 from mmsim.pagemap import (
     clear_bit_unlock_is_negative_byte,
     page_lock_of,
@@ -75,8 +74,11 @@ DROP = "drop"  # the same, dropping the caller's reference as soon as we are que
 sysctl_page_lock_unfairness = 5
 
 
+_TAKES_LOCK = bit_op(RMW, "locked", unchanged=False)
+
+
 def _test_and_set_locked(page, task):
-    return not access(RMW, page, "flags:locked", try_locked_bit, page, page.m_locked, task)
+    return not access(_TAKES_LOCK, page, try_locked_bit, page, page.m_locked, task)
 
 
 @cite("mm/filemap.c", "5.17", thread="003")

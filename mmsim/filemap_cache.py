@@ -11,8 +11,8 @@ knows the page: an assumption about everybody who walks memory by frame number
 (``003.fresh-page-trylock``).
 """
 
-from mmsim.engine.access import READ_ONCE, WRITE_ONCE
 from mmsim.engine.door import access
+from mmsim.engine.op import NONE, READ_ONCE, WRITE_ONCE, Op
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.linux.bug import VM_BUG_ON_FOLIO
 from mmsim.linux.sched import cpu_relax
@@ -23,6 +23,24 @@ from mmsim.page import PageLocked, PageUptodate, get_page, get_page_unless_zero
 from mmsim.pagemap import __clear_page_locked, __set_page_locked
 
 EEXIST = 17
+
+
+class _SlotOps(dict):
+    """Operations of one kind on a slot: a bit, so to speak, of the word ``i_pages``."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def __missing__(self, index):
+        slot = frozenset([str(index)])
+        writes = NONE if self.kind is READ_ONCE else slot
+        op = Op(self.kind, "i_pages", reads=slot, writes=writes, label=f"i_pages[{index}]")
+        self[index] = op
+        return op
+
+
+_LOADS, _STORES = _SlotOps(READ_ONCE), _SlotOps(WRITE_ONCE)
 
 
 def _slot(mapping, index):
@@ -39,13 +57,13 @@ def _store(mapping, index, page):
 @cite("include/linux/xarray.h", "5.17")
 def xa_load(mapping, index):
     """What the slot holds now.  *Locks:* none (RCU)."""
-    return access(READ_ONCE, mapping, f"i_pages[{index}]", _slot, mapping, index)
+    return access(_LOADS[index], mapping, _slot, mapping, index)
 
 
 @cite("include/linux/xarray.h", "5.17")
 def xas_store(mapping, index, page):
     """Change a slot.  *Locks:* mapping.xa_lock."""
-    access(WRITE_ONCE, mapping, f"i_pages[{index}]", _store, mapping, index, page)
+    access(_STORES[index], mapping, _store, mapping, index, page)
 
 
 @cite("mm/filemap.c", "5.17", thread="003")

@@ -9,7 +9,7 @@ finds the bit taken again.  3.13 has no PG_waiters either: every unlock walks th
 filemap.py chooses by the booted kernel's version.
 """
 
-from mmsim.engine.context import current
+from mmsim.engine.door import current
 from mmsim.linux.list import list_add_tail, list_empty
 from mmsim.linux.sched import TASK_UNINTERRUPTIBLE, schedule, set_current_state
 from mmsim.linux.spinlock import (

@@ -10,8 +10,8 @@ So a fault that meets a migration entry has a copy of it that may be old by the 
 must not conclude anything about the page from that copy (``003.stale-pte``).
 """
 
-from mmsim.engine.access import READ, WRITE
 from mmsim.engine.door import access
+from mmsim.engine.op import ALL, READ, WRITE, Op
 from mmsim.filemap import unlock_page
 from mmsim.filemap_cache import filemap_fault
 from mmsim.linux.bug import report
@@ -252,6 +252,23 @@ def do_user_addr_fault(mm, address, write):
 # -- what the hardware does -----------------------------------------------------------------------
 
 
+_READS_DATA, _WRITES_DATA = Op(READ, "data"), Op(WRITE, "data")
+
+
+def _translated(slot, _, mem_map, value):
+    """The page whose data is accessed too, unless it faults."""
+    pte = slot.v_pte
+    if not pte & _PAGE_PRESENT or pte & _PAGE_SPECIAL or (value is not None and not pte & _PAGE_RW):
+        return []
+    page = mem_map[(pte >> PAGE_SHIFT) - mem_map[0].pfn]
+    return [(page, _READS_DATA if value is None else _WRITES_DATA)]
+
+
+# the hardware sets the accessed bit, and the dirty bit
+_USER_LOAD = Op(READ, "pte", writes=ALL, also=_translated)
+_USER_STORE = Op(WRITE, "pte", reads=ALL, also=_translated)
+
+
 def _mmu(slot, mem_map, value):
     """Effect: translate and access in one: (True, what was there), or (False, None) for a fault."""
     write = value is not None
@@ -277,9 +294,9 @@ def user_access(mm, address, value=None):
     """
     slot = pte_offset_map(pmd_offset(mm, address), address)
     mem_map = kernel().mem_map
-    kind = READ if value is None else WRITE
+    op = _USER_LOAD if value is None else _USER_STORE
     while True:
-        done, before = access(kind, slot, "pte", _mmu, slot, mem_map, value)
+        done, before = access(op, slot, _mmu, slot, mem_map, value)
         if done:
             return True, before
         if do_user_addr_fault(mm, address, value is not None):

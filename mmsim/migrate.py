@@ -19,8 +19,7 @@ locked.  Hence the rules at the top of __unmap_and_move.
 """
 
 from mmsim.buffer import try_to_free_buffers
-from mmsim.engine.context import current
-from mmsim.engine.door import door
+from mmsim.engine.door import current, door
 from mmsim.filemap import (
     lock_page,
     trylock_page,

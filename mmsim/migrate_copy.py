@@ -10,9 +10,9 @@ One flag of the new page is set by load and store (PG_swapbacked): the page is l
 but its owner is supposed to touch its flags.
 """
 
-from mmsim.engine.access import RMW_RELAXED
-from mmsim.engine.door import access, door
+from mmsim.engine.door import door
 from mmsim.filemap_cache import xas_store
+from mmsim.linux.atomic import atomic_inc
 from mmsim.linux.bug import BUG_ON
 from mmsim.linux.irqflags import local_irq_enable
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock, spin_unlock_irq
@@ -83,7 +83,7 @@ def folio_migrate_mapping(mapping, newpage, page, extra_count=0):
         return -EAGAIN
     newpage.index = page.index
     newpage.mapping = page.mapping
-    access(RMW_RELAXED, newpage, "_refcount", _add, newpage, 1)
+    atomic_inc(newpage, "_refcount")
     if PageSwapBacked(page):
         __SetPageSwapBacked(newpage)
     # dirty moves while the old page is frozen and the new one not yet to be found

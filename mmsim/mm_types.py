@@ -15,8 +15,8 @@ Words as on x86-64, without the inversion of swap offsets:
 Tables are built at boot (``map_tables``); nothing here allocates one later.
 """
 
-from mmsim.engine.access import RMW, WRITE_ONCE
 from mmsim.engine.door import access
+from mmsim.engine.op import RMW, WRITE_ONCE, Op
 from mmsim.linux.sleeplock import init_rwsem
 from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
 from mmsim.model.cite import cite
@@ -262,6 +262,9 @@ def maybe_mkwrite(pte, vma):
 # -- storing ------------------------------------------------------------------------------------
 
 
+_SETS, _TAKES = Op(WRITE_ONCE, "pte"), Op(RMW, "pte")
+
+
 def _store(slot, pte):
     slot.v_pte = pte
 
@@ -279,16 +282,16 @@ def _take(slot):
 @cite("arch/x86/include/asm/pgtable.h", "5.17")
 def set_pte_at(slot, pte):
     """Store an entry.  *Locks:* the table's PTL."""
-    access(WRITE_ONCE, slot, "pte", _store, slot, pte)
+    access(_SETS, slot, _store, slot, pte)
 
 
 @cite("arch/x86/include/asm/pgtable.h", "5.17")
 def ptep_get_and_clear(slot):
     """Take the entry out: one atomic exchange, since the hardware may be setting its dirty bit."""
-    return access(RMW, slot, "pte", _take, slot)
+    return access(_TAKES, slot, _take, slot)
 
 
 @cite("mm/pgtable-generic.c", "5.17")
 def ptep_clear_flush(slot):
     """The same and flush the TLB, which is not modelled: every access walks the table."""
-    return access(RMW, slot, "pte", _take, slot)
+    return access(_TAKES, slot, _take, slot)

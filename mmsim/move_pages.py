@@ -8,7 +8,7 @@ answer.  Direct compaction, on top of that, is made in somebody's name who may h
 Both isolate first: a page that is not on the LRU belongs to somebody who is working on it.
 """
 
-from mmsim.engine.context import current
+from mmsim.engine.door import current
 from mmsim.gup import FOLL_GET, follow_page
 from mmsim.linux.atomic import atomic_add
 from mmsim.linux.list import (

@@ -17,8 +17,8 @@ from operator import attrgetter
 from typing import ClassVar
 
 from mmsim.detect.finding import PageSnapshot
-from mmsim.engine.access import READ, READ_ONCE, RMW, RMW_ACQUIRE, RMW_RELAXED, WRITE
 from mmsim.engine.door import access
+from mmsim.engine.op import NONE, READ, READ_ONCE, RMW, RMW_ACQUIRE, RMW_RELAXED, WRITE, Op
 from mmsim.linux.atomic import (
     atomic_add_unless,
     atomic_cmpxchg,
@@ -177,34 +177,49 @@ def _store(page, value):
     page.v_flags = value
 
 
+_SHARED_BITS = {"isolated": "reclaim"}  # two flags, one bit
+
+
+def bit_op(kind, name, **options):
+    """An atomic operation on one flag."""
+    bit = frozenset([_SHARED_BITS.get(name, name)])
+    writes = NONE if kind is READ_ONCE else bit
+    return Op(kind, "flags", reads=bit, writes=writes, label=f"flags:{name}", **options)
+
+
 def PAGEFLAG(name, lock=False):
     """(Page, SetPage, ClearPage, __SetPage, __ClearPage, TestSetPage, TestClearPage) of a flag."""
     mask = attrgetter(f"m_{name}")
-    field = f"flags:{name}"
-    test_and_set = RMW_ACQUIRE if lock else RMW
+    tests = bit_op(READ_ONCE, name)
+    changes = bit_op(RMW_RELAXED, name)
+    tests_and_sets = bit_op(RMW_ACQUIRE if lock else RMW, name)
+    tests_and_clears = bit_op(RMW, name)
+    # these are not of one bit: they load and store the word
+    loads = Op(READ, "flags", label=f"flags:{name}")
+    stores = Op(WRITE, "flags", label=f"flags:{name}")
 
     def test(page):
-        return access(READ_ONCE, page, field, _test, page, mask(page))
+        return access(tests, page, _test, page, mask(page))
 
     def set(page):
-        access(RMW_RELAXED, page, field, _set, page, mask(page))
+        access(changes, page, _set, page, mask(page))
 
     def clear(page):
-        access(RMW_RELAXED, page, field, _clear, page, mask(page))
+        access(changes, page, _clear, page, mask(page))
 
     def set_nonatomic(page):
-        flags = access(READ, page, field, _load, page)
-        access(WRITE, page, field, _store, page, flags | mask(page))
+        flags = access(loads, page, _load, page)
+        access(stores, page, _store, page, flags | mask(page))
 
     def clear_nonatomic(page):
-        flags = access(READ, page, field, _load, page)
-        access(WRITE, page, field, _store, page, flags & ~mask(page))
+        flags = access(loads, page, _load, page)
+        access(stores, page, _store, page, flags & ~mask(page))
 
     def testset(page):
-        return access(test_and_set, page, field, _set, page, mask(page))
+        return access(tests_and_sets, page, _set, page, mask(page))
 
     def testclear(page):
-        return access(RMW, page, field, _clear, page, mask(page))
+        return access(tests_and_clears, page, _clear, page, mask(page))
 
     return test, set, clear, set_nonatomic, clear_nonatomic, testset, testclear
 

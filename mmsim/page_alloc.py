@@ -16,9 +16,8 @@ with them the detection of a double free) in page_owner.py.
 """
 
 from mmsim.buddy import __free_one_page, __rmqueue
-from mmsim.engine.access import WRITE
-from mmsim.engine.context import current
-from mmsim.engine.door import access
+from mmsim.engine.door import access, current
+from mmsim.engine.op import ALL, WRITE, Op
 from mmsim.linux.irqflags import local_irq_restore, local_irq_save
 from mmsim.linux.list import (
     LIST_HEAD,
@@ -202,6 +201,9 @@ def alloc_page(node=None):
 # -- freeing -------------------------------------------------------------------------------------
 
 
+_FORGETS = Op(WRITE, "flags", reads=ALL)
+
+
 def _forget_flags(page):
     page.v_flags &= ~page.PAGE_FLAGS_CHECK_AT_PREP
 
@@ -230,7 +232,7 @@ def free_pages_prepare(page, order, check_free=True):
             if _tail_bad(page, tail) if compound else free_pages_check(tail):
                 bad = True
                 continue
-            access(WRITE, tail, "flags", _forget_flags, tail)
+            access(_FORGETS, tail, _forget_flags, tail)
         if compound:
             __ClearPageHead(page)
     if _mapping_flags(page) & PAGE_MAPPING_ANON:
@@ -239,7 +241,7 @@ def free_pages_prepare(page, order, check_free=True):
         bad |= free_pages_check(page)
     if bad:
         return False
-    access(WRITE, page, "flags", _forget_flags, page)
+    access(_FORGETS, page, _forget_flags, page)
     reset_page_owner(page)
     return True
 

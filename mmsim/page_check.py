@@ -6,12 +6,14 @@ the last test that holds names the reason, so that a page with three faults show
 is leaked, the kernel is tainted with B and goes on.
 """
 
-from mmsim.engine.access import READ
 from mmsim.engine.door import access
+from mmsim.engine.op import READ, Op
 from mmsim.linux.atomic import atomic_read
 from mmsim.linux.bug import report
 from mmsim.model.cite import cite
 from mmsim.model.era import IS_ENABLED, era, kernel
+
+_LOOKS = Op(READ, "flags", "_refcount", "_mapcount", "mapping", "mem_cgroup")
 
 
 def _as_expected(page, mask):
@@ -27,7 +29,7 @@ def _as_expected(page, mask):
 @cite("mm/page_alloc.c", "5.17")
 def page_expected_state(page, check_flags):
     """Nothing left of an owner?  One look: the page is ours alone, or the answer is a finding."""
-    return access(READ, page, "flags", _as_expected, page, check_flags)
+    return access(_LOOKS, page, _as_expected, page, check_flags)
 
 
 @cite("mm/page_alloc.c", "5.4")

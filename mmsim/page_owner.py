@@ -7,9 +7,8 @@ that is not allocated is entered as "double free" at the moment it happens, whic
 life it is seen much later, as one page with two owners.
 """
 
-from mmsim.engine.access import RMW, WRITE
-from mmsim.engine.context import current
-from mmsim.engine.door import access
+from mmsim.engine.door import access, current
+from mmsim.engine.op import ALL, RMW, WRITE, Op
 from mmsim.linux.bug import report
 from mmsim.model.cite import cite
 from mmsim.model.era import kernel
@@ -24,15 +23,27 @@ def _record(page, what):
     page.history.append(f"{what} by {ctx.comm}/{ctx.pid} (cpu {ctx.cpu.id})")
 
 
+def _tails(page, order):
+    mem_map = kernel().mem_map
+    first = page.pfn - mem_map[0].pfn + 1
+    return mem_map[first : first + (1 << order) - 1]
+
+
+_DISOWNS = Op(RMW, "owner")  # state, order and history
+_OWNS = Op(
+    WRITE,
+    "owner",
+    reads=ALL,
+    also=lambda page, _, order: [(tail, _DISOWNS) for tail in _tails(page, order)],
+)
+
+
 def _owned(page, order):
     twice = page.state == "allocated"
     page.state = "allocated"
     page.order = order
-    if order:
-        mem_map = kernel().mem_map
-        first = page.pfn - mem_map[0].pfn + 1
-        for tail in mem_map[first : first + (1 << order) - 1]:
-            tail.state = "tail"
+    for tail in _tails(page, order):
+        tail.state = "tail"
     _record(page, "allocated")
     return twice
 
@@ -47,12 +58,12 @@ def _disowned(page):
 @cite("mm/page_owner.c", "5.17")
 def set_page_owner(page, order):
     """Record who got the page; the checker enters one that already has an owner."""
-    if access(WRITE, page, "owner", _owned, page, order):
+    if access(_OWNS, page, _owned, page, order):
         report("double-free", "page allocated twice", page=page)
 
 
 @cite("mm/page_owner.c", "5.17")
 def reset_page_owner(page):
     """Record who freed the page; the checker enters one that is free already."""
-    if not access(RMW, page, "owner", _disowned, page):
+    if not access(_DISOWNS, page, _disowned, page):
         report("double-free", "double free", page=page, detail=page.history[-2:])

@@ -13,17 +13,29 @@ Waiters sit in a few hashed queues that pages share, as in the kernel: a wake-up
 past waiters of others.
 """
 
-from mmsim.engine.access import READ, RMW_ACQUIRE, RMW_RELEASE, WRITE
-from mmsim.engine.context import current
-from mmsim.engine.door import access
+from mmsim.engine.door import access, current
+from mmsim.engine.op import READ, RMW_ACQUIRE, RMW_RELEASE, WRITE, Op
 from mmsim.linux.sleeplock import init_rwsem
 from mmsim.linux.spinlock import spin_lock_init
 from mmsim.linux.wait import wait_queue_head
 from mmsim.model.cite import cite
 from mmsim.model.era import kernel
 from mmsim.model.struct import Struct, shared
+from mmsim.page import bit_op
 
 PAGE_WAIT_TABLE_SIZE = 4  # 256 in the kernel; few, so that pages do share queues
+
+
+_TRIES = bit_op(RMW_ACQUIRE, "locked", unchanged=False)
+_UNLOCKS = Op(
+    RMW_RELEASE,
+    "flags",
+    reads=frozenset(["locked", "waiters"]),
+    writes=frozenset(["locked"]),
+    label="flags:locked",
+)
+_LOADS = Op(READ, "flags", label="flags:locked")
+_STORES = Op(WRITE, "flags", label="flags:locked")
 
 
 class page_lock:
@@ -107,15 +119,13 @@ def trylock_page(page):
 
     *Locks:* never sleeps.  *Race:* a flag store that is not atomic may undo it.
     """
-    return access(RMW_ACQUIRE, page, "flags:locked", try_locked_bit, page, page.m_locked, current())
+    return access(_TRIES, page, try_locked_bit, page, page.m_locked, current())
 
 
 @cite("arch/x86/include/asm/bitops.h", "5.17", thread="003")
 def clear_bit_unlock_is_negative_byte(page):
     """Clear PG_locked; true if PG_waiters, the sign of that byte, is set.  One atomic operation."""
-    return access(
-        RMW_RELEASE, page, "flags:locked", _unlock_bit, page, page.m_locked, page.m_waiters
-    )
+    return access(_UNLOCKS, page, _unlock_bit, page, page.m_locked, page.m_waiters)
 
 
 @cite("include/linux/pagemap.h", "5.17", thread="003", symbol="__folio_set_locked")
@@ -125,15 +135,15 @@ def __set_page_locked(page):
     *Locks:* takes the page lock.  *Race:* whoever does see the page, and changes a flag between
     the two, is undone; and a lock somebody else has taken is taken over without a word.
     """
-    flags = access(READ, page, "flags:locked", _load, page)
-    access(WRITE, page, "flags:locked", _store_locked, page, flags | page.m_locked, current())
+    flags = access(_LOADS, page, _load, page)
+    access(_STORES, page, _store_locked, page, flags | page.m_locked, current())
 
 
 @cite("include/linux/pagemap.h", "5.17", thread="003", symbol="__folio_clear_locked")
 def __clear_page_locked(page):
     """Undo __set_page_locked() on a page that never became visible.  Wakes nobody."""
-    flags = access(READ, page, "flags:locked", _load, page)
-    access(WRITE, page, "flags:locked", _store_unlocked, page, flags & ~page.m_locked)
+    flags = access(_LOADS, page, _load, page)
+    access(_STORES, page, _store_unlocked, page, flags & ~page.m_locked)
 
 
 def page_wait_table():

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One run: boot, run, quiesce, check.
 
-A Runner boots one variant again and again.  Under the token carrier a run is a pure function of
-(variant, cpus, seed, policy, index), so a block of runs can be computed anywhere and a failure is
-one line of text.  Under the free carrier the operating system decides; the order of effects is
-written down, and the same line of text replays it with the token.
+A Runner boots one variant again and again.  With a token a run is a pure function of (variant,
+cpus, seed, policy, index), so a block of runs can be computed anywhere and a failure is one line of
+text.  Without one (``free``) the operating system decides; the order of effects is written down,
+and the same line of text replays it with the token.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,22 +18,27 @@ from types import TracebackType
 
 from mmsim.detect.finding import Finding
 from mmsim.engine import policy as policies
+from mmsim.engine.carriers.free import FreeCarrier
+from mmsim.engine.carriers.greenlets import greenlets
+from mmsim.engine.carriers.threads import present_core, threads
 from mmsim.engine.door import door
-from mmsim.engine.events import Listener
-from mmsim.engine.free import FreeCarrier
-from mmsim.engine.hosts import present_core
+from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Instrument
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
-from mmsim.engine.policy import RandomWalk, Replay
+from mmsim.engine.policy import Policy, RandomWalk, Replay
 from mmsim.engine.schedule import BadSchedule, Diverged, Schedule
 from mmsim.engine.seeds import run_seed, stream
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.errors import InternalError, StaleSchedule, UsageError
 from mmsim.linux import watchdog
 from mmsim.scenarios.api import Variant
 
 POLICIES = policies.NAMES
-ENGINES = ("threads", "free")
+TOKENS: Mapping[str, Callable[[], Token]] = {
+    "threads": lambda: threads(pin=present_core()),
+    "green": greenlets,
+}
+ENGINES = (*TOKENS, "free")
 MAX_CPUS = 64
 NO_FINDING = "000000"
 LONGEST_CHECK = 1_000_000  # accesses; those of the scenarios here need some hundreds
@@ -81,7 +86,7 @@ class Runner:
         self.policy = policy
         self.engine = engine
         self._gates = frozenset(variant.gates) if gates is None else gates
-        self._threads: ThreadsCarrier | None = None
+        self._token: Token | None = None
         self._free: FreeCarrier | None = None
         self._length = 0  # steps of a typical run, for PCT
 
@@ -98,32 +103,47 @@ class Runner:
 
     def close(self) -> None:
         """End the carriers' threads."""
-        for carrier in (self._threads, self._free):
-            if carrier is not None:
-                carrier.close()
-        self._threads = self._free = None
+        for execution in (self._token, self._free):
+            if execution is not None:
+                execution.close()
+        self._token = self._free = None
 
-    def run(self, index: int) -> RunResult:
+    def run(self, index: int, *, instruments: Sequence[Instrument] = ()) -> RunResult:
         """Run number ``index`` of the campaign."""
         seed = run_seed(self.seed, self.variant.id, index)
-        # the probe boots a machine, too, so it has to come before the one that is checked
-        length = 0 if self.engine == "free" else self._typical_length()
-        machine = self._boot(seed)
+        rng = stream(seed, "policy")
         if self.engine == "free":
-            free = self._free_carrier()
-            rng = stream(seed, "policy")
-            self._go(lambda: free.run(machine, q=rng.choice((0.5, 0.125, 0.03125))))
-            return self._result(index, machine, seed, free, 0)
-        threads = self._token_carrier()
-        policy = policies.make(self.policy, stream(seed, "policy"), length)
-        self._go(lambda: threads.run(machine, policy))
-        return self._result(index, machine, seed, threads, threads.handovers)
+            free = self._freely()
+            q = rng.choice((0.5, 0.125, 0.03125))
+            return self._run(seed, free, lambda m: free.run(m, q), instruments, index)
+        policy = policies.make(self.policy, rng, self._typical_length())
+        return self.run_with(policy, seed, instruments=instruments, index=index)
+
+    def run_with(
+        self,
+        policy: Policy,
+        seed: int,
+        *,
+        instruments: Sequence[Instrument] = (),
+        keep_going: bool = False,
+        index: int = -1,
+    ) -> RunResult:
+        """One run whose set-up has ``seed``, under a policy of the caller's, with a token."""
+        token = self._with_token()
+        return self._run(
+            seed, token, lambda m: token.run(m, policy), instruments, index, keep_going
+        )
 
     def replay(
-        self, schedule: str, *, listener: Listener | None = None, keep_going: bool = False
+        self,
+        schedule: str,
+        *,
+        instruments: Sequence[Instrument] = (),
+        keep_going: bool = False,
     ) -> RunResult:
         """Run a recorded schedule again; with ``keep_going`` past the first finding to the end.
 
+        Whatever engine recorded it, it is followed with a token.
         Raises UsageError for a line that is no schedule and StaleSchedule if the run diverges
         from it or comes to another finding than was recorded.
         """
@@ -135,25 +155,15 @@ class Runner:
             raise UsageError(
                 f"the schedule was recorded with {recorded.cpus} CPUs, this run has {self.cpus}"
             )
-        machine = self._boot(recorded.seed)
-        machine.listener = listener
-        machine.stop_on_first = not keep_going
-        carrier: ThreadsCarrier | FreeCarrier
+        follow = Replay(recorded.segments)
         try:
-            if self.engine == "free":
-                carrier = free = self._free_carrier()
-                self._go(lambda: free.run(machine, gate=recorded.segments))
-                followed, handovers = free.followed, 0
-            else:
-                carrier = threads = self._token_carrier()
-                follow = Replay(recorded.segments)
-                self._go(lambda: threads.run(machine, follow))
-                followed, handovers = follow.finished, threads.handovers
-            if not followed and not machine.findings:
-                raise Diverged(f"the run ended after {machine.steps} of {recorded.steps} steps")
+            result = self.run_with(
+                follow, recorded.seed, instruments=instruments, keep_going=keep_going
+            )
+            if not follow.finished and not result.findings:
+                raise Diverged(f"the run ended after {result.steps} of {recorded.steps} steps")
         except Diverged as error:
             raise StaleSchedule(f"{self._stale(recorded)} ({error})") from error
-        result = self._result(-1, machine, recorded.seed, carrier, handovers)
         found = result.findings[0].fingerprint if result.findings else NO_FINDING
         if found != recorded.fingerprint:
             what = (
@@ -171,7 +181,33 @@ class Runner:
             "or it was recorded for another variant"
         )
 
-    def _boot(self, seed: int) -> Machine:
+    def _run(
+        self,
+        seed: int,
+        execution: Token | FreeCarrier,
+        go: Callable[[Machine], None],
+        instruments: Sequence[Instrument],
+        index: int,
+        keep_going: bool = False,
+    ) -> RunResult:
+        """Boot, run, check."""
+        machine = self._machine(seed)
+        machine.instruments += instruments
+        machine.stop_on_first = not keep_going
+        with machine.booted():
+            self.variant.scenario.setup(machine, self.variant)
+            try:
+                go(machine)
+            except (Diverged, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # SystemExit in an actor, too: not the caller's doing
+                self.close()
+                what = f"{type(error).__name__}: {error}"
+                raise InternalError(f"{self.variant.id}: {what}") from error
+            self._check(machine)
+        return self._result(index, machine, execution)
+
+    def _machine(self, seed: int) -> Machine:
         variant = self.variant
         machine = Machine(
             self.cpus,
@@ -184,64 +220,53 @@ class Runner:
         )
         machine.on_stuck = watchdog.stuck
         machine.max_steps = variant.scenario.max_steps
-        variant.scenario.setup(machine, variant)
         return machine
 
-    def _go(self, run: object) -> None:
+    def _check(self, machine: Machine) -> None:
+        check = self.variant.scenario.check
+        if machine.findings or check is None:
+            return
+        door.allow(LONGEST_CHECK)
         try:
-            run()  # type: ignore[operator]
-        except (Diverged, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # SystemExit in an actor, too, is none of the caller's doing
-            self.close()
-            raise InternalError(f"{self.variant.id}: {type(error).__name__}: {error}") from error
+            check(machine, self.variant)
+        except ContextDied:
+            pass  # an assertion of the kernel that fires inside the check is a finding
+        finally:
+            door.close()
 
     def _result(
-        self,
-        index: int,
-        machine: Machine,
-        seed: int,
-        carrier: ThreadsCarrier | FreeCarrier,
-        handovers: int,
+        self, index: int, machine: Machine, execution: Token | FreeCarrier
     ) -> RunResult:
-        check = self.variant.scenario.check
-        if not machine.findings and check is not None:
-            door.allow(LONGEST_CHECK)
-            try:
-                check(machine, self.variant)
-            except ContextDied:
-                pass  # an assertion of the kernel that fires inside the check is a finding
-            finally:
-                door.close()
         findings = tuple(machine.findings)
         line = ""
         if findings:
             line = str(
                 Schedule(
                     self.cpus,
-                    seed,
-                    carrier.segments,
+                    machine.seed,
+                    execution.segments,
                     findings[0].fingerprint,
                     code_hash(self.variant.scenario.file),
                 )
             )
-        return RunResult(index, findings, machine.steps, handovers, line, machine.metrics)
+        return RunResult(
+            index, findings, machine.steps, execution.handovers, line, machine.metrics
+        )
 
     def _typical_length(self) -> int:
         """Steps of one probe run: PCT's k.  A fixed seed, so that it is the same everywhere."""
         if not self._length:
             seed = run_seed(self.seed, self.variant.id + "/probe", 0)
-            machine = self._boot(seed)
-            self._go(lambda: self._token_carrier().run(machine, RandomWalk(stream(seed, "policy"))))
-            self._length = max(machine.steps, 16)
+            probe = self.run_with(RandomWalk(stream(seed, "policy")), seed)
+            self._length = max(probe.steps, 16)
         return self._length
 
-    def _token_carrier(self) -> ThreadsCarrier:
-        if self._threads is None:
-            self._threads = ThreadsCarrier(pin=present_core())
-        return self._threads
+    def _with_token(self) -> Token:
+        if self._token is None:
+            self._token = TOKENS.get(self.engine, TOKENS["threads"])()
+        return self._token
 
-    def _free_carrier(self) -> FreeCarrier:
+    def _freely(self) -> FreeCarrier:
         if self._free is None:
             self._free = FreeCarrier()
         return self._free

@@ -12,9 +12,8 @@ A CPU allocates from its own slab, which is frozen; slabs with free objects that
 the node's partial list, linked by the page's ``lru``.  CONFIG_SLUB_CPU_PARTIAL is off.
 """
 
-from mmsim.engine.access import RMW
-from mmsim.engine.context import current
-from mmsim.engine.door import access
+from mmsim.engine.door import access, current
+from mmsim.engine.op import RMW, Op
 from mmsim.linux.atomic import smp_wmb
 from mmsim.linux.irqflags import (
     local_irq_disable,
@@ -79,6 +78,13 @@ class kmem_cache(Struct):
         return self.cpu_slab[cpu]
 
 
+# the counters' word first: which it is differs by version; freelist is a name for index
+_DOUBLES = {
+    word: Op(RMW, word, "index", label="freelist/counters", unchanged=False)
+    for word in ("_mapcount", "private")
+}
+
+
 def _cmpxchg_double(page, word, signed, old, new):
     counters = getattr(page, word) & 0xFFFFFFFF
     if page.v_index is not old[0] or counters != old[1]:
@@ -93,10 +99,10 @@ def _cmpxchg_double(page, word, signed, old, new):
 def cmpxchg_double_slab(page, freelist_old, counters_old, freelist_new, counters_new):
     """Exchange freelist and counters together if both are as they were; true if done."""
     slab = page_slab(page)
-    word = "v_" + slab.counters_word
+    op = _DOUBLES[slab.counters_word]
     signed = isinstance(slab, slab_v3_13)
     old, new = (freelist_old, counters_old), (freelist_new, counters_new)
-    return access(RMW, page, "freelist/counters", _cmpxchg_double, page, word, signed, old, new)
+    return access(op, page, _cmpxchg_double, page, op.raw, signed, old, new)
 
 
 # -- slabs ----------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ reference is never the last here.  The last one is dropped later, in batches, by
 with no page lock, no tree lock, and the page to be found only on the LRU and by its frame number.
 """
 
-from mmsim.engine.access import READ_ONCE
 from mmsim.engine.door import access
+from mmsim.engine.op import READ_ONCE, Op
 from mmsim.filemap_cache import delete_from_page_cache, xa_load
 from mmsim.linux.bug import VM_BUG_ON_PAGE
 from mmsim.linux.sched import cpu_relax
@@ -15,6 +15,8 @@ from mmsim.lru import put_page
 from mmsim.model.cite import cite
 from mmsim.page import ClearPageDirty, PageTail, get_page_unless_zero, page_mapped
 from mmsim.pagevec import pagevec, pagevec_add
+
+_FINDS = Op(READ_ONCE, "i_pages")  # whichever slots it comes past
 
 
 def _next_entry(mapping, start):
@@ -32,7 +34,7 @@ def find_get_entries(mapping, start):
     indices = []
     index = start
     while True:
-        index, page = access(READ_ONCE, mapping, "i_pages", _next_entry, mapping, index)
+        index, page = access(_FINDS, mapping, _next_entry, mapping, index)
         if page is None:
             break
         if not get_page_unless_zero(page):

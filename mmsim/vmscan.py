@@ -9,9 +9,8 @@ Nothing is written back or unmapped here: swap is full, so pages come back from 
 "keep".  Taking pages off the lists is in vmscan_isolate.py and to be had from here as well.
 """
 
-from mmsim.engine.access import RMW_RELAXED
-from mmsim.engine.door import access
 from mmsim.filemap import unlock_page
+from mmsim.linux.atomic import atomic_add
 from mmsim.linux.bug import VM_BUG_ON_PAGE
 from mmsim.linux.list import (
     LIST_HEAD,
@@ -205,10 +204,6 @@ def shrink_page_list(page_list):
     list_splice(ret_pages, page_list)
 
 
-def _account_isolated(pgdat, n):
-    pgdat.v_vmstat_isolated += n
-
-
 @cite("mm/vmscan.c", "5.4", thread="000")
 def shrink_inactive_list(nr_to_scan, lruvec, lru):
     """One round of reclaim on an inactive list; the number of pages looked at.
@@ -220,14 +215,14 @@ def shrink_inactive_list(nr_to_scan, lruvec, lru):
     lru_add_drain()
     spin_lock_irq(lock)
     nr_taken = isolate_lru_pages(nr_to_scan, lruvec, page_list, lru)
-    access(RMW_RELAXED, lruvec.pgdat, "isolated", _account_isolated, lruvec.pgdat, nr_taken)
+    atomic_add(lruvec.pgdat, "vmstat_isolated", nr_taken)
     spin_unlock_irq(lock)
     if nr_taken == 0:
         return 0
     shrink_page_list(page_list)
     spin_lock_irq(lock)
     move_pages_to_lru(lruvec, page_list)
-    access(RMW_RELAXED, lruvec.pgdat, "isolated", _account_isolated, lruvec.pgdat, -nr_taken)
+    atomic_add(lruvec.pgdat, "vmstat_isolated", -nr_taken)
     spin_unlock_irq(lock)
     mem_cgroup_uncharge_list(page_list)
     free_unref_page_list(page_list)
@@ -247,7 +242,7 @@ def shrink_active_list(nr_to_scan, lruvec, lru):
     lru_add_drain()
     spin_lock_irq(lock)
     nr_taken = isolate_lru_pages(nr_to_scan, lruvec, l_hold, lru)
-    access(RMW_RELAXED, lruvec.pgdat, "isolated", _account_isolated, lruvec.pgdat, nr_taken)
+    atomic_add(lruvec.pgdat, "vmstat_isolated", nr_taken)
     spin_unlock_irq(lock)
     while not list_empty(l_hold):
         cond_resched()
@@ -261,7 +256,7 @@ def shrink_active_list(nr_to_scan, lruvec, lru):
         list_add(page.lru, l_inactive)
     spin_lock_irq(lock)
     move_pages_to_lru(lruvec, l_inactive)
-    access(RMW_RELAXED, lruvec.pgdat, "isolated", _account_isolated, lruvec.pgdat, -nr_taken)
+    atomic_add(lruvec.pgdat, "vmstat_isolated", -nr_taken)
     spin_unlock_irq(lock)
     mem_cgroup_uncharge_list(l_inactive)
     free_unref_page_list(l_inactive)

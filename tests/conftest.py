@@ -7,23 +7,24 @@ from collections.abc import Iterator
 
 import pytest
 
+from mmsim.engine.carriers.free import FreeCarrier
+from mmsim.engine.carriers.threads import threads
 from mmsim.engine.door import door
-from mmsim.engine.free import FreeCarrier
-from mmsim.engine.threads import ThreadsCarrier
+from mmsim.engine.execution import Token
 
 
 @pytest.fixture(autouse=True)
 def door_is_shut_behind_us() -> Iterator[None]:
     """A run that ends leaves points silent; else the next test would count or hang."""
     yield
-    assert door.carrier is None
+    assert door.execution is None
     assert door.left == float("inf")
 
 
 @pytest.fixture(scope="session")
-def token() -> Iterator[ThreadsCarrier]:
+def token() -> Iterator[Token]:
     """The token carrier, its threads kept for the whole session."""
-    carrier = ThreadsCarrier()
+    carrier = threads()
     yield carrier
     carrier.close()
 

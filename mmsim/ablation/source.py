@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from mmsim.ablation.flipped import Flipped, Watched
 from mmsim.ablation.places import Place
+from mmsim.engine.instruments import Instrument
 from mmsim.errors import InternalError
 from mmsim.run import Runner, RunResult
 from mmsim.scenarios.api import Scenario, Variant
@@ -48,9 +49,9 @@ def change(variant: Variant, place: Place) -> Change:
 class HalfPatched(Runner):
     """Runs what may not be a program."""
 
-    def run(self, index: int) -> RunResult:
+    def run(self, index: int, *, instruments: Sequence[Instrument] = ()) -> RunResult:
         try:
-            return super().run(index)
+            return super().run(index, instruments=instruments)
         except InternalError:
             return RunResult(index, (), 0, 0, "", {DOES_NOT_RUN: 1})
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from mmsim import report
 from mmsim.detect.finding import Finding
 from mmsim.engine.events import Event
+from mmsim.engine.instruments import Events
 from mmsim.engine.schedule import BadSchedule, Schedule
 from mmsim.errors import UsageError
 from mmsim.run import Runner, RunResult
@@ -62,5 +63,7 @@ def replay(variant: Variant, schedule: str, *, keep_going: bool = False) -> Told
         raise UsageError(str(error)) from error
     events: list[Event] = []
     with Runner(variant, cpus=cpus, seed=0) as runner:
-        result = runner.replay(schedule, listener=events.append, keep_going=keep_going)
+        result = runner.replay(
+            schedule, instruments=[Events(events.append)], keep_going=keep_going
+        )
     return Told(variant, schedule, result, tuple(events))

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mmsim.engine.carriers.threads import threads
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import FOREVER, RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.model.struct import Struct, shared
 from mmsim.run import Runner
 from mmsim.scenarios.api import Variant
@@ -64,7 +64,7 @@ def _best(measure: Callable[[], float]) -> float:
 
 def point() -> Pair:
     """A shared load with its point and no switch, and the same load without a point."""
-    carrier = ThreadsCarrier()
+    execution = threads()
     took = [0.0]
 
     def loads(obj: Any) -> None:
@@ -76,8 +76,9 @@ def point() -> Pair:
     def with_points() -> float:
         machine = Machine(1)
         machine.max_steps = FOREVER
-        machine.spawn(loads, word(), comm="loader")
-        carrier.run(machine, RoundRobin(FOREVER))
+        with machine.booted():
+            machine.spawn(loads, word(), comm="loader")
+            execution.run(machine, RoundRobin(FOREVER))
         return took[0] / ACCESSES
 
     def without() -> float:
@@ -90,12 +91,12 @@ def point() -> Pair:
     try:
         return Pair(_best(with_points), _best(without))
     finally:
-        carrier.close()
+        execution.close()
 
 
 def handover() -> Pair:
     """One hand-over of the token, and one of a bare ping-pong between two threads."""
-    carrier = ThreadsCarrier()
+    execution = threads()
 
     def loads(obj: Any) -> None:
         for _ in range(SWITCHES):
@@ -104,16 +105,17 @@ def handover() -> Pair:
     def token() -> float:
         machine = Machine(2)
         machine.max_steps = FOREVER
-        for cpu in (0, 1):
-            machine.spawn(loads, word(), comm="loader", cpu=cpu)
-        start = time.perf_counter()
-        carrier.run(machine, RoundRobin(1))
-        return (time.perf_counter() - start) / carrier.handovers
+        with machine.booted():
+            for cpu in (0, 1):
+                machine.spawn(loads, word(), comm="loader", cpu=cpu)
+            start = time.perf_counter()
+            execution.run(machine, RoundRobin(1))
+        return (time.perf_counter() - start) / execution.handovers
 
     try:
         return Pair(_best(token), _best(_ping_pong))
     finally:
-        carrier.close()
+        execution.close()
 
 
 def _ping_pong() -> float:

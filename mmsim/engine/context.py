@@ -2,9 +2,9 @@
 """Contexts and CPUs: what can be running, and where.
 
 A *context* is a task, a softirq or a hardirq: one thing the policy can choose.  A task has a
-Python stack of its own, hence an OS thread of its own (its *host*), because it may sleep while
-another task of the same CPU runs.  An interrupt has none: it runs on the stack of whatever its
-CPU was doing, as on a real machine.  At most one context of a CPU is executing at a time.
+Python stack of its own (its *host*), because it may sleep while another task of the same CPU runs.
+An interrupt has none: it runs on the stack of whatever its CPU was doing, as on a real machine.  At
+most one context of a CPU is executing at a time.
 
 Class attributes serve as defaults, so that building a context (done thousands of times a
 second) costs one dictionary.
@@ -12,9 +12,11 @@ second) costs one dictionary.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Final
+
+from mmsim.engine.op import BEGIN, RESCHED, Pending
 
 TASK: Final = "task"
 SOFTIRQ: Final = "softirq"
@@ -30,15 +32,16 @@ STATE_NAMES: Final = ("fresh", "ready", "spinning", "sleeping", "done")
 
 
 class Host:
-    """An OS thread that lends its stack.  ``lock`` is its private baton: it waits to take it."""
+    """A stack that contexts run on, lent by a carrier; ``ctx`` is the one it runs now."""
 
-    __slots__ = ("ctx", "lock", "pool", "thread")
+    __slots__ = ("ctx",)
 
-    def __init__(self, pool: Any = None) -> None:
-        self.pool = pool
+    def __init__(self) -> None:
         self.ctx: Context | None = None
-        self.lock: Any = None
-        self.thread: Any = None
+
+    def frame(self) -> FrameType | None:
+        """Its innermost Python frame, while it does not run."""
+        raise NotImplementedError
 
 
 class Context:
@@ -53,7 +56,7 @@ class Context:
     spin: Any = None  # the lock it spins on; has ``locked`` and ``owner``
     relaxed: bool = False  # said cpu_relax() and nothing has happened since
     at_point: bool = False  # parked before an access that it has announced
-    pending: tuple[str, Any, str] = ("", None, "")
+    pending: Pending = (BEGIN, None, ())  # what it does next, when it is not running
     armed: bool = True  # an interrupt that has been raised
     died: bool = False
     host: Host | None = None
@@ -62,6 +65,8 @@ class Context:
     task_state: int = 0
     preempt_count: int = 0
     flags: int = 0
+    births: int = 0  # objects it has made
+    again: bool = False  # an interrupt: raised once more while it was being handled
     stamp: int = -1  # effects of the run up to its last one; -1 before its first on its CPU
 
     def __init__(
@@ -119,18 +124,4 @@ class Cpu:
         curr = self.curr
         if curr is None or self.stack or self.irqs_off or self.bh_off or curr.preempt_count:
             return False
-        return preempt or curr.pending[0] == "cond_resched"
-
-
-class _Local(threading.local):
-    host: Host
-
-
-tls: Final = _Local()
-
-
-def current() -> Context:
-    """The context that is executing on the calling OS thread (``current`` of the kernel)."""
-    ctx = tls.host.ctx
-    assert ctx is not None
-    return ctx
+        return preempt or curr.pending[0].kind is RESCHED

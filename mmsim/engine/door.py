@@ -6,40 +6,41 @@ points may pass before it wants to be asked again; the door counts them down.  A
 not switch therefore costs one decrement and one compare, and the effect follows at once:
 
     door.left -= 1
-    if door.left < 0: hand the access to the carrier, which decides and then performs it
+    if door.left < 0: hand the access to the execution, which decides and then performs it
     otherwise:        perform it
 
-The effect is a plain function of raw values and is handed over *with* the access, so that a
-carrier without a token (``free``) can perform it atomically and write down in which order
-effects really happened.  That record is what makes a failure of free-running threads replayable.
+An access is handed over whole: its operation (a static value that says which words it touches), the
+object, and the effect, a plain function of raw values.  So an execution without a token (``free``)
+can perform the effect atomically and write down in which order effects really happened; that record
+is what makes a failure of free-running threads replayable.
 
-``left`` has three regimes.  Under the token carrier it is a small int.  While nothing runs
-(set-up, checks at quiescence) it is ``inf``: points pass silently.  Under the free carrier, or
-when somebody listens to events, it is ``-inf`` or kept at 0: every access takes the slow way.
-Concurrent decrements of ``-inf`` lose nothing, so no atomicity is asked of this counter.
+``left`` has three regimes.  With a token it is a small int.  While nothing runs (set-up, checks at
+quiescence) it is ``inf``: points pass silently.  Without a token, or when an instrument listens, it
+is ``-inf`` or kept at 0: every access takes the slow way.  Concurrent decrements of ``-inf`` lose
+nothing, so no atomicity is asked of this counter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from mmsim.engine.context import Context, Cpu
+from mmsim.engine.op import Op
 
 
 class RunAborted(BaseException):
     """Unwinds a context's stack when its run is over early.  Not an Exception on purpose."""
 
 
-class Carrier(Protocol):
+class Execution(Protocol):
     """What the door and ``mmsim.linux`` ask of the thing that executes contexts."""
 
     name: str
 
-    def slow(
-        self, kind: str, obj: Any, field: str, effect: Callable[..., Any], *args: Any
-    ) -> Any: ...
+    def slow(self, op: Op, obj: Any, effect: Callable[..., Any], *args: Any) -> Any: ...
 
     def spin(self, ctx: Context, lock: Any) -> None: ...
 
@@ -50,6 +51,8 @@ class Carrier(Protocol):
     def woken(self, ctx: Context) -> None: ...
 
     def irq_raised(self, ctx: Context) -> None: ...
+
+    def spawned(self, ctx: Context) -> None: ...
 
     def opened(self, cpu: Cpu) -> None: ...
 
@@ -63,27 +66,43 @@ class Carrier(Protocol):
 
 
 class Door:
-    """Countdown and current carrier.  There is one instance, :data:`door`."""
+    """Countdown, the execution under way and the booted machine.  There is one, :data:`door`.
 
-    __slots__ = ("carrier", "left", "machine", "slow")
+    ``running`` is the context that executes; None when only its OS thread knows (``find``).
+    ``born`` numbers objects by who makes them: see :meth:`mmsim.model.struct.Struct.identity`.
+    """
+
+    __slots__ = ("born", "execution", "find", "left", "machine", "running", "slow")
 
     def __init__(self) -> None:
-        self.left: Any = float("inf")  # an int under the token carrier, else one of the infinities
-        self.carrier: Carrier | None = None
+        self.left: Any = float("inf")  # an int with a token, else one of the infinities
+        self.execution: Execution | None = None
         self.machine: Any = None
-        self.slow: Callable[..., Any] = self._nobody
+        self.running: Context | None = None
+        self.find: Callable[[], Context | None] = lambda: None
+        self.slow: Callable[..., Any] = _perform
+        self.born: Callable[[], Any] = itertools.count().__next__
 
-    def open(self, carrier: Carrier, machine: Any) -> None:
-        """A run begins: accesses that use up the countdown go to ``carrier``."""
-        self.carrier = carrier
+    def boot(self, machine: Any) -> None:
+        """Kernel code now sees ``machine``; whatever ran before is over."""
+        self.close()
         self.machine = machine
-        self.slow = carrier.slow
+        self.running = machine.boot
+        self.born = itertools.count().__next__
+
+    def open(self, execution: Execution) -> None:
+        """A run begins: accesses that use up the countdown go to ``execution``."""
+        self.execution = execution
+        self.slow = execution.slow
+        self.born = _born_in_run
 
     def close(self) -> None:
-        """The run is over: points pass silently again."""
+        """The run is over: points pass silently again, and the boot context looks round."""
         self.left = float("inf")
-        self.carrier = None
-        self.slow = self._nobody
+        self.execution = None
+        self.slow = _perform
+        self.running = None if self.machine is None else self.machine.boot
+        self.born = itertools.count().__next__
 
     def allow(self, accesses: int) -> None:
         """Nothing runs, and points pass silently: so many, until ``close()``.
@@ -92,35 +111,61 @@ class Door:
         that leads in a circle is not to keep it there for ever.
         """
         self.left = accesses
-        self.slow = self._endless
+        self.slow = _endless
 
-    @staticmethod
-    def _endless(*args: Any) -> Any:
-        raise RuntimeError("a check at quiescence does not come to an end")
+    @contextmanager
+    def making(self, whole: Any) -> Iterator[None]:
+        """What is made meanwhile is part of ``whole``, whoever makes it.
 
-    @staticmethod
-    def _nobody(kind: str, obj: Any, field: str, effect: Callable[..., Any], *args: Any) -> Any:
-        return effect(*args)
+        For parts that are made when they are first looked at: their identity must not depend on
+        who looks first.
+        """
+        before, count = self.born, itertools.count()
+        self.born = lambda: (whole, next(count))
+        try:
+            yield
+        finally:
+            self.born = before
+
+
+def _perform(op: Op, obj: Any, effect: Callable[..., Any], *args: Any) -> Any:
+    return effect(*args)
+
+
+def _endless(*args: Any) -> Any:
+    raise RuntimeError("a check at quiescence does not come to an end")
+
+
+def _born_in_run() -> Any:
+    ctx = current()
+    ctx.births += 1
+    return ctx.id, ctx.births
 
 
 door = Door()
 
 
-def access(kind: str, obj: Any, field: str, effect: Callable[..., Any], *args: Any) -> Any:
+def current() -> Context:
+    """The context that is executing (``current`` of the kernel)."""
+    ctx = door.running or door.find()
+    assert ctx is not None, "nobody runs: there is no current"
+    return ctx
+
+
+def access(op: Op, obj: Any, effect: Callable[..., Any], *args: Any) -> Any:
     """Pass one point, then perform ``effect(*args)`` and return its value.
 
-    ``kind`` is one of :mod:`mmsim.engine.access`; ``obj`` and ``field`` say what is touched, for
-    observers and for policies that look at pending operations.
+    ``op`` says what the effect does to ``obj``, and must not leave anything out.
     """
     door.left -= 1
     if door.left < 0:
-        return door.slow(kind, obj, field, effect, *args)
+        return door.slow(op, obj, effect, *args)
     return effect(*args)
 
 
-def touch(kind: str, obj: Any, field: str, effect: Callable[..., Any], value: Any) -> Any:
+def touch(op: Op, obj: Any, effect: Callable[..., Any], value: Any) -> Any:
     """The same for an ``effect(obj, value)``, the commonest: star arguments cost as much again."""
     door.left -= 1
     if door.left < 0:
-        return door.slow(kind, obj, field, effect, obj, value)
+        return door.slow(op, obj, effect, obj, value)
     return effect(obj, value)

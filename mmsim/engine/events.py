@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mmsim.engine.op import Op
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -19,9 +21,9 @@ class Event:
 
     ``step`` is the effect's number in the run, from 1; what is no effect has the number of the last
     one.  So everything up to a finding has a ``step`` not above the finding's.  ``entity`` is the
-    context's id; ``kind`` one of :mod:`mmsim.engine.access` or ``irq-enter``/``irq-exit``/``exit``;
-    ``obj`` a printable name; ``value`` what was read, or what an atomic operation returned;
-    ``func``/``line`` the kernel-dialect function that made the access.
+    context's id; ``op`` what it did, or an operation of kind ``irq-enter``, ``irq-exit`` or
+    ``exit``; ``obj`` a printable name; ``value`` what was read, or what an atomic operation
+    returned; ``func``, ``file`` and ``line`` the kernel-dialect code that made the access.
     """
 
     step: int
@@ -30,12 +32,22 @@ class Event:
     pid: int
     cpu: int
     context: str
-    kind: str
+    op: Op
     obj: str
-    field: str
     value: Any
     func: str
+    file: str
     line: int
+
+    @property
+    def kind(self) -> str:
+        """The operation's kind."""
+        return self.op.kind
+
+    @property
+    def label(self) -> str:
+        """What it was done to, for people."""
+        return self.op.label
 
 
 Listener = Callable[[Event], None]

@@ -4,19 +4,25 @@
 The engine does not know what the machine computes.  Whoever boots it hangs the kernel's globals
 on ``vm``, says what to do when everybody is stuck (``on_stuck``), and reads ``findings`` and
 ``metrics`` when it is over.
+
+    with machine.booted():
+        ...                             set-up: kernel code sees this machine, points pass silently
+        token.run(machine, policy)
+        ...                             checks, likewise
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from mmsim.engine import context
 from mmsim.engine.clock import Clock
 from mmsim.engine.context import (
     DONE,
+    FRESH,
     HARDIRQ,
     READY,
     SLEEPING,
@@ -24,13 +30,14 @@ from mmsim.engine.context import (
     TASK,
     Context,
     Cpu,
-    Host,
 )
-from mmsim.engine.door import RunAborted, door
-from mmsim.engine.events import Listener
+from mmsim.engine.door import RunAborted, access, door
+from mmsim.engine.instruments import Instrument
+from mmsim.engine.op import SPAWN, Op
 from mmsim.engine.seeds import stream
 
 NO_CONFIG: Mapping[str, Any] = {}
+NEW_CONTEXT = Op(SPAWN, "contexts")
 
 
 class Machine:
@@ -67,18 +74,24 @@ class Machine:
         self.stop_on_first = True
         self.panicked = False
         self.error: BaseException | None = None
-        self.listener: Listener | None = None
+        self.instruments: list[Instrument] = []
         self.on_stuck: Callable[[Machine, str], None] | None = None
         self.max_steps = 100_000
         self.steps = 0
         self.over = False  # nobody runs any more: a finding ends nothing
         self._rng: random.Random | None = None
         self._lock = threading.Lock()
-        boot = Host()
-        boot.ctx = Context(-1, TASK, self.cpus[0], "swapper/0", 0, _nothing, ())
-        context.tls.host = boot
-        door.close()  # it should be; but Ctrl-C may have come at the very end of the last run
-        door.machine = self
+        self.boot = Context(-1, TASK, self.cpus[0], "swapper/0", 0, _nothing, ())
+
+    @contextmanager
+    def booted(self) -> Iterator[Machine]:
+        """Kernel code runs on this machine: set-up, the run, and checks, one after the other."""
+        door.boot(self)
+        try:
+            yield self
+        finally:
+            door.close()
+            door.machine = door.running = None
 
     @property
     def rng(self) -> random.Random:
@@ -88,9 +101,22 @@ class Machine:
         return self._rng
 
     def spawn(self, fn: Callable[..., Any], *args: Any, comm: str, cpu: int = 0) -> Context:
-        """A task on ``cpu`` (taken modulo the number of CPUs) that will run ``fn(*args)``."""
+        """A task on ``cpu`` (taken modulo the number of CPUs) that will run ``fn(*args)``.
+
+        While the machine runs this is an effect of the caller's, and its ``fork``.
+        """
+        if door.execution is None:
+            return self._task(fn, args, comm, cpu)
+        made: Context = access(NEW_CONTEXT, self, self._task, fn, args, comm, cpu)
+        return made
+
+    def _task(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], comm: str, cpu: int
+    ) -> Context:
         task = self._add(TASK, fn, args, comm, cpu)
         task.cpu.tasks.append(task)
+        if door.execution is not None:
+            door.execution.spawned(task)
         return task
 
     def irq(
@@ -104,8 +130,11 @@ class Machine:
     ) -> Context:
         """An interrupt that will fire once on ``cpu``, at any point where it is let in.
 
-        With ``armed=False`` it waits for ``raise_irq``.
+        With ``armed=False`` it waits for ``raise_irq``, which may raise it again and again.
+        Raises RuntimeError while the machine runs: a device is there from boot on.
         """
+        if door.execution is not None:
+            raise RuntimeError(f"{comm}: interrupt lines are made while the machine is set up")
         line = self._add(kind, fn, args, comm, cpu)
         line.armed = armed
         line.cpu.lines.append(line)
@@ -114,12 +143,41 @@ class Machine:
     def _add(
         self, kind: str, fn: Callable[..., Any], args: tuple[Any, ...], comm: str, cpu: int
     ) -> Context:
-        if door.carrier is not None:
-            raise RuntimeError(f"{comm}: contexts are made while the machine is set up")
         n = len(self.contexts)
         ctx = Context(n, kind, self.cpus[cpu % len(self.cpus)], comm, 100 + n, fn, args)
         self.contexts.append(ctx)
         return ctx
+
+    def raised(self, line: Context) -> bool:
+        """Effect of a device that raises ``line``; false if that merges with an earlier raise.
+
+        A line that is raised while it is being handled is handled once more afterwards.  A line
+        that is raised already stays so: what was meant to be two interrupts is one.
+        """
+        if line.state == FRESH:
+            merged, line.armed = line.armed, True
+        elif line.state == DONE:
+            merged = False
+            self._rearm(line)
+        else:
+            merged, line.again = line.again, True
+        return not merged
+
+    def handled(self, line: Context) -> None:
+        """The handler of ``line`` has returned."""
+        line.state = DONE
+        if line.again:
+            line.again = False
+            self._rearm(line)
+
+    @staticmethod
+    def _rearm(line: Context) -> None:
+        line.state = FRESH
+        line.armed = True
+        line.host = None
+        line.stamp = -1
+        line.pending = Context.pending
+        line.cpu.lines.append(line)
 
     def retire(self, task: Context) -> None:
         """``task`` has returned, or died, and leaves its CPU."""
@@ -173,16 +231,16 @@ class Machine:
 
     def position(self) -> int:
         """Effects of the run before this moment."""
-        carrier = door.carrier
-        return self.steps if self.over or carrier is None else carrier.position()
+        execution = door.execution
+        return self.steps if self.over or execution is None else execution.position()
 
     def report(self, finding: Any) -> None:
         """Keep a finding; end the run there unless it is to go on to quiescence."""
         with self._lock:
             self.findings.append(finding)
-        carrier = door.carrier
-        if self.stop_on_first and carrier is not None and not self.over:
-            carrier.abort()
+        execution = door.execution
+        if self.stop_on_first and execution is not None and not self.over:
+            execution.abort()
             raise RunAborted
 
     def count(self, name: str, n: float = 1) -> None:

@@ -6,25 +6,21 @@ an operation atomic is that its effect is one function: the token carrier has no
 the free carrier performs it under its mutex.  The interpreter's lock plays no part.
 """
 
-from mmsim.engine.access import (
-    ACQUIRE,
-    MB,
-    RELEASE,
-    RMB,
-    RMW,
-    RMW_RELAXED,
-    WMB,
-)
-from mmsim.engine.access import (
-    READ_ONCE as _READ_ONCE,
-)
-from mmsim.engine.access import (
-    WRITE_ONCE as _WRITE_ONCE,
-)
+from mmsim.engine import op
 from mmsim.engine.door import access
+from mmsim.engine.op import Op, Ops
 from mmsim.model.struct import access_field
 
 __mmsim_primitive__ = True
+
+_LOAD = Ops(op.READ_ONCE)
+_STORE = Ops(op.WRITE_ONCE)
+_LOAD_ACQUIRE = Ops(op.ACQUIRE)
+_STORE_RELEASE = Ops(op.RELEASE)
+_RELAXED = Ops(op.RMW_RELAXED)
+_ORDERED = Ops(op.RMW)
+_CONDITIONAL = Ops(op.RMW, unchanged=False)
+_MB, _RMB, _WMB = Op(op.MB), Op(op.RMB), Op(op.WMB)
 
 
 def _load(obj, raw, _):
@@ -66,92 +62,92 @@ def _xchg(obj, raw, new):
 
 def READ_ONCE(obj, field):
     """Marked load."""
-    return access_field(_READ_ONCE, obj, field, _load)
+    return access_field(_LOAD, obj, field, _load)
 
 
 def WRITE_ONCE(obj, field, value):
     """Marked store."""
-    access_field(_WRITE_ONCE, obj, field, _store, value)
+    access_field(_STORE, obj, field, _store, value)
 
 
 def smp_load_acquire(obj, field):
     """Load; later accesses stay after it."""
-    return access_field(ACQUIRE, obj, field, _load)
+    return access_field(_LOAD_ACQUIRE, obj, field, _load)
 
 
 def smp_store_release(obj, field, value):
     """Store; earlier accesses stay before it."""
-    access_field(RELEASE, obj, field, _store, value)
+    access_field(_STORE_RELEASE, obj, field, _store, value)
 
 
 def atomic_read(obj, field):
     """A marked load."""
-    return access_field(_READ_ONCE, obj, field, _load)
+    return access_field(_LOAD, obj, field, _load)
 
 
 def atomic_set(obj, field, value):
     """A marked store."""
-    access_field(_WRITE_ONCE, obj, field, _store, value)
+    access_field(_STORE, obj, field, _store, value)
 
 
 def atomic_inc(obj, field):
     """No value, no ordering."""
-    access_field(RMW_RELAXED, obj, field, _add, 1)
+    access_field(_RELAXED, obj, field, _add, 1)
 
 
 def atomic_dec(obj, field):
     """No value, no ordering."""
-    access_field(RMW_RELAXED, obj, field, _add, -1)
+    access_field(_RELAXED, obj, field, _add, -1)
 
 
 def atomic_add(obj, field, n):
     """No value, no ordering."""
-    access_field(RMW_RELAXED, obj, field, _add, n)
+    access_field(_RELAXED, obj, field, _add, n)
 
 
 def atomic_add_return(obj, field, n):
     """The new value; fully ordered."""
-    return access_field(RMW, obj, field, _add, n)
+    return access_field(_ORDERED, obj, field, _add, n)
 
 
 def atomic_inc_return(obj, field):
     """The new value; fully ordered."""
-    return access_field(RMW, obj, field, _add, 1)
+    return access_field(_ORDERED, obj, field, _add, 1)
 
 
 def atomic_dec_and_test(obj, field):
     """Decrement; true if that made it 0.  Fully ordered."""
-    return access_field(RMW, obj, field, _add, -1) == 0
+    return access_field(_ORDERED, obj, field, _add, -1) == 0
 
 
 def atomic_inc_and_test(obj, field):
     """Increment; true if that made it 0.  Fully ordered."""
-    return access_field(RMW, obj, field, _add, 1) == 0
+    return access_field(_ORDERED, obj, field, _add, 1) == 0
 
 
 def atomic_add_negative(obj, field, n):
     """Add; true if the result is negative.  Fully ordered."""
-    return access_field(RMW, obj, field, _add, n) < 0
+    return access_field(_ORDERED, obj, field, _add, n) < 0
 
 
 def atomic_add_unless(obj, field, n, unless):
     """Add unless it is ``unless``; true if added.  Fully ordered if so."""
-    return access_field(RMW, obj, field, _add_unless, (n, unless))
+    return access_field(_CONDITIONAL, obj, field, _add_unless, (n, unless))
 
 
 def atomic_inc_not_zero(obj, field):
     """Increment unless it is 0; true if incremented."""
-    return access_field(RMW, obj, field, _add_unless, (1, 0))
+    return access_field(_CONDITIONAL, obj, field, _add_unless, (1, 0))
 
 
 def atomic_cmpxchg(obj, field, old, new):
     """The old value; stored ``new`` if that was ``old``."""
-    return access_field(RMW, obj, field, _cmpxchg, (old, new))
+    return access_field(_ORDERED, obj, field, _cmpxchg, (old, new))
 
 
 def xchg(obj, field, new):
     """Store ``new``, return the old value."""
-    return access_field(RMW, obj, field, _xchg, new)
+    return access_field(_ORDERED, obj, field, _xchg, new)
 
 
 def _nothing():
@@ -160,14 +156,14 @@ def _nothing():
 
 def smp_mb():
     """Full barrier."""
-    access(MB, None, "", _nothing)
+    access(_MB, None, _nothing)
 
 
 def smp_rmb():
     """Loads before stay before loads after."""
-    access(RMB, None, "", _nothing)
+    access(_RMB, None, _nothing)
 
 
 def smp_wmb():
     """Stores before stay before stores after."""
-    access(WMB, None, "", _nothing)
+    access(_WMB, None, _nothing)

@@ -4,12 +4,59 @@
 The difference is the subject of half the races here.  ``set_bit`` is one effect.  ``__set_bit``
 is a load and a store with a point between: whatever another CPU does to the word in between is
 undone by the store.
+
+A bit of a word is named by its number here; struct pages name theirs (page.py).
 """
 
-from mmsim.engine.access import READ, READ_ONCE, RMW, RMW_ACQUIRE, RMW_RELAXED, RMW_RELEASE, WRITE
+from mmsim.engine.door import door
+from mmsim.engine.op import (
+    READ,
+    READ_ONCE,
+    RMW,
+    RMW_ACQUIRE,
+    RMW_RELAXED,
+    RMW_RELEASE,
+    WRITE,
+    Op,
+    Ops,
+)
 from mmsim.model.struct import access_field
 
 __mmsim_primitive__ = True
+
+
+class _BitOps(dict):
+    """Operations of one kind on a bit of a word, each made when it is first named."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def __missing__(self, which):
+        field, nr = which
+        bit = frozenset([str(nr)])
+        quiet = self.kind is READ_ONCE
+        op = Op(self.kind, field, reads=bit, writes=frozenset() if quiet else bit)
+        op.label = f"{field}:{nr}"
+        self[which] = op
+        return op
+
+
+_TEST = _BitOps(READ_ONCE)
+_CHANGE = _BitOps(RMW_RELAXED)
+_TEST_AND_CHANGE = _BitOps(RMW)
+_LOCK_BIT = _BitOps(RMW_ACQUIRE)
+_UNLOCK_BIT = _BitOps(RMW_RELEASE)
+_READ_WORD = Ops(READ)
+_WRITE_WORD = Ops(WRITE)
+
+
+def _access_bit(ops, nr, obj, field, effect):
+    op = ops[field, nr]
+    door.left -= 1
+    if door.left < 0:
+        return door.slow(op, obj, effect, obj, op.raw, 1 << nr)
+    return effect(obj, op.raw, 1 << nr)
 
 
 def _load(obj, raw, _):
@@ -38,46 +85,46 @@ def _clear(obj, raw, mask):
 
 def test_bit(nr, obj, field):
     """Is bit ``nr`` of the field set?"""
-    return access_field(READ_ONCE, obj, field, _test, 1 << nr)
+    return _access_bit(_TEST, nr, obj, field, _test)
 
 
 def set_bit(nr, obj, field):
     """Atomic, no ordering."""
-    access_field(RMW_RELAXED, obj, field, _set, 1 << nr)
+    _access_bit(_CHANGE, nr, obj, field, _set)
 
 
 def clear_bit(nr, obj, field):
     """Atomic, no ordering."""
-    access_field(RMW_RELAXED, obj, field, _clear, 1 << nr)
+    _access_bit(_CHANGE, nr, obj, field, _clear)
 
 
 def test_and_set_bit(nr, obj, field):
     """The old value; fully ordered."""
-    return access_field(RMW, obj, field, _set, 1 << nr)
+    return _access_bit(_TEST_AND_CHANGE, nr, obj, field, _set)
 
 
 def test_and_clear_bit(nr, obj, field):
     """The old value; fully ordered."""
-    return access_field(RMW, obj, field, _clear, 1 << nr)
+    return _access_bit(_TEST_AND_CHANGE, nr, obj, field, _clear)
 
 
 def test_and_set_bit_lock(nr, obj, field):
     """The old value; acquire ordering if it was clear."""
-    return access_field(RMW_ACQUIRE, obj, field, _set, 1 << nr)
+    return _access_bit(_LOCK_BIT, nr, obj, field, _set)
 
 
 def clear_bit_unlock(nr, obj, field):
     """Atomic, release ordering."""
-    access_field(RMW_RELEASE, obj, field, _clear, 1 << nr)
+    _access_bit(_UNLOCK_BIT, nr, obj, field, _clear)
 
 
 def __set_bit(nr, obj, field):
     """Not atomic: load, point, store."""
-    value = access_field(READ, obj, field, _load)
-    access_field(WRITE, obj, field, _store, value | 1 << nr)
+    value = access_field(_READ_WORD, obj, field, _load)
+    access_field(_WRITE_WORD, obj, field, _store, value | 1 << nr)
 
 
 def __clear_bit(nr, obj, field):
     """Not atomic: load, point, store."""
-    value = access_field(READ, obj, field, _load)
-    access_field(WRITE, obj, field, _store, value & ~(1 << nr))
+    value = access_field(_READ_WORD, obj, field, _load)
+    access_field(_WRITE_WORD, obj, field, _store, value & ~(1 << nr))

@@ -13,8 +13,7 @@ import sys
 from contextlib import nullcontext
 
 from mmsim.detect.finding import KINDS, Finding, Frame
-from mmsim.engine.context import current
-from mmsim.engine.door import door
+from mmsim.engine.door import current, door
 from mmsim.engine.oops import ContextDied
 from mmsim.model.cite import symbol_of
 from mmsim.model.era import IS_ENABLED, era
@@ -95,7 +94,7 @@ def report(kind, title, *, page=None, detail=(), fatal=False, where="", at=None,
         ctx = current()
     if at is None:
         at = frames(1)
-    with nullcontext() if door.carrier is None else door.carrier.still():
+    with nullcontext() if door.execution is None else door.execution.still():
         finding = Finding(
             kind=kind,
             title=title,

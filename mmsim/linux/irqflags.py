@@ -4,13 +4,17 @@
 An interrupt that waits is let in at the first point after its CPU opens again.
 """
 
-from mmsim.engine.access import BH_OFF, BH_ON, IRQ_OFF, IRQ_ON, RAISE
-from mmsim.engine.context import current
-from mmsim.engine.door import access, door, touch
+from mmsim.engine.door import access, current, door, touch
+from mmsim.engine.op import BH_OFF, BH_ON, IRQ_OFF, IRQ_ON, RAISE, Op
 from mmsim.linux.irqsoff import trace_hardirqs_off, trace_hardirqs_on
 from mmsim.model.era import IS_ENABLED
 
 __mmsim_primitive__ = True
+
+
+_OFF, _ON = Op(IRQ_OFF, "irqs"), Op(IRQ_ON, "irqs")
+_NO_BH, _BH = Op(BH_OFF, "bh"), Op(BH_ON, "bh")
+_RAISES = Op(RAISE, "line")
 
 
 def _irqs(cpu, off):
@@ -22,7 +26,7 @@ def _irqs(cpu, off):
 def local_irq_disable():
     """Interrupts off."""
     cpu = current().cpu
-    before = touch(IRQ_OFF, cpu, "irqs", _irqs, True)
+    before = touch(_OFF, cpu, _irqs, True)
     if not before and IS_ENABLED("IRQSOFF_TRACER"):
         trace_hardirqs_off()
 
@@ -32,14 +36,14 @@ def local_irq_enable():
     cpu = current().cpu
     if IS_ENABLED("IRQSOFF_TRACER"):
         trace_hardirqs_on()
-    touch(IRQ_ON, cpu, "irqs", _irqs, False)
+    touch(_ON, cpu, _irqs, False)
     _let_in(cpu)
 
 
 def local_irq_save():
     """Interrupts off; the value says whether they were off before."""
     cpu = current().cpu
-    flags = touch(IRQ_OFF, cpu, "irqs", _irqs, True)
+    flags = touch(_OFF, cpu, _irqs, True)
     if not flags and IS_ENABLED("IRQSOFF_TRACER"):
         trace_hardirqs_off()
     return flags
@@ -50,7 +54,7 @@ def local_irq_restore(flags):
     cpu = current().cpu
     if not flags and IS_ENABLED("IRQSOFF_TRACER"):
         trace_hardirqs_on()
-    touch(IRQ_OFF if flags else IRQ_ON, cpu, "irqs", _irqs, flags)
+    touch(_OFF if flags else _ON, cpu, _irqs, flags)
     if not flags:
         _let_in(cpu)
 
@@ -62,27 +66,31 @@ def _bh(cpu, n):
 def local_bh_disable():
     """No softirq on this CPU from here on."""
     cpu = current().cpu
-    touch(BH_OFF, cpu, "bh", _bh, 1)
+    touch(_NO_BH, cpu, _bh, 1)
 
 
 def local_bh_enable():
     """Undo one local_bh_disable()."""
     cpu = current().cpu
-    touch(BH_ON, cpu, "bh", _bh, -1)
+    touch(_BH, cpu, _bh, -1)
     _let_in(cpu)
 
 
-def _arm(line):
-    line.armed = True
-    if door.carrier is not None:
-        door.carrier.irq_raised(line)
+def _raise(line):
+    new = door.machine.raised(line)
+    if new and door.execution is not None:
+        door.execution.irq_raised(line)
+    return new
 
 
 def raise_irq(line):
-    """A device raises an interrupt that was registered unarmed."""
-    access(RAISE, line, "line", _arm, line)
+    """A device raises its interrupt; false if that merges with one that is still pending.
+
+    A line that was handled can be raised again; one that is being handled is handled once more.
+    """
+    return access(_RAISES, line, _raise, line)
 
 
 def _let_in(cpu):
-    if cpu.lines and door.carrier is not None:
-        door.carrier.opened(cpu)
+    if cpu.lines and door.execution is not None:
+        door.execution.opened(cpu)

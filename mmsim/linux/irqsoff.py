@@ -6,8 +6,8 @@ counted in the CPU's own effects: how long it was kept from running by the polic
 the kernel.  Sections of interrupt handlers are not counted, they begin and end with the handler.
 """
 
-from mmsim.engine.context import TASK, current
-from mmsim.engine.door import door
+from mmsim.engine.context import TASK
+from mmsim.engine.door import current, door
 
 __mmsim_primitive__ = True
 
@@ -16,7 +16,7 @@ METRIC = "irq_off_points"
 
 def trace_hardirqs_off():
     """Interrupts have just been turned off."""
-    if door.carrier is not None and current().kind is TASK:
+    if door.execution is not None and current().kind is TASK:
         current().cpu.irqs_off_since = door.machine.position()
 
 
@@ -24,7 +24,7 @@ def trace_hardirqs_on():
     """Interrupts are about to be turned on."""
     ctx = current()
     since = getattr(ctx.cpu, "irqs_off_since", None)
-    if door.carrier is None or since is None or ctx.kind is not TASK:
+    if door.execution is None or since is None or ctx.kind is not TASK:
         return
     ctx.cpu.irqs_off_since = None
     metrics = door.machine.metrics
@@ -34,7 +34,7 @@ def trace_hardirqs_on():
 def _own_effects(ctx, since):
     """Effects of ``ctx`` since step ``since`` of the run."""
     now = door.machine.position()
-    segments = door.carrier.segments
+    segments = door.execution.segments
     end = sum(n for _, n in segments)
     own = max(now - max(end, since), 0)  # the segment that is not closed yet
     for id, n in reversed(segments):

@@ -52,9 +52,16 @@ class list_head(Struct):
     next = shared(NULL)
     prev = shared(NULL)
 
+    def __new__(cls, name="", owner=None):
+        return super().__new__(cls) if owner is None else object.__new__(cls)
+
     def __init__(self, name="", owner=None):
         self.own_name = name
         self.owner = owner
+
+    def identity(self):
+        """A node is told by the struct it is embedded in."""
+        return self.birth if self.owner is None else (self.owner.identity(), self.own_name)
 
     @property
     def name(self):

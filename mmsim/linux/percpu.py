@@ -5,15 +5,19 @@ A variable is declared by a function that makes one CPU's instance; instances ar
 looked at.  Looking at one's own needs preemption off, as in C, and nothing here checks that.
 """
 
-from mmsim.engine.context import current
-from mmsim.engine.door import door
+import itertools
+
+from mmsim.engine.door import current, door
 
 
 class DEFINE_PER_CPU:
     """``make(cpu_number)`` builds one CPU's instance."""
 
+    _numbers = itertools.count()
+
     def __init__(self, make):
         self.make = make
+        self.number = next(self._numbers)
 
 
 def per_cpu(var, cpu):
@@ -29,5 +33,6 @@ def this_cpu_ptr(var):
 def _instance(cpu, var):
     instance = cpu.data.get(var)
     if instance is None:  # two CPUs may look at once: one instance wins
-        instance = cpu.data.setdefault(var, var.make(cpu.id))
+        with door.making(("per-cpu", cpu.id, var.number)):
+            instance = cpu.data.setdefault(var, var.make(cpu.id))
     return instance

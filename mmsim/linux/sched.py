@@ -6,9 +6,9 @@ about to sleep, look again, then schedule().  A wake-up between the two finds a 
 running and makes schedule() return at once; a wake-up before the first is lost.
 """
 
-from mmsim.engine.access import RESCHED, SLEEP, WAKE, WRITE_ONCE
-from mmsim.engine.context import HARDIRQ, READY, SLEEPING, TASK, current
-from mmsim.engine.door import access, door
+from mmsim.engine.context import HARDIRQ, READY, SLEEPING, TASK
+from mmsim.engine.door import access, current, door
+from mmsim.engine.op import RESCHED, SLEEP, WAKE, WRITE_ONCE, Op
 from mmsim.linux.bug import report
 
 __mmsim_primitive__ = True
@@ -21,6 +21,12 @@ PF_EXITING = 0x4
 PF_MEMALLOC = 0x800
 PF_KSWAPD = 0x20000
 PF_FREE_PAGES = 0x2000  # 2.4: page frees of this task go to current->local_pages
+
+
+_SETS_STATE = Op(WRITE_ONCE, "state")
+_SLEEPS = Op(SLEEP, "state")
+_WAKES = Op(WAKE, "state", unchanged=False)
+_MAY_SCHEDULE = Op(RESCHED)
 
 
 def smp_processor_id():
@@ -59,8 +65,8 @@ def preempt_enable():
     """Undo one preempt_disable()."""
     ctx = current()
     ctx.preempt_count -= 1
-    if not ctx.preempt_count and len(ctx.cpu.tasks) > 1 and door.carrier is not None:
-        door.carrier.opened(ctx.cpu)
+    if not ctx.preempt_count and len(ctx.cpu.tasks) > 1 and door.execution is not None:
+        door.execution.opened(ctx.cpu)
 
 
 def in_atomic():
@@ -103,15 +109,15 @@ def _wake(ctx):
     ctx.timeout = None
     if ctx.state == SLEEPING:
         ctx.state = READY
-        if door.carrier is not None:
-            door.carrier.woken(ctx)
+        if door.execution is not None:
+            door.execution.woken(ctx)
     return True
 
 
 def set_current_state(state):
     """First half of going to sleep (a store with a full barrier in C)."""
     ctx = current()
-    access(WRITE_ONCE, ctx, "state", _set_state, ctx, state)
+    access(_SETS_STATE, ctx, _set_state, ctx, state)
 
 
 def schedule():
@@ -134,27 +140,32 @@ def _schedule(ctx, seconds=None):
             ),
             fatal=True,
         )
-    if access(SLEEP, ctx, "state", _deschedule, ctx, seconds):
-        door.carrier.sleep(ctx)
+    if access(_SLEEPS, ctx, _deschedule, ctx, seconds):
+        door.execution.sleep(ctx)
 
 
 def wake_up_process(task):
     """Make ``task`` runnable; true if it slept or was about to."""
-    return access(WAKE, task, "state", _wake, task)
+    return access(_WAKES, task, _wake, task)
+
+
+def kthread_run(fn, *args, comm, cpu=0):
+    """A new task that runs ``fn(*args)`` on ``cpu``, made while the machine runs."""
+    return door.machine.spawn(fn, *args, comm=comm, cpu=cpu)
 
 
 def cond_resched():
     """A voluntary preemption point."""
     cpu = current().cpu
-    if len(cpu.tasks) > 1 and door.carrier is not None:
-        door.carrier.opened(cpu)
-    access(RESCHED, None, "", _nothing)
+    if len(cpu.tasks) > 1 and door.execution is not None:
+        door.execution.opened(cpu)
+    access(_MAY_SCHEDULE, None, _nothing)
 
 
 def cpu_relax():
     """One turn of a busy-wait loop: let the others make progress first."""
-    if door.carrier is not None:
-        door.carrier.relax(current())
+    if door.execution is not None:
+        door.execution.relax(current())
 
 
 def _nothing():

@@ -7,17 +7,39 @@ between; how the kernel achieves that is not what the five threads argue about. 
 it stands written out in filemap.py.
 """
 
-from mmsim.engine.access import DOWN, UP
-from mmsim.engine.context import READY, SLEEPING, current
-from mmsim.engine.door import access, door
+from mmsim.engine.context import READY, SLEEPING
+from mmsim.engine.door import access, current, door
+from mmsim.engine.op import DOWN, UP, Op
 from mmsim.linux.bug import report
 from mmsim.linux.sched import TASK_RUNNING, might_sleep
+from mmsim.model.struct import Struct
 
 __mmsim_primitive__ = True
 
 
-class rw_semaphore:
-    """``readers`` and ``owner`` (a writer) exclude each other; ``waiters``: (context, write)."""
+_STATE = Op(DOWN, "state")
+
+
+def _queues(sem, _, ctx, write):
+    """Whoever cannot come in goes to sleep in the same effect."""
+    return [(ctx, _STATE)]
+
+
+def _lets_in(sem, *_):
+    """Whoever leaves may wake those who wait."""
+    return [(waiter, _STATE) for waiter, _write in sem.waiters]
+
+
+_DOWN = Op(DOWN, "sem", also=_queues)
+_TRIES = Op(DOWN, "sem", unchanged=False)
+_UP = Op(UP, "sem", also=_lets_in)
+
+
+class rw_semaphore(Struct):
+    """``readers`` and ``owner`` (a writer) exclude each other; ``waiters``: (context, write).
+
+    Together they are one word, ``sem``.
+    """
 
     def __init__(self, name):
         self.name = name
@@ -83,8 +105,8 @@ def _leave(sem, ctx, write):
         waiter, _ = sem.waiters.pop(0)
         waiter.blocked_on = None
         waiter.state = READY
-        if door.carrier is not None:
-            door.carrier.woken(waiter)
+        if door.execution is not None:
+            door.execution.woken(waiter)
 
 
 def _down(sem, write, where):
@@ -92,10 +114,10 @@ def _down(sem, write, where):
     ctx = current()
     if ctx.preempt_count or ctx.cpu.irqs_off or ctx.cpu.stack:
         report("atomic-sleep", "BUG: scheduling while atomic", fatal=True)
-    if not access(DOWN, sem, "", _enter_or_queue, sem, ctx, write):
-        if door.carrier is None:
+    if not access(_DOWN, sem, _enter_or_queue, sem, ctx, write):
+        if door.execution is None:
             raise RuntimeError(f"{sem.name} is taken while nothing runs")
-        door.carrier.sleep(ctx)
+        door.execution.sleep(ctx)
 
 
 def down_read(sem):
@@ -110,22 +132,22 @@ def down_write(sem):
 
 def down_read_trylock(sem):
     """Shared if no writer is inside; true if taken.  Never sleeps."""
-    return access(DOWN, sem, "", _try_enter, sem, current(), False)
+    return access(_TRIES, sem, _try_enter, sem, current(), False)
 
 
 def down_write_trylock(sem):
     """Exclusive if nobody is inside; true if taken.  Never sleeps."""
-    return access(DOWN, sem, "", _try_enter, sem, current(), True)
+    return access(_TRIES, sem, _try_enter, sem, current(), True)
 
 
 def up_read(sem):
     """Undo down_read()."""
-    access(UP, sem, "", _leave, sem, current(), False)
+    access(_UP, sem, _leave, sem, current(), False)
 
 
 def up_write(sem):
     """Undo down_write()."""
-    access(UP, sem, "", _leave, sem, current(), True)
+    access(_UP, sem, _leave, sem, current(), True)
 
 
 def mutex_lock(lock):
@@ -135,9 +157,9 @@ def mutex_lock(lock):
 
 def mutex_trylock(lock):
     """True if taken.  Never sleeps."""
-    return access(DOWN, lock, "", _try_enter, lock, current(), True)
+    return access(_TRIES, lock, _try_enter, lock, current(), True)
 
 
 def mutex_unlock(lock):
     """Undo mutex_lock()."""
-    access(UP, lock, "", _leave, lock, current(), True)
+    access(_UP, lock, _leave, lock, current(), True)

@@ -10,9 +10,9 @@ With DEBUG_SPINLOCK misuse is reported where it happens (recursion, wrong owner,
 already unlocked); without it the CPU simply spins, and the engine finds out that it spins for ever.
 """
 
-from mmsim.engine.access import LOCK, READ_ONCE, TRYLOCK, UNLOCK
-from mmsim.engine.context import TASK, current
-from mmsim.engine.door import access, door, touch
+from mmsim.engine.context import TASK
+from mmsim.engine.door import access, current, door, touch
+from mmsim.engine.op import LOCK, READ_ONCE, TRYLOCK, UNLOCK, Op
 from mmsim.linux.bug import report
 from mmsim.linux.irqflags import (
     local_bh_disable,
@@ -24,12 +24,23 @@ from mmsim.linux.irqflags import (
 )
 from mmsim.linux.sched import preempt_disable, preempt_enable
 from mmsim.model.era import IS_ENABLED
+from mmsim.model.struct import Struct
 
 __mmsim_primitive__ = True
 
 
-class spinlock:
-    """``owner`` is the context that holds it, for reports and for finding deadlocks."""
+_LOCKS = Op(LOCK, "locked", unchanged=False)
+_TRIES = Op(TRYLOCK, "locked", unchanged=False)
+_UNLOCKS = Op(UNLOCK, "locked")
+_LOOKS = Op(READ_ONCE, "locked")
+
+
+class spinlock(Struct):
+    """``locked`` is the lock's word.
+
+    ``owner`` and ``owner_cpu`` say who holds it, for reports and for finding deadlocks.  They
+    change with the word, in the same effect, and no kernel code decides anything by them.
+    """
 
     locked = False
     owner = None
@@ -64,8 +75,8 @@ def _release(lock, ctx):
     lock.owner = None
     if owner is not None and lock in owner.locks:
         owner.locks.remove(lock)
-    if lock.spinners and door.carrier is not None:
-        door.carrier.lock_freed(lock)
+    if lock.spinners and door.execution is not None:
+        door.execution.lock_freed(lock)
 
 
 def _release_checked(lock, ctx):
@@ -118,10 +129,10 @@ def _acquire(lock):
     ctx = current()
     if IS_ENABLED("DEBUG_SPINLOCK"):
         _debug_lock(lock, ctx)
-    while not touch(LOCK, lock, "", _try, ctx):
-        if door.carrier is None:
+    while not touch(_LOCKS, lock, _try, ctx):
+        if door.execution is None:
             raise RuntimeError(f"{lock.name} is taken while nothing runs")
-        door.carrier.spin(ctx, lock)
+        door.execution.spin(ctx, lock)
 
 
 def _drop(lock):
@@ -129,9 +140,9 @@ def _drop(lock):
         return
     ctx = current()
     if not IS_ENABLED("DEBUG_SPINLOCK"):
-        touch(UNLOCK, lock, "", _release, ctx)
+        touch(_UNLOCKS, lock, _release, ctx)
         return
-    wrong, owner = touch(UNLOCK, lock, "", _release_checked, ctx)
+    wrong, owner = touch(_UNLOCKS, lock, _release_checked, ctx)
     if wrong:
         _spin_bug(lock, wrong, owner)
 
@@ -139,7 +150,7 @@ def _drop(lock):
 def _try_acquire(lock):
     if not door.machine.smp:
         return True
-    return touch(TRYLOCK, lock, "", _try, current())
+    return touch(_TRIES, lock, _try, current())
 
 
 def spin_lock(lock):
@@ -221,7 +232,7 @@ def _is_locked(lock):
 
 def spin_is_locked(lock):
     """A look at the lock word (for assertions); never set in a UP build."""
-    return access(READ_ONCE, lock, "", _is_locked, lock)
+    return access(_LOOKS, lock, _is_locked, lock)
 
 
 def assert_spin_locked(lock):

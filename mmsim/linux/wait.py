@@ -6,7 +6,7 @@ and schedules.  A waker walks the entries under the same lock and calls each ent
 which decides whether it is meant.  filemap.py builds the page lock on this, with its own functions.
 """
 
-from mmsim.engine.context import current
+from mmsim.engine.door import current
 from mmsim.linux.list import (
     LIST_HEAD,
     list_add_tail,

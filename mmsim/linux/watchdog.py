@@ -11,10 +11,8 @@ A context waits for the owner of the lock it spins or sleeps on; one that is not
 for that could run, waits for whatever is.  Stacks are taken before the engine unwinds them.
 """
 
-import sys
-
-from mmsim.engine.access import LOCK
 from mmsim.engine.context import DONE, FRESH, READY, SLEEPING, SPINNING
+from mmsim.engine.op import LOCK
 from mmsim.linux.bug import frames_of, report
 
 __mmsim_primitive__ = True
@@ -25,16 +23,15 @@ def stuck(machine, why):
     if why == "budget":
         _livelock(machine)
         return
-    stacks = sys._current_frames()
     alive = [c for c in machine.contexts if c.state not in (DONE, FRESH)]
     cycle = _cycle(alive)
     if cycle:
-        _deadlock(cycle, stacks)
+        _deadlock(cycle)
         return
     spinner = next((c for c in alive if _spins_on(c) is not None), None)
     if spinner is not None:
         title = f"soft lockup - CPU stuck on {_class(_spins_on(spinner))}"
-        _enter("soft-lockup", title, spinner, stacks, (_waits(spinner),))
+        _enter("soft-lockup", title, spinner, (_waits(spinner),))
         return
     sleepers = [c for c in alive if c.state == SLEEPING]
     roots = (c for c in sleepers if all(o.state == DONE for o in _waits_for(c)))
@@ -43,7 +40,6 @@ def stuck(machine, why):
         "hung-task",
         "INFO: task blocked for more than 120 seconds",
         sleeper,
-        stacks,
         tuple(_waits(c) for c in alive),
     )
 
@@ -62,7 +58,7 @@ def _spins_on(ctx):
     if ctx.state == SPINNING:
         lock = ctx.spin
     else:
-        lock = ctx.pending[1] if ctx.state == READY and ctx.pending[0] is LOCK else None
+        lock = ctx.pending[1] if ctx.state == READY and ctx.pending[0].kind is LOCK else None
     return lock if lock is not None and lock.locked else None
 
 
@@ -102,11 +98,11 @@ def _cycle(alive):
     return next((cycle for start in alive if (cycle := follow([start]))), [])
 
 
-def _deadlock(cycle, stacks):
+def _deadlock(cycle):
     locks = sorted({_class(_lock(c)) for c in cycle if _lock(c) is not None})
     spinner = min((c for c in cycle if _lock(c) is not None), key=lambda c: c.id)
     title = f"deadlock on {', '.join(locks)}"
-    _enter("deadlock", title, spinner, stacks, tuple(_waits(c) for c in cycle))
+    _enter("deadlock", title, spinner, tuple(_waits(c) for c in cycle))
 
 
 def _waits(ctx):
@@ -130,7 +126,7 @@ def _livelock(machine):
     busy = [c for c in machine.contexts if c.state not in (DONE, FRESH, SLEEPING)]
     busy = busy or [c for c in machine.contexts if c.state != DONE]
     ctx = busy[0]
-    stack = _frames(ctx, sys._current_frames())
+    stack = _frames(ctx)
     where = stack[-1].func if stack else ""
     report(
         "livelock",
@@ -142,14 +138,14 @@ def _livelock(machine):
     )
 
 
-def _enter(kind, title, ctx, stacks, detail):
-    report(kind, title, ctx=ctx, at=_frames(ctx, stacks), detail=detail)
+def _enter(kind, title, ctx, detail):
+    report(kind, title, ctx=ctx, at=_frames(ctx), detail=detail)
 
 
-def _frames(ctx, stacks):
+def _frames(ctx):
     """The kernel frames of ``ctx``, which may have interrupts on top of it on the same stack."""
     host = ctx.host
-    frame = stacks.get(host.thread.ident) if host is not None else None
+    frame = host.frame() if host is not None else None
     above = 0
     if ctx in ctx.cpu.stack:
         above = len(ctx.cpu.stack) - 1 - ctx.cpu.stack.index(ctx)

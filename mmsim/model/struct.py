@@ -11,71 +11,91 @@ set-up before the first context runs, and for checks after the last one, never f
 Defaults live on the class, so creating an object costs nothing per field.
 """
 
-import sys
+from __future__ import annotations
+
+from collections.abc import Callable
 from operator import attrgetter
+from typing import Any
 
-from mmsim.engine.access import READ, WRITE
 from mmsim.engine.door import door
+from mmsim.engine.op import READ, WRITE, Op, Ops
 
-__mmsim_primitive__ = True  # observers attribute its accesses to the caller
+__mmsim_primitive__ = True  # instruments attribute its accesses to the caller
+
+_new = object.__new__
 
 
 class shared:
     """Marks a shared field; ``default`` must be immutable."""
 
-    def __init__(self, default=0):
+    def __init__(self, default: Any = 0) -> None:
         self.default = default
 
 
 class Struct:
-    """Base of all simulated structs.  ``name`` is what events and reports call the object."""
+    """Base of all simulated structs.  ``name`` is what events and reports call the object.
 
-    name = ""
+    ``birth`` says who made it and which of its maker's objects it is: a number for what was made at
+    boot, (context, number) for what a context made.  It does not depend on the schedule, so that
+    the same object can be told in two runs.
+    """
 
-    def __init_subclass__(cls, **kwargs):
+    name: Any = ""
+    birth: Any
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = _new(cls)
+        self.birth = door.born()
+        return self
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for field, mark in list(vars(cls).items()):
             if isinstance(mark, shared):
                 setattr(cls, "v_" + field, mark.default)
                 setattr(cls, field, _accessors(field))
 
-
-class _Raw(dict):
-    """The name of a field without its point, made once: a new string is hashed at every use."""
-
-    def __missing__(self, field):
-        raw = self[field] = sys.intern("v_" + field)
-        return raw
+    def identity(self) -> Any:
+        """Hashable, and the same for the same object in every schedule."""
+        return self.birth
 
 
-_RAW = _Raw()
+def identity(obj: Any) -> Any:
+    """The identity of whatever an operation can be done to: a struct, a context, a CPU, nothing."""
+    if isinstance(obj, Struct):
+        return obj.identity()
+    return None if obj is None else (type(obj).__name__, getattr(obj, "id", None))
 
 
-def access_field(kind, obj, field, effect, value=None):
+def access_field(
+    ops: Ops, obj: Any, field: str, effect: Callable[[Any, str, Any], Any], value: Any = None
+) -> Any:
     """Pass a point and perform ``effect(obj, raw, value)`` on a field that is given by name."""
+    op = ops[field]
     door.left -= 1
     if door.left < 0:
-        return door.slow(kind, obj, field, effect, obj, _RAW[field], value)
-    return effect(obj, _RAW[field], value)
+        return door.slow(op, obj, effect, obj, op.raw, value)
+    return effect(obj, op.raw, value)
 
 
-def _accessors(field):
-    raw = _RAW[field]
+def _accessors(field: str) -> property:
+    reads, writes = Op(READ, field), Op(WRITE, field)
+    raw = reads.raw
     load = attrgetter(raw)
 
-    def store(obj, value):
+    def store(obj: Any, value: Any) -> None:
         setattr(obj, raw, value)
 
-    def get(obj):
+    def get(obj: Any) -> Any:
         door.left -= 1
         if door.left < 0:
-            return door.slow(READ, obj, field, load, obj)
+            return door.slow(reads, obj, load, obj)
         return load(obj)
 
-    def put(obj, value):
+    def put(obj: Any, value: Any) -> None:
         door.left -= 1
         if door.left < 0:
-            door.slow(WRITE, obj, field, store, obj, value)
+            door.slow(writes, obj, store, obj, value)
         else:
             setattr(obj, raw, value)
 

@@ -56,7 +56,7 @@ class EventLike(Protocol):
     @property
     def obj(self) -> str: ...
     @property
-    def field(self) -> str: ...
+    def label(self) -> str: ...
     @property
     def value(self) -> Any: ...
     @property
@@ -151,19 +151,19 @@ def _describe(event: EventLike, focus: str | None, irqs_off: bool) -> tuple[str,
             tail = f" -> {_value(event.value)}"
         elif event.kind == "down" and event.value is False:
             tail = " (queued)"
-        name = event.obj if event.obj != focus or not event.field else event.field
+        name = event.obj if event.obj != focus or not event.label else event.label
         return "", f"{_LOCKS[event.kind]} {name}{tail}"
     if event.kind in ("irq-enter", "irq-exit"):
         # words, not arrows: a serial console and LANG=C have none
         way = "enter" if event.kind == "irq-enter" else "exit"
         return "", f"irq {way} {_who(event)}"
     if event.kind in _MOVES:
-        return "", f"{_MOVES[event.kind]} {event.obj or event.field}".rstrip()
+        return "", f"{_MOVES[event.kind]} {event.obj or event.label}".rstrip()
     if not _touches(event, focus):
         return "", ""
-    name = event.field or event.obj
-    if focus is None and event.field:
-        name = f"{event.obj} {event.field}"
+    name = event.label or event.obj
+    if focus is None and event.label:
+        name = f"{event.obj} {event.label}"
     return symbol(event.func), _effect(event, name)
 
 

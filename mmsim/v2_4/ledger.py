@@ -9,12 +9,14 @@ It is written under zone->lock, or in one effect with the store that puts a page
 current->local_pages, so it adds no point and changes no race.  No kernel code reads it.
 """
 
-from mmsim.engine.access import WRITE, WRITE_ONCE
-from mmsim.engine.context import current
-from mmsim.engine.door import access
+from mmsim.engine.door import access, current
+from mmsim.engine.op import ALL, WRITE, WRITE_ONCE, Op
 from mmsim.linux.bug import report
 
 __mmsim_primitive__ = True
+
+_KEEPS = Op(WRITE, "index", "count", "ledger", reads=ALL, label="index")
+_HANDS_OUT = Op(WRITE_ONCE, "count", "ledger", reads=ALL, label="count")
 
 HISTORY = 6  # records kept of a page
 
@@ -70,13 +72,13 @@ class Ledger:
 
     def local(self, page, order):
         """The page goes to current->local_pages: ``page->index = order`` and the record."""
-        trouble = access(WRITE, page, "index", _keep_index, page, order)
+        trouble = access(_KEEPS, page, _keep_index, page, order)
         if trouble:
             report("double-free", trouble, page=page)
 
     def allocated_local(self, page):
         """The page leaves current->local_pages: ``set_page_count(page, 1)`` and the record."""
-        if not access(WRITE_ONCE, page, "count", _set_count, page, 1):
+        if not access(_HANDS_OUT, page, _set_count, page, 1):
             report("double-free", "page handed out twice", page=page)
 
 

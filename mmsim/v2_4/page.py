@@ -12,8 +12,8 @@ Whether a page is in the swap cache is not a flag: its ``mapping`` is swapper_sp
 import threading
 
 from mmsim.detect.finding import PageSnapshot
-from mmsim.engine.access import READ_ONCE, RMW, RMW_RELAXED, WRITE_ONCE
 from mmsim.engine.door import access, door
+from mmsim.engine.op import NONE, READ_ONCE, RMW, RMW_RELAXED, WRITE_ONCE, Op
 from mmsim.linux.atomic import (
     atomic_dec_and_test,
     atomic_inc,
@@ -75,7 +75,7 @@ class page(Struct):
     def __getattr__(self, name):
         if name not in ("list", "lru", "wait"):
             raise AttributeError(name)
-        with _making:
+        with _making, door.making((self.identity(), name)):
             if name not in self.__dict__:
                 made = wait_queue_head("&page->wait") if name == "wait" else list_head(name, self)
                 setattr(self, name, made)
@@ -142,9 +142,15 @@ def list_entry(node):
 # are what shrink_cache and __free_pages_ok mostly look at, and half of what a run costs.
 
 
+def _op(nr, kind, **options):
+    name = FLAG_NAMES[nr]
+    options.setdefault("writes", frozenset([name]))
+    return Op(kind, "flags", reads=frozenset([name]), label=f"flags:{name}", **options)
+
+
 def _test(nr):
     mask = 1 << nr
-    field = f"flags:{FLAG_NAMES[nr]}"
+    op = _op(nr, READ_ONCE, writes=NONE)
 
     def effect(page):
         return page.v_flags & mask != 0
@@ -152,7 +158,7 @@ def _test(nr):
     def macro(page):
         door.left -= 1
         if door.left < 0:
-            return door.slow(READ_ONCE, page, field, effect, page)
+            return door.slow(op, page, effect, page)
         return page.v_flags & mask != 0
 
     return macro
@@ -168,7 +174,7 @@ def _clear(nr, kind=RMW_RELAXED):
 
 def _change(nr, kind, on, off):
     mask = on | off
-    field = f"flags:{FLAG_NAMES[nr]}"
+    op = _op(nr, kind)
 
     def effect(page):
         old = page.v_flags
@@ -178,7 +184,7 @@ def _change(nr, kind, on, off):
     def macro(page):
         door.left -= 1
         if door.left < 0:
-            return door.slow(kind, page, field, effect, page)
+            return door.slow(op, page, effect, page)
         return effect(page)
 
     return macro
@@ -222,6 +228,9 @@ def page_count(page):
     return atomic_read(page, "count")
 
 
+_SETS_COUNT = Op(WRITE_ONCE, "count", "ledger", label="count")  # the ledger's page.fresh
+
+
 def _set_count(page, n):
     page.v_count = n
     page.fresh = False
@@ -230,7 +239,7 @@ def _set_count(page, n):
 @cite("include/linux/mm.h", "2.4.17", thread="002")
 def set_page_count(page, n):
     """Only for a page nobody else can see."""
-    access(WRITE_ONCE, page, "count", _set_count, page, n)
+    access(_SETS_COUNT, page, _set_count, page, n)
 
 
 @cite("include/linux/mm.h", "2.4.17", thread="002")

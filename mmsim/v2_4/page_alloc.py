@@ -8,8 +8,7 @@ One order, one zone, no buddies: the races are about who calls the allocator, no
 does.  BUG() lines are those of the tree a patch was made for (``_lines``).
 """
 
-from mmsim.engine.context import current
-from mmsim.engine.door import door
+from mmsim.engine.door import current, door
 from mmsim.linux.bug import BUG
 from mmsim.linux.list import LIST_HEAD, list_add, list_add_tail, list_del, list_empty
 from mmsim.linux.sched import PF_FREE_PAGES, in_interrupt

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from mmsim.engine.context import HARDIRQ, SOFTIRQ, current
-from mmsim.engine.door import door
+from mmsim.engine.context import HARDIRQ, SOFTIRQ
+from mmsim.engine.door import current, door
 from mmsim.engine.machine import Machine
 from mmsim.linux import atomic, bitops, irqflags, sched, sleeplock, spinlock, wait
 from mmsim.linux import list as lists

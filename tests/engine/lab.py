@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any
 
-from mmsim.engine.context import current
+from mmsim.engine.door import current, door
+from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import Policy, Replay
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import spinlock
 from mmsim.linux.watchdog import stuck
 from mmsim.model.struct import Struct, shared
@@ -38,6 +38,7 @@ class Lab(Machine):
     def __init__(self, cpus: int = 1, **options: Any) -> None:
         options.setdefault("era", "5.17")
         super().__init__(cpus, **options)
+        door.boot(self)  # until the next one is booted
         self.vm = Word()
         self.trace: list[str] = []
         self.on_stuck = stuck
@@ -64,7 +65,7 @@ def order(machine: Machine, text: str) -> tuple[tuple[int, int], ...]:
     return tuple(segments)
 
 
-def run(token: ThreadsCarrier, machine: Machine, text: str) -> None:
+def run(token: Token, machine: Machine, text: str) -> None:
     """Run ``machine`` in exactly this order, then to its end."""
     token.run(machine, Replay(order(machine, text)))
 
@@ -130,7 +131,7 @@ class _Branch(Policy):
         return enabled[choice]
 
 
-def every_order(token: ThreadsCarrier, build: Callable[[], Any]) -> Iterator[Any]:
+def every_order(token: Token, build: Callable[[], Any]) -> Iterator[Any]:
     """Run what ``build`` boots once for every sequence of choices there is; yield each machine.
 
     Its ``probability`` is that of a random walk.

@@ -9,10 +9,10 @@ import pytest
 
 from mmsim.engine import policy as policies
 from mmsim.engine.choices import Choices
+from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import RoundRobin
 from mmsim.engine.seeds import stream
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import sched, sleeplock, spinlock
 from mmsim.linux.irqflags import local_irq_restore, local_irq_save, raise_irq
 from tests.engine import fuzz
@@ -37,19 +37,19 @@ class Checked(Choices):
 
 @pytest.fixture(autouse=True)
 def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmsim.engine.turns.Choices", Checked)
+    monkeypatch.setattr("mmsim.engine.execution.Choices", Checked)
     monkeypatch.setattr(Checked, "decisions", 0)
 
 
 @pytest.mark.parametrize("start", range(0, 400, 40))
-def test_random_programs(token: ThreadsCarrier, start: int) -> None:
+def test_random_programs(token: Token, start: int) -> None:
     for seed in range(start, start + 40):
         machine = fuzz.boot(seed, stop_on_first=bool(seed % 2))
         token.run(machine, policies.make("mix", stream(seed, "policy"), 60))
     assert Checked.decisions > 100
 
 
-def test_every_way_in_which_another_cpu_changes_what_one_can_do(token: ThreadsCarrier) -> None:
+def test_every_way_in_which_another_cpu_changes_what_one_can_do(token: Token) -> None:
     """A lock it spins for, a wake-up, a sleeping lock, a timer, an interrupt that is raised."""
     lock = spinlock.spin_lock_init("lock")
     mutex = sleeplock.mutex_init("mutex")

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmsim.engine.context import SOFTIRQ, current
+from mmsim.engine.context import SOFTIRQ
+from mmsim.engine.door import current
+from mmsim.engine.execution import Token
 from mmsim.engine.policy import RandomWalk
 from mmsim.engine.schedule import Diverged
 from mmsim.engine.seeds import stream
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import irqflags, sched, spinlock
 from tests.engine.lab import Lab, increment, run, steps
 
 
-def can(token: ThreadsCarrier, m: Lab, text: str) -> bool:
+def can(token: Token, m: Lab, text: str) -> bool:
     try:
         run(token, m, text)
     except Diverged:
@@ -25,7 +26,7 @@ def can(token: ThreadsCarrier, m: Lab, text: str) -> bool:
     return True
 
 
-def test_an_interrupt_lands_at_any_point_of_its_cpu(token: ThreadsCarrier) -> None:
+def test_an_interrupt_lands_at_any_point_of_its_cpu(token: Token) -> None:
     for text in ("irq2 a2", "a irq2 a", "a2 irq2"):
         m = Lab()
         m.task("a", increment)
@@ -34,7 +35,7 @@ def test_an_interrupt_lands_at_any_point_of_its_cpu(token: ThreadsCarrier) -> No
         assert m.vm.v_n == (1 if text == "a irq2 a" else 2)
 
 
-def test_an_interrupt_runs_on_the_stack_of_the_task_below_it(token: ThreadsCarrier) -> None:
+def test_an_interrupt_runs_on_the_stack_of_the_task_below_it(token: Token) -> None:
     m = Lab()
     hosts = []
 
@@ -49,14 +50,14 @@ def test_an_interrupt_runs_on_the_stack_of_the_task_below_it(token: ThreadsCarri
     assert hosts[0] is hosts[1]
 
 
-def test_the_task_waits_until_its_interrupt_returns(token: ThreadsCarrier) -> None:
+def test_the_task_waits_until_its_interrupt_returns(token: Token) -> None:
     m = Lab()
     m.task("a", steps(2))
     m.interrupt("irq", steps(2))
     assert not can(token, m, "a irq a irq")
 
 
-def test_interrupts_off_keep_a_hardirq_out(token: ThreadsCarrier) -> None:
+def test_interrupts_off_keep_a_hardirq_out(token: Token) -> None:
     def body(word: Any) -> None:
         irqflags.local_irq_disable()
         word.n  # noqa: B018
@@ -74,7 +75,7 @@ def test_interrupts_off_keep_a_hardirq_out(token: ThreadsCarrier) -> None:
         assert can(token, m, text) is allowed, text
 
 
-def test_interrupts_of_another_cpu_are_its_own_affair(token: ThreadsCarrier) -> None:
+def test_interrupts_of_another_cpu_are_its_own_affair(token: Token) -> None:
     m = Lab(2)
     m.task("a", lambda w: irqflags.local_irq_disable())
     m.task("b", steps(2), cpu=1)
@@ -83,7 +84,7 @@ def test_interrupts_of_another_cpu_are_its_own_affair(token: ThreadsCarrier) -> 
 
 
 def test_a_handler_starts_with_interrupts_off_and_they_are_back_after_it(
-    token: ThreadsCarrier,
+    token: Token,
 ) -> None:
     m = Lab()
     seen = []
@@ -98,7 +99,7 @@ def test_a_handler_starts_with_interrupts_off_and_they_are_back_after_it(
     assert seen == [True, False]
 
 
-def test_no_second_hardirq_inside_a_hardirq(token: ThreadsCarrier) -> None:
+def test_no_second_hardirq_inside_a_hardirq(token: Token) -> None:
     for text, allowed in (("irq other irq", False), ("irq2 other", True)):
         m = Lab()
         m.interrupt("irq", steps(2))
@@ -107,7 +108,7 @@ def test_no_second_hardirq_inside_a_hardirq(token: ThreadsCarrier) -> None:
 
 
 def test_a_softirq_can_be_interrupted_by_a_hardirq_but_not_the_other_way_round(
-    token: ThreadsCarrier,
+    token: Token,
 ) -> None:
     for text, allowed in (("soft hard2 soft", True), ("hard soft2 hard", False)):
         m = Lab()
@@ -117,14 +118,14 @@ def test_a_softirq_can_be_interrupted_by_a_hardirq_but_not_the_other_way_round(
         assert can(token, m, text) is allowed, text
 
 
-def test_a_softirq_does_not_interrupt_a_softirq(token: ThreadsCarrier) -> None:
+def test_a_softirq_does_not_interrupt_a_softirq(token: Token) -> None:
     m = Lab()
     m.interrupt("soft", steps(2), kind=SOFTIRQ)
     m.interrupt("other", steps(2), kind=SOFTIRQ)
     assert not can(token, m, "soft other2 soft")
 
 
-def test_three_levels_on_one_stack(token: ThreadsCarrier) -> None:
+def test_three_levels_on_one_stack(token: Token) -> None:
     m = Lab()
     depth = []
 
@@ -141,7 +142,7 @@ def test_three_levels_on_one_stack(token: ThreadsCarrier) -> None:
     assert depth == [(False, False, 0), (True, False, 1), (True, True, 2)]
 
 
-def test_bottom_halves_off_keep_softirqs_out_and_let_hardirqs_in(token: ThreadsCarrier) -> None:
+def test_bottom_halves_off_keep_softirqs_out_and_let_hardirqs_in(token: Token) -> None:
     def body(word: Any) -> None:
         irqflags.local_bh_disable()
         irqflags.local_bh_disable()
@@ -161,14 +162,14 @@ def test_bottom_halves_off_keep_softirqs_out_and_let_hardirqs_in(token: ThreadsC
         assert can(token, m, text) is allowed, text
 
 
-def test_interrupts_off_keep_softirqs_out_as_well(token: ThreadsCarrier) -> None:
+def test_interrupts_off_keep_softirqs_out_as_well(token: Token) -> None:
     m = Lab()
     m.task("a", lambda w: (irqflags.local_irq_disable(), irqflags.local_irq_enable()))
     m.interrupt("soft", steps(1), kind=SOFTIRQ)
     assert not can(token, m, "a soft a")
 
 
-def test_an_interrupt_needs_no_task(token: ThreadsCarrier) -> None:
+def test_an_interrupt_needs_no_task(token: Token) -> None:
     m = Lab(2)
     m.task("a", steps(2))
     m.interrupt("irq", increment, cpu=1)
@@ -176,7 +177,7 @@ def test_an_interrupt_needs_no_task(token: ThreadsCarrier) -> None:
     assert m.vm.v_n == 1
 
 
-def test_an_interrupt_on_a_cpu_whose_tasks_are_gone(token: ThreadsCarrier) -> None:
+def test_an_interrupt_on_a_cpu_whose_tasks_are_gone(token: Token) -> None:
     m = Lab()
     m.task("a", steps(1))
     m.task("b", steps(1))
@@ -185,7 +186,7 @@ def test_an_interrupt_on_a_cpu_whose_tasks_are_gone(token: ThreadsCarrier) -> No
     assert m.vm.v_n == 1
 
 
-def test_an_interrupt_on_a_cpu_whose_task_sleeps_and_which_it_wakes(token: ThreadsCarrier) -> None:
+def test_an_interrupt_on_a_cpu_whose_task_sleeps_and_which_it_wakes(token: Token) -> None:
     m = Lab()
 
     def sleeper(word: Any) -> None:
@@ -200,7 +201,7 @@ def test_an_interrupt_on_a_cpu_whose_task_sleeps_and_which_it_wakes(token: Threa
     assert not m.findings
 
 
-def test_the_woken_task_waits_for_the_interrupt_that_woke_it(token: ThreadsCarrier) -> None:
+def test_the_woken_task_waits_for_the_interrupt_that_woke_it(token: Token) -> None:
     m = Lab()
 
     def sleeper(word: Any) -> None:
@@ -213,7 +214,7 @@ def test_the_woken_task_waits_for_the_interrupt_that_woke_it(token: ThreadsCarri
     assert not can(token, m, "a2 irq a irq")
 
 
-def test_an_interrupt_on_a_spinning_cpu(token: ThreadsCarrier) -> None:
+def test_an_interrupt_on_a_spinning_cpu(token: Token) -> None:
     """A spinner has its interrupts as it left them."""
     lock = spinlock.spin_lock_init("lock")
 
@@ -230,7 +231,7 @@ def test_an_interrupt_on_a_spinning_cpu(token: ThreadsCarrier) -> None:
     assert m.vm.v_n == 1
 
 
-def test_an_unarmed_line_fires_only_when_raised(token: ThreadsCarrier) -> None:
+def test_an_unarmed_line_fires_only_when_raised(token: Token) -> None:
     for text, allowed in (("irq a b", False), ("a irq b", True)):
         m = Lab(2)
         line = m.interrupt("irq", steps(1), cpu=1, armed=False)
@@ -239,7 +240,7 @@ def test_an_unarmed_line_fires_only_when_raised(token: ThreadsCarrier) -> None:
         assert can(token, m, text) is allowed, text
 
 
-def test_an_interrupt_fires_once(token: ThreadsCarrier) -> None:
+def test_an_interrupt_fires_once(token: Token) -> None:
     m = Lab()
     m.task("a", steps(3))
     m.interrupt("irq", lambda w: (w.n, m.says()))
@@ -247,14 +248,14 @@ def test_an_interrupt_fires_once(token: ThreadsCarrier) -> None:
     assert m.trace == ["irq"]
 
 
-def test_a_handler_may_turn_interrupts_on_and_be_interrupted(token: ThreadsCarrier) -> None:
+def test_a_handler_may_turn_interrupts_on_and_be_interrupted(token: Token) -> None:
     m = Lab()
     m.interrupt("irq", lambda w: (irqflags.local_irq_enable(), w.n))
     m.interrupt("other", steps(1))
     assert can(token, m, "irq other irq")
 
 
-def test_save_and_restore_nest(token: ThreadsCarrier) -> None:
+def test_save_and_restore_nest(token: Token) -> None:
     m = Lab()
     states = []
 

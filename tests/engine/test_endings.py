@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from mmsim.engine import policy as policies
-from mmsim.engine.free import FreeCarrier
+from mmsim.engine.carriers.free import FreeCarrier
+from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import PCT, RandomWalk, RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import irqflags, sched, sleeplock, spinlock
 from mmsim.linux.bug import BUG
 from tests.engine.lab import Lab, kinds, run, steps, titles
@@ -101,7 +101,7 @@ DEADLOCKS = {
 
 
 @pytest.mark.parametrize("what", DEADLOCKS)
-def test_a_cycle_of_waiting_is_a_deadlock(token: ThreadsCarrier, what: str) -> None:
+def test_a_cycle_of_waiting_is_a_deadlock(token: Token, what: str) -> None:
     build, cpus, text, title = DEADLOCKS[what]
     m = Locks(cpus)
     build(m)
@@ -112,7 +112,7 @@ def test_a_cycle_of_waiting_is_a_deadlock(token: ThreadsCarrier, what: str) -> N
 
 @pytest.mark.parametrize("what", DEADLOCKS)
 def test_free_running_deadlocks_replay_with_the_same_fingerprint(
-    token: ThreadsCarrier, free: FreeCarrier, what: str
+    token: Token, free: FreeCarrier, what: str
 ) -> None:
     build, cpus, _, _ = DEADLOCKS[what]
     found = 0
@@ -130,7 +130,7 @@ def test_free_running_deadlocks_replay_with_the_same_fingerprint(
     assert found
 
 
-def test_a_deadlock_shows_the_stacks_of_those_in_it(token: ThreadsCarrier) -> None:
+def test_a_deadlock_shows_the_stacks_of_those_in_it(token: Token) -> None:
     m = Locks()
 
     def inner(word: Any) -> None:
@@ -149,7 +149,7 @@ def test_a_deadlock_shows_the_stacks_of_those_in_it(token: ThreadsCarrier) -> No
     assert finding.detail == ("a/100 (task, CPU#0) spins on lock_a, held by a/100",)
 
 
-def test_the_stack_of_an_interrupt_ends_where_its_task_begins(token: ThreadsCarrier) -> None:
+def test_the_stack_of_an_interrupt_ends_where_its_task_begins(token: Token) -> None:
     m = Locks()
     interrupt_on_the_same_cpu(m)
 
@@ -172,7 +172,7 @@ def never_woken(m: Locks) -> None:
     m.task("b", steps(3), cpu=1)
 
 
-def test_a_sleeper_nobody_wakes_is_a_hung_task(token: ThreadsCarrier, free: FreeCarrier) -> None:
+def test_a_sleeper_nobody_wakes_is_a_hung_task(token: Token, free: FreeCarrier) -> None:
     for carrier, extra in ((token, (RoundRobin(),)), (free, ())):
         m = Locks(2)
         never_woken(m)
@@ -181,7 +181,7 @@ def test_a_sleeper_nobody_wakes_is_a_hung_task(token: ThreadsCarrier, free: Free
         assert (m.findings[0].comm, m.findings[0].where) == ("a", "sleeper")
 
 
-def test_a_wake_up_that_comes_too_early_is_lost(token: ThreadsCarrier) -> None:
+def test_a_wake_up_that_comes_too_early_is_lost(token: Token) -> None:
     """Look first, then say that one sleeps: the order that loses wake-ups."""
 
     def lost(m: Lab) -> None:
@@ -210,7 +210,7 @@ def test_a_wake_up_that_comes_too_early_is_lost(token: ThreadsCarrier) -> None:
 
 
 def test_who_spins_on_a_lock_that_the_dead_left_behind_is_locked_up(
-    token: ThreadsCarrier, free: FreeCarrier
+    token: Token, free: FreeCarrier
 ) -> None:
     for carrier, extra in ((token, (RoundRobin(),)), (free, ())):
         m = Locks(2)
@@ -238,7 +238,7 @@ def ping_pong(word: Any) -> None:
 
 @pytest.mark.parametrize("name", policies.NAMES)
 def test_what_does_not_end_under_fair_scheduling_is_a_livelock(
-    token: ThreadsCarrier, name: str
+    token: Token, name: str
 ) -> None:
     m = Lab(2)
     m.max_steps = 2_000
@@ -249,7 +249,7 @@ def test_what_does_not_end_under_fair_scheduling_is_a_livelock(
     assert m.steps == m.max_steps + 1
 
 
-def test_a_free_running_livelock_ends_as_well(free: FreeCarrier, token: ThreadsCarrier) -> None:
+def test_a_free_running_livelock_ends_as_well(free: FreeCarrier, token: Token) -> None:
     m = Lab(2)
     m.max_steps = 500
     m.task("a", ping_pong)
@@ -269,7 +269,7 @@ def poller(word: Any) -> None:
         pass
 
 
-def test_pct_starving_somebody_is_no_livelock(token: ThreadsCarrier) -> None:
+def test_pct_starving_somebody_is_no_livelock(token: Token) -> None:
     """The poller has the higher priority in half of the runs, and there is no change point."""
     starved = 0
     for seed in range(20):
@@ -289,7 +289,7 @@ def test_pct_starving_somebody_is_no_livelock(token: ThreadsCarrier) -> None:
     assert 5 <= starved <= 15
 
 
-def test_a_busy_wait_that_relaxes_does_not_starve_anybody(token: ThreadsCarrier) -> None:
+def test_a_busy_wait_that_relaxes_does_not_starve_anybody(token: Token) -> None:
     def polite(word: Any) -> None:
         while not word.n:
             sched.cpu_relax()
@@ -303,7 +303,7 @@ def test_a_busy_wait_that_relaxes_does_not_starve_anybody(token: ThreadsCarrier)
         assert m.steps <= 8
 
 
-def test_a_recording_may_let_a_busy_waiter_go_on_alone(token: ThreadsCarrier) -> None:
+def test_a_recording_may_let_a_busy_waiter_go_on_alone(token: Token) -> None:
     """Free-running threads do: nobody has to have done anything between two of its turns."""
     m = Lab(2)
 
@@ -318,7 +318,7 @@ def test_a_recording_may_let_a_busy_waiter_go_on_alone(token: ThreadsCarrier) ->
     assert not m.findings
 
 
-def test_relaxing_for_ever_ends(token: ThreadsCarrier) -> None:
+def test_relaxing_for_ever_ends(token: Token) -> None:
     def forever(word: Any) -> None:
         while True:
             sched.cpu_relax()
@@ -331,7 +331,7 @@ def test_relaxing_for_ever_ends(token: ThreadsCarrier) -> None:
         assert kinds(m) == ["livelock"]
 
 
-def test_an_oops_ends_its_task_and_leaves_its_locks_held(token: ThreadsCarrier) -> None:
+def test_an_oops_ends_its_task_and_leaves_its_locks_held(token: Token) -> None:
     m = Locks(2)
     m.stop_on_first = False
 
@@ -350,7 +350,7 @@ def test_an_oops_ends_its_task_and_leaves_its_locks_held(token: ThreadsCarrier) 
     assert titles(m) == ["kernel BUG at a.c:1!"]
 
 
-def test_an_oops_in_an_interrupt_is_a_panic(token: ThreadsCarrier, free: FreeCarrier) -> None:
+def test_an_oops_in_an_interrupt_is_a_panic(token: Token, free: FreeCarrier) -> None:
     for carrier, extra in ((token, (RandomWalk(Random(1)),)), (free, ())):
         m = Lab(2)
         m.stop_on_first = False
@@ -363,7 +363,7 @@ def test_an_oops_in_an_interrupt_is_a_panic(token: ThreadsCarrier, free: FreeCar
         assert m.findings[0].context == "hardirq"
 
 
-def test_the_first_finding_ends_the_run_unless_it_is_to_go_on(token: ThreadsCarrier) -> None:
+def test_the_first_finding_ends_the_run_unless_it_is_to_go_on(token: Token) -> None:
     for stop, expected in ((True, 1), (False, 2)):
         m = Lab(2)
         m.stop_on_first = stop
@@ -373,7 +373,7 @@ def test_the_first_finding_ends_the_run_unless_it_is_to_go_on(token: ThreadsCarr
         assert len(m.findings) == expected
 
 
-def test_a_finding_knows_how_many_effects_came_before_it(token: ThreadsCarrier) -> None:
+def test_a_finding_knows_how_many_effects_came_before_it(token: Token) -> None:
     m = Lab(2)
     m.task("a", lambda w: (w.n, w.n, w.n, BUG("a.c:1")))
     m.task("b", steps(4), cpu=1)
@@ -382,7 +382,7 @@ def test_a_finding_knows_how_many_effects_came_before_it(token: ThreadsCarrier) 
     assert m.steps == 6
 
 
-def test_interrupts_off_for_ever_is_not_hidden(token: ThreadsCarrier) -> None:
+def test_interrupts_off_for_ever_is_not_hidden(token: Token) -> None:
     """A pending interrupt that can never come in is no reason to call the run stuck."""
     m = Lab()
     m.task("a", lambda w: irqflags.local_irq_disable())
@@ -391,7 +391,7 @@ def test_interrupts_off_for_ever_is_not_hidden(token: ThreadsCarrier) -> None:
     assert not m.findings
 
 
-def test_who_reports_nothing_leaves_no_trace(token: ThreadsCarrier) -> None:
+def test_who_reports_nothing_leaves_no_trace(token: Token) -> None:
     m = Machine(1)
     m.spawn(steps(2), Lab().vm, comm="a")
     token.run(m, RoundRobin())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mmsim.engine.context import SOFTIRQ
-from mmsim.engine.threads import ThreadsCarrier
+from mmsim.engine.execution import Token
 from mmsim.linux import irqflags, sched, spinlock
 from tests.engine.lab import Lab, every_order, increment, steps
 
@@ -22,7 +22,7 @@ def interleavings(*lengths: int) -> int:
 
 
 @pytest.mark.parametrize(("tasks", "orders"), [(2, 6), (3, 90)])
-def test_lost_updates_of_single_increments(token: ThreadsCarrier, tasks: int, orders: int) -> None:
+def test_lost_updates_of_single_increments(token: Token, tasks: int, orders: int) -> None:
     """Of the orders of n times load and store, n! lose nothing."""
 
     def build() -> Lab:
@@ -38,7 +38,7 @@ def test_lost_updates_of_single_increments(token: ThreadsCarrier, tasks: int, or
 
 
 @pytest.mark.slow
-def test_four_increments(token: ThreadsCarrier) -> None:
+def test_four_increments(token: Token) -> None:
     def build() -> Lab:
         m = Lab(4)
         for cpu in range(4):
@@ -50,7 +50,7 @@ def test_four_increments(token: ThreadsCarrier) -> None:
 
 @pytest.mark.parametrize("lengths", [(1, 1), (3, 2), (4, 1), (2, 1, 1)])
 def test_independent_tasks_interleave_in_every_way(
-    token: ThreadsCarrier, lengths: tuple[int, ...]
+    token: Token, lengths: tuple[int, ...]
 ) -> None:
     def build() -> Lab:
         m = Lab(len(lengths))
@@ -62,7 +62,7 @@ def test_independent_tasks_interleave_in_every_way(
     assert len(seen) == len(set(seen)) == interleavings(*lengths)
 
 
-def test_tasks_of_one_cpu_take_turns_without_preemption(token: ThreadsCarrier) -> None:
+def test_tasks_of_one_cpu_take_turns_without_preemption(token: Token) -> None:
     def build() -> Lab:
         m = Lab()
         for name in "abc":
@@ -72,7 +72,7 @@ def test_tasks_of_one_cpu_take_turns_without_preemption(token: ThreadsCarrier) -
     assert sum(1 for _ in every_order(token, build)) == factorial(3)
 
 
-def test_tasks_of_one_cpu_interleave_with_preemption(token: ThreadsCarrier) -> None:
+def test_tasks_of_one_cpu_interleave_with_preemption(token: Token) -> None:
     def build() -> Lab:
         m = Lab(preempt=True)
         m.task("a", steps(2))
@@ -84,7 +84,7 @@ def test_tasks_of_one_cpu_interleave_with_preemption(token: ThreadsCarrier) -> N
 
 @pytest.mark.parametrize("kind", ["hardirq", SOFTIRQ])
 def test_an_interrupt_has_one_place_more_than_its_cpu_has_effects(
-    token: ThreadsCarrier, kind: str
+    token: Token, kind: str
 ) -> None:
     def build() -> Lab:
         m = Lab()
@@ -95,7 +95,7 @@ def test_an_interrupt_has_one_place_more_than_its_cpu_has_effects(
     assert sum(1 for _ in every_order(token, build)) == 5
 
 
-def test_a_hardirq_in_a_softirq_in_a_task(token: ThreadsCarrier) -> None:
+def test_a_hardirq_in_a_softirq_in_a_task(token: Token) -> None:
     """One effect each, and every order of the three is possible."""
 
     def build() -> Lab:
@@ -108,7 +108,7 @@ def test_a_hardirq_in_a_softirq_in_a_task(token: ThreadsCarrier) -> None:
     assert len({token.segments for _ in every_order(token, build)}) == factorial(3)
 
 
-def test_a_critical_section_is_passed_in_one_order_or_the_other(token: ThreadsCarrier) -> None:
+def test_a_critical_section_is_passed_in_one_order_or_the_other(token: Token) -> None:
     def build() -> Lab:
         m = Lab(2)
         lock = spinlock.spin_lock_init("lock")
@@ -129,7 +129,7 @@ def test_a_critical_section_is_passed_in_one_order_or_the_other(token: ThreadsCa
     assert outcomes == {((0, 4), (1, 4)), ((1, 4), (0, 4))}
 
 
-def test_abba_deadlocks_in_two_of_four_starts(token: ThreadsCarrier) -> None:
+def test_abba_deadlocks_in_two_of_four_starts(token: Token) -> None:
     """Each takes its first lock before the other takes its second: both orders of the first two."""
 
     def build() -> Lab:
@@ -152,7 +152,7 @@ def test_abba_deadlocks_in_two_of_four_starts(token: ThreadsCarrier) -> None:
     assert stuck == {((0, 1), (1, 1)), ((1, 1), (0, 1))}
 
 
-def test_interrupts_off_take_places_away(token: ThreadsCarrier) -> None:
+def test_interrupts_off_take_places_away(token: Token) -> None:
     def build() -> Lab:
         m = Lab()
 
@@ -170,7 +170,7 @@ def test_interrupts_off_take_places_away(token: ThreadsCarrier) -> None:
     assert all(m.vm.v_n == 2 for m in machines)
 
 
-def test_the_right_way_to_sleep_never_loses_a_wake_up(token: ThreadsCarrier) -> None:
+def test_the_right_way_to_sleep_never_loses_a_wake_up(token: Token) -> None:
     """State first, then the condition, then schedule(): in every order there is."""
 
     def build() -> Lab:

@@ -9,16 +9,17 @@ import pytest
 
 from mmsim.engine.context import HARDIRQ
 from mmsim.engine.events import Event
+from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
 from mmsim.engine.policy import RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import spinlock
 from tests.engine.lab import Lab, increment, needs_the_lock, run
 
 
-def test_what_a_listener_is_told(token: ThreadsCarrier) -> None:
+def test_what_a_listener_is_told(token: Token) -> None:
     m = Lab(2)
     events: list[Event] = []
-    m.listener = events.append
+    m.instruments.append(Events(events.append))
     lock = spinlock.spin_lock_init("lock")
 
     def body(word: Any) -> None:
@@ -42,16 +43,16 @@ def test_what_a_listener_is_told(token: ThreadsCarrier) -> None:
     assert ("exit", "a") in [(e.kind, e.comm) for e in events]
 
 
-def test_a_failed_attempt_at_a_lock_is_no_event(token: ThreadsCarrier) -> None:
+def test_a_failed_attempt_at_a_lock_is_no_event(token: Token) -> None:
     m = Lab(2)
     events: list[Event] = []
-    m.listener = events.append
+    m.instruments.append(Events(events.append))
     needs_the_lock(m)
     run(token, m, "a b0 a2 b3")
     assert [(e.comm, e.kind) for e in events if e.kind == "lock"] == [("a", "lock"), ("b", "lock")]
 
 
-def test_a_name_may_look_at_shared_fields(token: ThreadsCarrier) -> None:
+def test_a_name_may_look_at_shared_fields(token: Token) -> None:
     """Making an event passes no point."""
 
     class Curious(type(Lab().vm)):  # type: ignore[misc]
@@ -62,20 +63,20 @@ def test_a_name_may_look_at_shared_fields(token: ThreadsCarrier) -> None:
     m = Lab()
     m.vm = Curious()
     events: list[Event] = []
-    m.listener = events.append
+    m.instruments.append(Events(events.append))
     m.task("a", increment)
     token.run(m, RoundRobin())
     assert [event.obj for event in events[:2]] == ["word 0", "word 1"]
     assert m.steps == 2
 
 
-def test_a_listener_that_raises_ends_the_run_with_its_error(token: ThreadsCarrier) -> None:
+def test_a_listener_that_raises_ends_the_run_with_its_error(token: Token) -> None:
     def listener(event: Event) -> None:
         if event.kind == "exit":
             raise ZeroDivisionError
 
     m = Lab(2)
-    m.listener = listener
+    m.instruments.append(Events(listener))
     m.task("a", increment)
     m.task("b", increment, cpu=1)
     with pytest.raises(ZeroDivisionError):

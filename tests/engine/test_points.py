@@ -9,8 +9,8 @@ import pytest
 
 from mmsim.engine import access as kinds
 from mmsim.engine.door import access, door
+from mmsim.engine.execution import Token
 from mmsim.engine.policy import FOREVER, RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import atomic, bitops, irqflags, sched, spinlock
 from tests.engine.lab import Lab, Word, increment, run, steps
 
@@ -47,7 +47,7 @@ POINTS = {
 
 
 @pytest.mark.parametrize("what", POINTS)
-def test_how_many_effects_an_operation_has(token: ThreadsCarrier, what: str) -> None:
+def test_how_many_effects_an_operation_has(token: Token, what: str) -> None:
     body, expected = POINTS[what]
     m = Lab()
     m.task("a", body)
@@ -56,7 +56,7 @@ def test_how_many_effects_an_operation_has(token: ThreadsCarrier, what: str) -> 
 
 
 def test_a_point_without_a_switch_is_one_decrement_and_never_asks_the_carrier(
-    token: ThreadsCarrier,
+    token: Token,
 ) -> None:
     m = Lab()
     left = []
@@ -76,7 +76,7 @@ def test_a_point_without_a_switch_is_one_decrement_and_never_asks_the_carrier(
     assert left[0] - left[1] == 11
 
 
-def test_a_point_comes_before_its_effect(token: ThreadsCarrier) -> None:
+def test_a_point_comes_before_its_effect(token: Token) -> None:
     """``a`` stands before its store while ``b`` stores: so ``a`` has the last word."""
     m = Lab(2)
     m.task("a", lambda w: setattr(w, "n", "from a"))
@@ -86,7 +86,7 @@ def test_a_point_comes_before_its_effect(token: ThreadsCarrier) -> None:
 
 
 def test_nothing_between_two_effects_of_a_context_is_seen_from_outside(
-    token: ThreadsCarrier,
+    token: Token,
 ) -> None:
     m = Lab(2)
 
@@ -112,7 +112,7 @@ def test_while_nothing_runs_points_pass_silently() -> None:
     assert (word.v_n, m.steps) == (1, 0)
 
 
-def test_effects_are_counted_exactly_whatever_the_slices(token: ThreadsCarrier) -> None:
+def test_effects_are_counted_exactly_whatever_the_slices(token: Token) -> None:
     for slice in (1, 2, 3, 7, FOREVER):
         m = Lab(3)
         for i, name in enumerate("abc"):
@@ -121,7 +121,7 @@ def test_effects_are_counted_exactly_whatever_the_slices(token: ThreadsCarrier) 
         assert m.steps == 5 + 6 + 7 == sum(n for _, n in token.segments)
 
 
-def test_a_machine_without_anything_to_do_is_over_at_once(token: ThreadsCarrier, free: Any) -> None:
+def test_a_machine_without_anything_to_do_is_over_at_once(token: Token, free: Any) -> None:
     for carrier, extra in ((token, (RoundRobin(),)), (free, ())):
         m = Lab(2)
         m.interrupt("never", steps(1), armed=False)
@@ -129,7 +129,7 @@ def test_a_machine_without_anything_to_do_is_over_at_once(token: ThreadsCarrier,
         assert (m.steps, m.findings) == (0, [])
 
 
-def test_contexts_are_made_before_the_run(token: ThreadsCarrier) -> None:
+def test_contexts_are_made_before_the_run(token: Token) -> None:
     m = Lab()
     m.task("a", lambda w: m.task("late", steps(1)))
     with pytest.raises(RuntimeError, match="late: contexts are made while"):

@@ -16,8 +16,8 @@ import pytest
 from scipy.stats import binom, chisquare
 
 from mmsim.engine import policy as policies
+from mmsim.engine.execution import Token
 from mmsim.engine.policy import PCT, Geometric, Policy, RandomWalk, RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import sched, spinlock
 from mmsim.linux.irqflags import raise_irq
 from tests.engine.lab import Lab, increment, order, steps
@@ -25,7 +25,7 @@ from tests.engine.lab import Lab, increment, order, steps
 UNLIKELY = 1e-6  # a right implementation fails a test below once in a million choices of seeds
 
 
-def orders(token: ThreadsCarrier, make: Any, runs: int, lengths: tuple[int, ...]) -> Counter[str]:
+def orders(token: Token, make: Any, runs: int, lengths: tuple[int, ...]) -> Counter[str]:
     """How often each interleaving of tasks with so many effects each came up."""
     seen: Counter[str] = Counter()
     for seed in range(runs):
@@ -37,7 +37,7 @@ def orders(token: ThreadsCarrier, make: Any, runs: int, lengths: tuple[int, ...]
     return seen
 
 
-def test_random_walk_is_uniform_at_every_point(token: ThreadsCarrier) -> None:
+def test_random_walk_is_uniform_at_every_point(token: Token) -> None:
     """Two tasks of two effects: aabb and bbaa have 1/4 each, the four others 1/8."""
     seen = orders(token, RandomWalk, 2000, (2, 2))
     expected = {"aabb": 4, "bbaa": 4, "abab": 2, "abba": 2, "baab": 2, "baba": 2}
@@ -46,7 +46,7 @@ def test_random_walk_is_uniform_at_every_point(token: ThreadsCarrier) -> None:
     assert result.pvalue > UNLIKELY
 
 
-def test_random_walk_over_three(token: ThreadsCarrier) -> None:
+def test_random_walk_over_three(token: Token) -> None:
     seen = orders(token, RandomWalk, 1200, (1, 1, 1))
     assert len(seen) == 6
     assert chisquare(list(seen.values())).pvalue > UNLIKELY
@@ -54,7 +54,7 @@ def test_random_walk_over_three(token: ThreadsCarrier) -> None:
 
 @pytest.mark.parametrize("q", [0.5, 0.125])
 def test_geometric_switches_with_probability_q_at_each_point(
-    token: ThreadsCarrier, q: float
+    token: Token, q: float
 ) -> None:
     """How long ``a`` runs, if it is first, before ``b`` gets its first turn."""
     lengths: Counter[int] = Counter()
@@ -66,7 +66,7 @@ def test_geometric_switches_with_probability_q_at_each_point(
     assert chisquare(observed, expected).pvalue > UNLIKELY
 
 
-def test_geometric_takes_any_of_the_others(token: ThreadsCarrier) -> None:
+def test_geometric_takes_any_of_the_others(token: Token) -> None:
     after_a: Counter[str] = Counter()
     for text, n in orders(token, lambda rng: Geometric(rng, 0.5), 1500, (3, 3, 3)).items():
         after_a[text.lstrip("a")[0]] += n * (text[0] == "a")
@@ -74,13 +74,13 @@ def test_geometric_takes_any_of_the_others(token: ThreadsCarrier) -> None:
     assert chisquare([after_a["b"], after_a["c"]]).pvalue > UNLIKELY
 
 
-def test_pct_of_depth_one_is_a_random_permutation(token: ThreadsCarrier) -> None:
+def test_pct_of_depth_one_is_a_random_permutation(token: Token) -> None:
     seen = orders(token, lambda rng: PCT(rng, 1, 9), 1200, (3, 3, 3))
     assert set(seen) == {"".join(x * 3 for x in order) for order in permutations("abc")}
     assert chisquare(list(seen.values())).pvalue > UNLIKELY
 
 
-def test_pct_switches_at_most_where_it_has_change_points(token: ThreadsCarrier) -> None:
+def test_pct_switches_at_most_where_it_has_change_points(token: Token) -> None:
     for depth in (1, 2, 3, 4):
         seen = orders(token, lambda rng, depth=depth: PCT(rng, depth, 20), 300, (10, 10))
         for text in seen:
@@ -92,7 +92,7 @@ def switches(text: str) -> int:
     return sum(x != y for x, y in pairwise(text))
 
 
-def hits(token: ThreadsCarrier, build: Any, depth: int, k: int, runs: int) -> int:
+def hits(token: Token, build: Any, depth: int, k: int, runs: int) -> int:
     found = 0
     for seed in range(runs):
         m = build()
@@ -155,7 +155,7 @@ def starvation() -> Lab:
 @pytest.mark.parametrize(
     ("build", "depth", "k"), [(lost_update, 2, 14), (abba, 2, 14), (starvation, 1, 24)]
 )
-def test_pct_keeps_its_promise(token: ThreadsCarrier, build: Any, depth: int, k: int) -> None:
+def test_pct_keeps_its_promise(token: Token, build: Any, depth: int, k: int) -> None:
     """At least 1/(n * k**(d-1)) of the runs find a bug of depth d: n contexts, k steps.
 
     The number of hits in so many runs is not below the lowest millionth of a binomial with that
@@ -168,11 +168,11 @@ def test_pct_keeps_its_promise(token: ThreadsCarrier, build: Any, depth: int, k:
     assert hits(token, build, depth, k, runs) >= least
 
 
-def test_pct_of_depth_one_cannot_find_what_has_depth_two(token: ThreadsCarrier) -> None:
+def test_pct_of_depth_one_cannot_find_what_has_depth_two(token: Token) -> None:
     assert hits(token, lost_update, 1, 14, 100) == 0
 
 
-def test_pct_gives_a_late_interrupt_a_random_place(token: ThreadsCarrier) -> None:
+def test_pct_gives_a_late_interrupt_a_random_place(token: Token) -> None:
     """The line is enabled from the middle of the run on: it must come at once or at the end."""
     positions: Counter[int] = Counter()
     for seed in range(300):
@@ -192,7 +192,7 @@ def test_pct_gives_a_late_interrupt_a_random_place(token: ThreadsCarrier) -> Non
     assert chisquare(list(positions.values())).pvalue > UNLIKELY
 
 
-def test_round_robin_takes_turns(token: ThreadsCarrier) -> None:
+def test_round_robin_takes_turns(token: Token) -> None:
     m = Lab(3)
     for i, name in enumerate("abc"):
         m.task(name, steps(3), cpu=i)
@@ -201,7 +201,7 @@ def test_round_robin_takes_turns(token: ThreadsCarrier) -> None:
 
 
 @pytest.mark.parametrize("name", policies.NAMES)
-def test_every_policy_ends_every_run_and_uses_its_seed(token: ThreadsCarrier, name: str) -> None:
+def test_every_policy_ends_every_run_and_uses_its_seed(token: Token, name: str) -> None:
     seen = set()
     for seed in range(30):
         m = Lab(3)
@@ -213,7 +213,7 @@ def test_every_policy_ends_every_run_and_uses_its_seed(token: ThreadsCarrier, na
     assert len(seen) > 5
 
 
-def test_mix_draws_from_all(token: ThreadsCarrier) -> None:
+def test_mix_draws_from_all(token: Token) -> None:
     kinds = Counter(type(policies.make("mix", Random(seed), 20)) for seed in range(1000))
     assert set(kinds) == {RandomWalk, Geometric, PCT}
     assert min(kinds.values()) > 100
@@ -224,7 +224,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
         policies.make("fast", Random(1), 10)
 
 
-def test_a_context_alone_is_not_interrupted_by_a_memoryless_policy(token: ThreadsCarrier) -> None:
+def test_a_context_alone_is_not_interrupted_by_a_memoryless_policy(token: Token) -> None:
     """That is what makes long stretches of one CPU free."""
 
     class Counting(RandomWalk):
@@ -241,7 +241,7 @@ def test_a_context_alone_is_not_interrupted_by_a_memoryless_policy(token: Thread
     assert policy.asked == 1
 
 
-def test_a_wake_up_ends_such_a_stretch(token: ThreadsCarrier) -> None:
+def test_a_wake_up_ends_such_a_stretch(token: Token) -> None:
     """``b`` is let in soon after it was woken, not when ``a`` has done its 400."""
 
     def sleeper(word: Any) -> None:
@@ -261,7 +261,7 @@ def test_a_wake_up_ends_such_a_stretch(token: ThreadsCarrier) -> None:
         assert min(ends) < 40, name
 
 
-def test_a_policy_that_raises_ends_the_run_with_its_error(token: ThreadsCarrier) -> None:
+def test_a_policy_that_raises_ends_the_run_with_its_error(token: Token) -> None:
     class Broken(Policy):
         def pick(self, enabled: Any, current: Any) -> Any:
             if current is not None:

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from mmsim.engine import policy as policies
+from mmsim.engine.carriers.free import FreeCarrier
 from mmsim.engine.context import SOFTIRQ
-from mmsim.engine.free import FreeCarrier
+from mmsim.engine.execution import Token
 from mmsim.engine.schedule import Diverged
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import irqflags, sched, spinlock
 from tests.engine.lab import Lab, increment, run, steps
 
 
-def can(token: ThreadsCarrier, m: Lab, text: str) -> bool:
+def can(token: Token, m: Lab, text: str) -> bool:
     try:
         run(token, m, text)
     except Diverged:
@@ -38,7 +38,7 @@ def two_tasks(body: Callable[[Any], None], *, preempt: bool, **options: Any) -> 
 
 
 @pytest.mark.parametrize("preempt", [False, True])
-def test_plain_code_is_preempted_only_with_preempt(token: ThreadsCarrier, preempt: bool) -> None:
+def test_plain_code_is_preempted_only_with_preempt(token: Token, preempt: bool) -> None:
     assert can(token, two_tasks(steps(2), preempt=preempt), "a b a") is preempt
     assert can(token, two_tasks(steps(2), preempt=preempt), "b a2")  # who is first is open
 
@@ -65,7 +65,7 @@ def preemption_off(word: Any) -> None:
 
 @pytest.mark.parametrize("body", [irqs_off, bh_off, preemption_off])
 def test_atomic_regions_are_not_preempted(
-    token: ThreadsCarrier, body: Callable[[Any], None]
+    token: Token, body: Callable[[Any], None]
 ) -> None:
     assert not can(token, two_tasks(body, preempt=True), "a b a2")
     assert can(token, two_tasks(body, preempt=True), "a3 b")
@@ -73,7 +73,7 @@ def test_atomic_regions_are_not_preempted(
 
 @pytest.mark.parametrize("smp", [True, False])
 def test_a_spinlock_holder_is_not_preempted_not_even_in_a_up_build(
-    token: ThreadsCarrier, smp: bool
+    token: Token, smp: bool
 ) -> None:
     def body(word: Any) -> None:
         lock = spinlock.spin_lock_init("lock")
@@ -89,14 +89,14 @@ def test_a_spinlock_holder_is_not_preempted_not_even_in_a_up_build(
         assert can(token, two_tasks(body, preempt=True, smp=smp), text) is allowed, text
 
 
-def test_a_handler_is_not_preempted(token: ThreadsCarrier) -> None:
+def test_a_handler_is_not_preempted(token: Token) -> None:
     for kind in ("hardirq", SOFTIRQ):
         m = two_tasks(steps(2), preempt=True)
         m.interrupt("irq", steps(2), kind=kind)
         assert not can(token, m, "a irq b irq a")
 
 
-def test_preempt_disable_nests(token: ThreadsCarrier) -> None:
+def test_preempt_disable_nests(token: Token) -> None:
     def body(word: Any) -> None:
         sched.preempt_disable()
         sched.preempt_disable()
@@ -118,13 +118,13 @@ def resched(word: Any) -> None:
 
 
 @pytest.mark.parametrize("preempt", [False, True])
-def test_cond_resched_lets_others_in_before_it(token: ThreadsCarrier, preempt: bool) -> None:
+def test_cond_resched_lets_others_in_before_it(token: Token, preempt: bool) -> None:
     assert can(token, two_tasks(resched, preempt=preempt), "a b a2")
     assert can(token, two_tasks(resched, preempt=preempt), "a2 b a") is preempt
 
 
 @pytest.mark.parametrize("name", policies.NAMES)
-def test_every_policy_switches_at_cond_resched(token: ThreadsCarrier, name: str) -> None:
+def test_every_policy_switches_at_cond_resched(token: Token, name: str) -> None:
     """One CPU, PREEMPT=n: nothing but the switch makes ``b`` overtake ``a``."""
 
     def orders() -> set[str]:
@@ -141,14 +141,14 @@ def test_every_policy_switches_at_cond_resched(token: ThreadsCarrier, name: str)
     assert "a then ba" in orders()
 
 
-def test_the_switched_out_task_goes_on_where_it_was(token: ThreadsCarrier) -> None:
+def test_the_switched_out_task_goes_on_where_it_was(token: Token) -> None:
     m = two_tasks(increment, preempt=True)
     m.contexts[1].fn = increment
     run(token, m, "a b2 a")
     assert m.vm.v_n == 1
 
 
-def test_three_tasks_of_one_cpu_race_as_if_on_three(token: ThreadsCarrier) -> None:
+def test_three_tasks_of_one_cpu_race_as_if_on_three(token: Token) -> None:
     m = Lab(preempt=True)
     for name in "abc":
         m.task(name, increment)
@@ -156,7 +156,7 @@ def test_three_tasks_of_one_cpu_race_as_if_on_three(token: ThreadsCarrier) -> No
     assert m.vm.v_n == 1
 
 
-def test_a_task_that_sleeps_leaves_its_cpu_and_gets_it_back(token: ThreadsCarrier) -> None:
+def test_a_task_that_sleeps_leaves_its_cpu_and_gets_it_back(token: Token) -> None:
     m = Lab()
 
     def sleeper(word: Any) -> None:

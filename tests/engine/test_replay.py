@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 
 from mmsim.engine import policy as policies
+from mmsim.engine.carriers.free import FreeCarrier
+from mmsim.engine.carriers.threads import threads
 from mmsim.engine.events import Event
-from mmsim.engine.free import FreeCarrier
+from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import RandomWalk, Replay, RoundRobin
 from mmsim.engine.schedule import Diverged, join
 from mmsim.engine.seeds import stream
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import sched, spinlock
 from mmsim.linux.bug import BUG
 from tests.engine import fuzz
@@ -33,13 +35,13 @@ def effects(segments: Segments) -> Segments:
     return join(segment for segment in segments if segment[1])
 
 
-def record(token: ThreadsCarrier, seed: int) -> tuple[Any, Segments]:
+def record(token: Token, seed: int) -> tuple[Any, Segments]:
     machine = fuzz.boot(seed)
     token.run(machine, policies.make("mix", stream(seed, "policy"), 60))
     return fuzz.outcome(machine), token.segments
 
 
-def followed(token: ThreadsCarrier, seed: int, segments: Segments) -> tuple[Any, Segments]:
+def followed(token: Token, seed: int, segments: Segments) -> tuple[Any, Segments]:
     machine = fuzz.boot(seed)
     token.run(machine, Replay(segments))
     return fuzz.outcome(machine), token.segments
@@ -49,19 +51,19 @@ TENS = range(0, 300, 10)
 
 
 @pytest.mark.parametrize("start", TENS)
-def test_token_to_token(token: ThreadsCarrier, start: int) -> None:
+def test_token_to_token(token: Token, start: int) -> None:
     for seed in range(start, start + 10):
         outcome, segments = record(token, seed)
         assert followed(token, seed, segments) == (outcome, segments), seed
 
 
 @pytest.mark.parametrize("start", TENS)
-def test_listening_changes_nothing(token: ThreadsCarrier, start: int) -> None:
+def test_listening_changes_nothing(token: Token, start: int) -> None:
     for seed in range(start, start + 10):
         outcome, segments = record(token, seed)
         machine = fuzz.boot(seed)
         events: list[Event] = []
-        machine.listener = events.append
+        machine.instruments.append(Events(events.append))
         token.run(machine, Replay(segments))
         assert (fuzz.outcome(machine), token.segments) == (outcome, segments), seed
         told = [event for event in events if event.kind not in ("irq-enter", "irq-exit", "exit")]
@@ -70,7 +72,7 @@ def test_listening_changes_nothing(token: ThreadsCarrier, start: int) -> None:
 
 
 @pytest.mark.parametrize("start", range(0, 200, 10))
-def test_free_to_token(token: ThreadsCarrier, free: FreeCarrier, start: int) -> None:
+def test_free_to_token(token: Token, free: FreeCarrier, start: int) -> None:
     for seed in range(start, start + 10):
         machine = fuzz.boot(seed)
         free.run(machine, q=0.3)
@@ -80,7 +82,7 @@ def test_free_to_token(token: ThreadsCarrier, free: FreeCarrier, start: int) -> 
 
 
 @pytest.mark.parametrize("start", range(0, 200, 10))
-def test_token_to_gated_free(token: ThreadsCarrier, free: FreeCarrier, start: int) -> None:
+def test_token_to_gated_free(token: Token, free: FreeCarrier, start: int) -> None:
     for seed in range(start, start + 10):
         outcome, segments = record(token, seed)
         machine = fuzz.boot(seed)
@@ -108,7 +110,7 @@ def test_free_to_gated_free(free: FreeCarrier, seed: int, monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", range(1000, 3000, 50))
-def test_all_directions_at_length(token: ThreadsCarrier, free: FreeCarrier, start: int) -> None:
+def test_all_directions_at_length(token: Token, free: FreeCarrier, start: int) -> None:
     for seed in range(start, start + 50, 10):
         test_token_to_token(token, seed)
         test_listening_changes_nothing(token, seed)
@@ -116,7 +118,7 @@ def test_all_directions_at_length(token: ThreadsCarrier, free: FreeCarrier, star
         test_token_to_gated_free(token, free, seed)
 
 
-def test_the_programs_cover_what_they_should(token: ThreadsCarrier) -> None:
+def test_the_programs_cover_what_they_should(token: Token) -> None:
     """Otherwise the tests above would agree about nothing."""
     kinds: set[str] = set()
     entered: set[str] = set()
@@ -136,7 +138,7 @@ def test_the_programs_cover_what_they_should(token: ThreadsCarrier) -> None:
 # -- where a run ends --------------------------------------------------------------------------
 
 
-def test_the_effects_before_a_finding_are_in_the_recording(token: ThreadsCarrier) -> None:
+def test_the_effects_before_a_finding_are_in_the_recording(token: Token) -> None:
     """A run that is cut off by a finding still owes its last segment."""
     m = Lab(2)
     m.task("a", lambda w: (w.n, w.n, BUG("a.c:1")))
@@ -151,7 +153,7 @@ def finds_without_an_effect(m: Lab) -> None:
     m.task("c", lambda w: (w.n, w.n, BUG("c.c:1")), cpu=2)
 
 
-def test_a_finding_before_the_first_effect(token: ThreadsCarrier, free: FreeCarrier) -> None:
+def test_a_finding_before_the_first_effect(token: Token, free: FreeCarrier) -> None:
     m = Lab(3)
     finds_without_an_effect(m)
     run(token, m, "a2 c b0")
@@ -171,7 +173,7 @@ def test_a_finding_before_the_first_effect(token: ThreadsCarrier, free: FreeCarr
 
 
 def test_of_two_findings_at_once_the_one_whose_effect_came_first_counts(
-    token: ThreadsCarrier, free: FreeCarrier
+    token: Token, free: FreeCarrier
 ) -> None:
     """Free-running contexts come late to report; a replay reports at once."""
 
@@ -200,7 +202,7 @@ def test_of_two_findings_at_once_the_one_whose_effect_came_first_counts(
 
 
 def test_who_stands_under_a_stuck_interrupt_belongs_to_the_recording(
-    token: ThreadsCarrier, free: FreeCarrier
+    token: Token, free: FreeCarrier
 ) -> None:
     """``a`` comes as far as its first lock and is interrupted there for ever."""
 
@@ -230,7 +232,7 @@ def test_who_stands_under_a_stuck_interrupt_belongs_to_the_recording(
 
 
 def test_who_has_a_cpu_and_never_came_to_an_effect_keeps_others_from_it(
-    token: ThreadsCarrier,
+    token: Token,
 ) -> None:
     def build() -> Lab:
         m = Lab(2)
@@ -249,7 +251,7 @@ def test_who_has_a_cpu_and_never_came_to_an_effect_keeps_others_from_it(
     assert again.steps == 1
 
 
-def test_going_on_past_a_finding_is_fair(token: ThreadsCarrier) -> None:
+def test_going_on_past_a_finding_is_fair(token: Token) -> None:
     """After the recording everybody gets a turn: a poller alone would poll for ever."""
     m = Lab(3)
     m.stop_on_first = False
@@ -270,7 +272,7 @@ def test_going_on_past_a_finding_is_fair(token: ThreadsCarrier) -> None:
 
 
 def test_a_timer_that_waited_for_somebody_who_did_nothing(
-    token: ThreadsCarrier, free: FreeCarrier
+    token: Token, free: FreeCarrier
 ) -> None:
     """Time passes when nobody can run.  ``b`` could, and returned at once: no effect tells."""
 
@@ -296,7 +298,7 @@ def test_a_timer_that_waited_for_somebody_who_did_nothing(
         assert (again.clock.now, again.trace, carrier.segments) == (1.0, ["b"], recorded)
 
 
-def test_busy_waiting_is_replayed_turn_by_turn(token: ThreadsCarrier, free: FreeCarrier) -> None:
+def test_busy_waiting_is_replayed_turn_by_turn(token: Token, free: FreeCarrier) -> None:
     """A free-running poller goes on although nobody else did anything."""
 
     def build(seed: int) -> Lab:
@@ -324,14 +326,14 @@ def test_busy_waiting_is_replayed_turn_by_turn(token: ThreadsCarrier, free: Free
 
 
 @pytest.mark.parametrize("text", ["a b a2", "a3 a b3", "a4"])
-def test_an_impossible_order_is_refused(token: ThreadsCarrier, text: str) -> None:
+def test_an_impossible_order_is_refused(token: Token, text: str) -> None:
     m = Lab(2)
     needs_the_lock(m)
     with pytest.raises(Diverged, match=r"step \d+: context \d cannot run here"):
         run(token, m, text)
 
 
-def test_contexts_that_do_not_exist_are_refused(token: ThreadsCarrier, free: FreeCarrier) -> None:
+def test_contexts_that_do_not_exist_are_refused(token: Token, free: FreeCarrier) -> None:
     for carrier, options in (
         (token, {"policy": Replay(((7, 1),))}),
         (free, {"gate": ((7, 1),)}),
@@ -353,7 +355,7 @@ def test_the_gate_refuses_an_impossible_order(
 
 
 def test_a_carrier_is_as_good_as_new_after_a_refusal(
-    token: ThreadsCarrier, free: FreeCarrier
+    token: Token, free: FreeCarrier
 ) -> None:
     for _ in range(3):
         m = Lab(2)
@@ -370,7 +372,7 @@ def test_a_carrier_is_as_good_as_new_after_a_refusal(
 
 
 @pytest.mark.parametrize("name", policies.NAMES)
-def test_the_same_seed_gives_the_same_run(token: ThreadsCarrier, name: str) -> None:
+def test_the_same_seed_gives_the_same_run(token: Token, name: str) -> None:
     def runs(make: Callable[[int], Random]) -> list[Any]:
         out = []
         for seed in range(25):
@@ -384,8 +386,8 @@ def test_the_same_seed_gives_the_same_run(token: ThreadsCarrier, name: str) -> N
     assert runs(lambda seed: stream(seed + 1, "policy")) != first
 
 
-def test_a_run_does_not_depend_on_those_before_it(token: ThreadsCarrier) -> None:
-    alone = ThreadsCarrier()
+def test_a_run_does_not_depend_on_those_before_it(token: Token) -> None:
+    alone = threads()
     try:
         for seed in (200, 7, 31):
             machine = fuzz.boot(seed)
@@ -400,7 +402,7 @@ def test_a_run_does_not_depend_on_those_before_it(token: ThreadsCarrier) -> None
         alone.close()
 
 
-def test_the_clock_jumps_alike(token: ThreadsCarrier, free: FreeCarrier) -> None:
+def test_the_clock_jumps_alike(token: Token, free: FreeCarrier) -> None:
     """Sleepers wake in the order of their timers, whoever carries them."""
 
     def build() -> Machine:

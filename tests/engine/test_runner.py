@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mmsim.engine.events import Event
+from mmsim.engine.instruments import Events
 from mmsim.engine.schedule import Schedule, join
 from mmsim.errors import InternalError, StaleSchedule, UsageError
 from mmsim.linux.bug import BUG, report
@@ -127,7 +128,7 @@ def test_every_failure_replays(engine: str, name: str) -> None:
             failures += 1
             events: list[Event] = []
             again = token.replay(result.schedule)
-            observed = token.replay(result.schedule, listener=events.append)
+            observed = token.replay(result.schedule, instruments=[Events(events.append)])
             held = free.replay(result.schedule)
             for other in (again, observed, held):
                 assert other.findings[0].fingerprint == result.findings[0].fingerprint

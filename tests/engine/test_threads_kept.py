@@ -11,18 +11,19 @@ from typing import Any
 
 import pytest
 
-from mmsim.engine.free import FreeCarrier
+from mmsim.engine.carriers.free import FreeCarrier
+from mmsim.engine.carriers.threads import threads
+from mmsim.engine.execution import Token
 from mmsim.engine.policy import FOREVER, RandomWalk, RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import sched, sleeplock, spinlock
 from tests.engine import fuzz
 from tests.engine.lab import Lab, increment, steps
 
-Carrier = ThreadsCarrier | FreeCarrier
+Carrier = Token | FreeCarrier
 
 
 def go(carrier: Carrier, m: Lab) -> None:
-    if isinstance(carrier, ThreadsCarrier):
+    if isinstance(carrier, Token):
         carrier.run(m, RandomWalk(Random(m.seed)))
     else:
         carrier.run(m)
@@ -35,7 +36,7 @@ def threads_of(carrier: Carrier) -> list[threading.Thread]:
 @pytest.fixture(params=["threads", "free"])
 def carrier(request: pytest.FixtureRequest) -> Iterator[Carrier]:
     """One of each kind, its threads gone afterwards."""
-    made: Carrier = ThreadsCarrier() if request.param == "threads" else FreeCarrier()
+    made: Carrier = threads() if request.param == "threads" else FreeCarrier()
     yield made
     left = threads_of(made)
     made.close()
@@ -84,7 +85,7 @@ def test_a_bigger_machine_adds_what_it_needs(carrier: Carrier) -> None:
 def test_stuck_and_aborted_runs_leave_no_stack_behind(carrier: Carrier) -> None:
     for seed in range(60):
         machine = fuzz.boot(seed)
-        if isinstance(carrier, ThreadsCarrier):
+        if isinstance(carrier, Token):
             carrier.run(machine, RandomWalk(Random(seed)))
         else:
             carrier.run(machine)
@@ -225,14 +226,14 @@ def without_a_point(m: Lab) -> None:
 def test_ctrl_c_ends_the_run_and_its_threads(
     carrier: Carrier, build: Callable[[Lab], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsim.engine.hosts.PATIENCE", 3)
+    monkeypatch.setattr("mmsim.engine.carriers.threads.TRIES", 3)
     m = Lab(3)
     m.max_steps = FOREVER
     build(m)
     go(carrier, three())
     threads = threads_of(carrier)
     with pytest.raises(KeyboardInterrupt):
-        if isinstance(carrier, ThreadsCarrier):
+        if isinstance(carrier, Token):
             carrier.run(m, RoundRobin(1000))
         else:
             carrier.run(m)
@@ -243,7 +244,7 @@ def test_ctrl_c_ends_the_run_and_its_threads(
 
 def test_a_late_word_from_a_thread_that_was_ended_does_not_end_the_next_run() -> None:
     """It may have looked whether it is to say that the run is over just before Ctrl-C."""
-    token = ThreadsCarrier()
+    token = threads()
     go(token, three())
     ended = token._hosts
     token.close()
@@ -261,7 +262,7 @@ def test_ctrl_c_before_anybody_runs(carrier: Carrier, monkeypatch: pytest.Monkey
 
     go(carrier, three())
     threads = threads_of(carrier)
-    name = "_host_of" if isinstance(carrier, ThreadsCarrier) else "_check"
+    name = "_host_of" if isinstance(carrier, Token) else "_check"
     with monkeypatch.context() as patch:
         patch.setattr(carrier, name, interrupted)
         with pytest.raises(KeyboardInterrupt):

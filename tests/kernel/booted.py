@@ -15,6 +15,7 @@ def booted(era: str = "5.17", *, cpus: int = 1, gates: tuple[str, ...] = (), **o
     boot = {name: options.pop(name) for name in ("nodes", "memcgs", "pages") if name in options}
     machine = Machine(cpus, era=era, gates=frozenset(gates), config=options)
     machine.on_stuck = stuck
+    door.boot(machine)  # until the next one is booted
     boot_mm(machine, **boot)
     return machine
 

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsim.engine import access as kinds
+from mmsim.engine.carriers.free import FreeCarrier
 from mmsim.engine.events import Event
-from mmsim.engine.free import FreeCarrier
+from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
 from mmsim.engine.policy import RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import atomic, bitops
 from tests.engine.lab import Lab, Word, every_order
 
@@ -50,7 +51,7 @@ def against(operation: Callable[[Any], Any]) -> Callable[[], Lab]:
 
 
 @pytest.mark.parametrize("name", ADDERS)
-def test_nothing_comes_into_an_atomic_operation(token: ThreadsCarrier, name: str) -> None:
+def test_nothing_comes_into_an_atomic_operation(token: Token, name: str) -> None:
     operation, change = ADDERS[name]
     outcomes = [m.vm.v_n for m in every_order(token, against(operation))]
     allowed = {256 | change, 256 + change, (change | 256)}
@@ -66,19 +67,19 @@ def test_nothing_comes_into_an_atomic_operation(token: ThreadsCarrier, name: str
         lambda w: setattr(w, "n", w.n + 1),
     ],
 )
-def test_what_is_not_atomic_loses_the_other_cpus_bit(token: ThreadsCarrier, operation: Any) -> None:
+def test_what_is_not_atomic_loses_the_other_cpus_bit(token: Token, operation: Any) -> None:
     outcomes = [m.vm.v_n & 256 for m in every_order(token, against(operation))]
     assert sorted(outcomes) == [0, 256, 256]
 
 
-def test_marking_an_access_does_not_make_a_pair_atomic(token: ThreadsCarrier) -> None:
+def test_marking_an_access_does_not_make_a_pair_atomic(token: Token) -> None:
     def operation(word: Any) -> None:
         atomic.WRITE_ONCE(word, "n", atomic.READ_ONCE(word, "n") + 1)
 
     assert any(not m.vm.v_n & 256 for m in every_order(token, against(operation)))
 
 
-def test_of_two_that_test_and_set_exactly_one_wins(token: ThreadsCarrier) -> None:
+def test_of_two_that_test_and_set_exactly_one_wins(token: Token) -> None:
     def build() -> Lab:
         m = Lab(2)
         m.won = []
@@ -90,7 +91,7 @@ def test_of_two_that_test_and_set_exactly_one_wins(token: ThreadsCarrier) -> Non
         assert sorted(m.won) == [False, True]
 
 
-def test_of_two_that_drop_the_last_references_exactly_one_frees(token: ThreadsCarrier) -> None:
+def test_of_two_that_drop_the_last_references_exactly_one_frees(token: Token) -> None:
     def build() -> Lab:
         m = Lab(2)
         m.vm.v_n = 2
@@ -103,7 +104,7 @@ def test_of_two_that_drop_the_last_references_exactly_one_frees(token: ThreadsCa
         assert sorted(m.freed) == [False, True]
 
 
-def test_get_unless_zero_against_the_last_put(token: ThreadsCarrier) -> None:
+def test_get_unless_zero_against_the_last_put(token: Token) -> None:
     """Either the get comes first and keeps it alive, or it fails: never both freed and got."""
 
     def build() -> Lab:
@@ -212,20 +213,20 @@ ORDERING = {
 
 
 @pytest.mark.parametrize("kind", ORDERING)
-def test_the_ordering_that_was_asked_for_reaches_the_door(token: ThreadsCarrier, kind: str) -> None:
+def test_the_ordering_that_was_asked_for_reaches_the_door(token: Token, kind: str) -> None:
     """Race detectors and weak memory will tell accesses apart by nothing else."""
     m = Lab()
     events: list[Event] = []
-    m.listener = events.append
+    m.instruments.append(Events(events.append))
     m.task("a", ORDERING[kind])
     token.run(m, RoundRobin())
     assert events[0].kind == kind
 
 
-def test_relaxed_and_ordered_bit_operations_are_told_apart(token: ThreadsCarrier) -> None:
+def test_relaxed_and_ordered_bit_operations_are_told_apart(token: Token) -> None:
     m = Lab()
     events: list[Event] = []
-    m.listener = events.append
+    m.instruments.append(Events(events.append))
     m.task("a", lambda w: (bitops.set_bit(0, w, "n"), bitops.test_and_clear_bit(0, w, "n")))
     token.run(m, RoundRobin())
     assert [event.kind for event in events[:2]] == [kinds.RMW_RELAXED, kinds.RMW]

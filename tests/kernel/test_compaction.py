@@ -22,7 +22,7 @@ from mmsim.compaction import (
 )
 from mmsim.compaction_v5_17 import isolate_page_v5_17
 from mmsim.compaction_zone import compact_zone, isolate_migratepages_block, kcompactd_do_work
-from mmsim.engine.context import current
+from mmsim.engine.door import current
 from mmsim.engine.oops import ContextDied
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.filemap_cache import filemap_add_folio

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from mmsim.engine.free import FreeCarrier
+from mmsim.engine.carriers.free import FreeCarrier
+from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import bug, spinlock
 from mmsim.linux.percpu import DEFINE_PER_CPU, per_cpu, this_cpu_ptr
 from mmsim.model import cite, gate
@@ -38,7 +38,7 @@ def test_fields_start_at_their_defaults_and_belong_to_the_object() -> None:
     assert (one.v_left, one.v_more, thing.v_left) == (1, 8, 0)
 
 
-def test_field_accesses_of_every_kind_of_object_are_points(token: ThreadsCarrier) -> None:
+def test_field_accesses_of_every_kind_of_object_are_points(token: Token) -> None:
     m = Lab()
     m.vm = bigger_thing()
     m.task("a", lambda t: (t.left, setattr(t, "more", 1), t.v_right))
@@ -49,7 +49,7 @@ def test_field_accesses_of_every_kind_of_object_are_points(token: ThreadsCarrier
 # -- per-CPU data ------------------------------------------------------------------------------
 
 
-def test_each_cpu_has_its_own_instance(token: ThreadsCarrier) -> None:
+def test_each_cpu_has_its_own_instance(token: Token) -> None:
     var = DEFINE_PER_CPU(lambda cpu: [cpu])
     m = Lab(2)
     seen = []
@@ -82,7 +82,7 @@ def test_two_cpus_that_look_first_at_once_see_one_instance(free: FreeCarrier) ->
 # -- assertions --------------------------------------------------------------------------------
 
 
-def test_bug_on_ends_its_context_and_knows_where_it_was(token: ThreadsCarrier) -> None:
+def test_bug_on_ends_its_context_and_knows_where_it_was(token: Token) -> None:
     m = Lab()
     m.stop_on_first = False
 
@@ -103,7 +103,7 @@ def test_bug_on_ends_its_context_and_knows_where_it_was(token: ThreadsCarrier) -
     assert m.trace == []
 
 
-def test_vm_bug_on_is_not_even_evaluated_without_debug_vm(token: ThreadsCarrier) -> None:
+def test_vm_bug_on_is_not_even_evaluated_without_debug_vm(token: Token) -> None:
     """Compiled out it passes no point: the race it looks for has one window less."""
     for debug, steps, expected in ((False, 0, []), (True, 1, ["VM_BUG_ON_PAGE(!PageLRU(page))"])):
         m = Lab(config={"DEBUG_VM": debug})
@@ -112,7 +112,7 @@ def test_vm_bug_on_is_not_even_evaluated_without_debug_vm(token: ThreadsCarrier)
         assert (m.steps, titles(m)) == (steps, expected)
 
 
-def test_warn_on_goes_on(token: ThreadsCarrier) -> None:
+def test_warn_on_goes_on(token: Token) -> None:
     m = Lab()
     m.stop_on_first = False
     m.task("a", lambda w: (m.says(str(bug.WARN_ON(True, "odd"))), bug.WARN_ON(False, "even")))
@@ -121,7 +121,7 @@ def test_warn_on_goes_on(token: ThreadsCarrier) -> None:
     assert titles(m) == ["WARNING: odd"]
 
 
-def test_a_finding_carries_the_locks_and_the_context_it_happened_in(token: ThreadsCarrier) -> None:
+def test_a_finding_carries_the_locks_and_the_context_it_happened_in(token: Token) -> None:
     m = Lab(2, preempt=True)
     lock = spinlock.spin_lock_init("zone->lru_lock")
     m.task("a", lambda w: w.n)
@@ -204,7 +204,7 @@ def test_a_citation_names_the_kernels_function(monkeypatch: pytest.MonkeyPatch) 
     ]
 
 
-def test_a_finding_keeps_nothing_alive(token: ThreadsCarrier) -> None:
+def test_a_finding_keeps_nothing_alive(token: Token) -> None:
     """Findings cross process borders and outlive their machine by days."""
     m = Lab()
     m.task("a", lambda w: (w.n, bug.BUG("x.c:1")))

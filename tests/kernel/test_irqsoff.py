@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from mmsim.engine.free import FreeCarrier
+from mmsim.engine.carriers.free import FreeCarrier
+from mmsim.engine.carriers.threads import threads
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import RandomWalk, RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux.irqflags import (
     local_irq_disable,
     local_irq_enable,
@@ -69,7 +69,7 @@ def booted(work: Callable[[], None], *, traced: bool = True) -> Machine:
 def test_the_longest_section_in_points_of_its_own(
     work: Callable[[], None], longest: int, policy: RandomWalk | RoundRobin
 ) -> None:
-    carrier = ThreadsCarrier()
+    carrier = threads()
     machine = booted(work)
     carrier.run(machine, policy)
     carrier.close()
@@ -85,7 +85,7 @@ def test_free_running_threads_are_counted_as_well() -> None:
 
 
 def test_without_the_option_nothing_is_counted() -> None:
-    carrier = ThreadsCarrier()
+    carrier = threads()
     machine = booted(nested, traced=False)
     carrier.run(machine, RoundRobin(1))
     carrier.close()

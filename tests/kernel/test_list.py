@@ -13,10 +13,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RandomWalk, RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import list as lists
 from mmsim.linux.list import (
     LIST_HEAD,
@@ -317,7 +317,7 @@ def add_without_a_lock() -> Lab:
     return m
 
 
-def test_two_list_adds_at_once_lose_one(token: ThreadsCarrier) -> None:
+def test_two_list_adds_at_once_lose_one(token: Token) -> None:
 
     def both_there(m: Any) -> bool:
         try:
@@ -330,7 +330,7 @@ def test_two_list_adds_at_once_lose_one(token: ThreadsCarrier) -> None:
     assert results.count(True) == 2  # one after the other; any overlap loses a node
 
 
-def test_an_interrupt_in_the_middle_of_a_list_add(token: ThreadsCarrier) -> None:
+def test_an_interrupt_in_the_middle_of_a_list_add(token: Token) -> None:
     """next->prev is stored first: an interrupt after it adds to a list that is half way."""
     m = Lab()
     m.head = LIST_HEAD("head")
@@ -342,7 +342,7 @@ def test_an_interrupt_in_the_middle_of_a_list_add(token: ThreadsCarrier) -> None
         list_nodes(m.head)
 
 
-def test_two_list_dels_at_once_are_sometimes_seen_by_debug_list(token: ThreadsCarrier) -> None:
+def test_two_list_dels_at_once_are_sometimes_seen_by_debug_list(token: Token) -> None:
     """Not if both have checked before either has stored."""
 
     def build() -> Lab:
@@ -368,7 +368,7 @@ def test_two_list_dels_at_once_are_sometimes_seen_by_debug_list(token: ThreadsCa
 
 
 def test_list_empty_careful_is_false_while_the_other_cpu_is_half_way(
-    token: ThreadsCarrier,
+    token: Token,
 ) -> None:
     """list_del_init() stores next, then prev: list_empty() already says yes in between."""
     m = Lab(2)

@@ -12,11 +12,11 @@ import pytest
 
 import mmsim.scenarios.gates  # noqa: F401  (the page lock asks for one)
 from mmsim import filemap
-from mmsim.engine.context import current
+from mmsim.engine.door import current
+from mmsim.engine.execution import Token
 from mmsim.engine.policy import RandomWalk, RoundRobin
 from mmsim.engine.schedule import Diverged
 from mmsim.engine.seeds import stream
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.filemap import (
     lock_page,
     put_and_wait_on_page_locked,
@@ -99,7 +99,7 @@ def test_unlocking_touches_the_queue_only_if_somebody_may_wait() -> None:
     ],
 )
 def test_unlocking_what_is_not_locked(
-    token: ThreadsCarrier, era: str, debug: bool, expected: str
+    token: Token, era: str, debug: bool, expected: str
 ) -> None:
     m = machine(lambda m: unlock_page(m.pages[0]), era=era, DEBUG_VM=debug)
     token.run(m, RoundRobin())
@@ -110,7 +110,7 @@ def test_unlocking_what_is_not_locked(
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_nobody_gets_in_twice_and_nobody_is_left_behind(token: ThreadsCarrier, era: str) -> None:
+def test_nobody_gets_in_twice_and_nobody_is_left_behind(token: Token, era: str) -> None:
     for seed in range(60):
         m = machine(*[locks] * 4, era=era, DEBUG_VM=True)
         token.run(m, RandomWalk(stream(seed, "page-lock")))
@@ -120,7 +120,7 @@ def test_nobody_gets_in_twice_and_nobody_is_left_behind(token: ThreadsCarrier, e
         assert m.pages[0].lock_owner is None
 
 
-def test_a_waiter_is_woken_wherever_it_is_interrupted(token: ThreadsCarrier) -> None:
+def test_a_waiter_is_woken_wherever_it_is_interrupted(token: Token) -> None:
     """All orders in which a waiter is interrupted once by an unlocker, and that one once by it.
 
     With the flag set after the test there is one among them in which the wake-up is lost.
@@ -147,7 +147,7 @@ def test_a_waiter_is_woken_wherever_it_is_interrupted(token: ThreadsCarrier) -> 
 
 
 def test_a_waiter_that_lost_often_is_handed_the_lock(
-    token: ThreadsCarrier, monkeypatch: pytest.MonkeyPatch
+    token: Token, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """b sleeps; a unlocks and tries for the lock again at once, before b has woken up."""
 
@@ -183,7 +183,7 @@ class _FirstThen(Only):
         return self._other.pick(enabled, current) if self._slept else super().pick(enabled, current)
 
 
-def test_pages_share_queues_and_are_told_apart(token: ThreadsCarrier) -> None:
+def test_pages_share_queues_and_are_told_apart(token: Token) -> None:
     """Two pages of one queue: unlocking one wakes nobody who waits for the other."""
     m = machine(
         lambda m: (wait_on_page_locked(m.pages[0]), m.trace.append("first")),
@@ -200,7 +200,7 @@ def test_pages_share_queues_and_are_told_apart(token: ThreadsCarrier) -> None:
     assert waiters(m), "somebody waits for it yet"
 
 
-def test_waiting_may_drop_the_reference(token: ThreadsCarrier) -> None:
+def test_waiting_may_drop_the_reference(token: Token) -> None:
     """The page is freed under the sleeper, who does not look at it again."""
 
     def waits(m: Any) -> None:
@@ -222,7 +222,7 @@ def test_waiting_may_drop_the_reference(token: ThreadsCarrier) -> None:
     assert m.trace == ["pcp"]
 
 
-def test_the_lock_waits_for_its_own_bit_only(token: ThreadsCarrier) -> None:
+def test_the_lock_waits_for_its_own_bit_only(token: Token) -> None:
     """PG_writeback has waiters in the same queue; unlocking the page does not wake them."""
 
     def waits(m: Any) -> None:
@@ -239,7 +239,7 @@ def test_the_lock_waits_for_its_own_bit_only(token: ThreadsCarrier) -> None:
 # -- deadlocks ------------------------------------------------------------------------------------
 
 
-def test_a_task_that_waits_for_itself_is_named(token: ThreadsCarrier) -> None:
+def test_a_task_that_waits_for_itself_is_named(token: Token) -> None:
     def twice(m: Any) -> None:
         lock_page(m.pages[0])
         lock_page(m.pages[0])
@@ -250,7 +250,7 @@ def test_a_task_that_waits_for_itself_is_named(token: ThreadsCarrier) -> None:
     assert "PG_locked#pfn:00100, held by a/100" in m.findings[0].detail[0]
 
 
-def test_a_cycle_over_two_pages_is_named_once(token: ThreadsCarrier) -> None:
+def test_a_cycle_over_two_pages_is_named_once(token: Token) -> None:
     def both(first: int, second: int) -> Body:
         def body(m: Any) -> None:
             lock_page(m.pages[first])
@@ -265,7 +265,7 @@ def test_a_cycle_over_two_pages_is_named_once(token: ThreadsCarrier) -> None:
     assert m.findings[0].frames[-1].func == "body"
 
 
-def test_somebody_may_unlock_for_the_owner(token: ThreadsCarrier) -> None:
+def test_somebody_may_unlock_for_the_owner(token: Token) -> None:
     """An interrupt does, after a read: then the page has no owner, and no task a lock too many."""
     m = machine(lambda m: lock_page(m.pages[0]), lambda m: unlock_page(m.pages[0]))
     token.run(m, Only("a", "b"))

@@ -284,4 +284,4 @@ def test_an_entry_that_moved_is_not_found_again() -> None:
     assert is_swap_pte(slots(m, address)[0].v_pte)
     check(m, None)
     assert "a migration entry is left" in titles(m)
-    assert door.carrier is None
+    assert door.execution is None

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import mmsim.scenarios.gates  # noqa: F401
+from mmsim.engine.carriers.threads import threads
 from mmsim.engine.events import Event
+from mmsim.engine.instruments import Events
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux.list import LIST_HEAD, LIST_POISON1, LIST_POISON2, list_add, list_del, list_nodes
 from mmsim.memblock import memblock_free_all
 from mmsim.page import PageSlab, __PageMovable
@@ -170,8 +171,8 @@ def stores(era: str) -> list[str]:
     m = machine(era)
     events: list[Event] = []
     m.spawn(kmem_cache_alloc, kmem_cache("kmalloc-1k", order=1, objects=2), comm="sh")
-    m.listener = events.append
-    carrier = ThreadsCarrier()
+    m.instruments.append(Events(events.append))
+    carrier = threads()
     try:
         carrier.run(m, RoundRobin())
     finally:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from mmsim.engine.carriers.free import FreeCarrier
 from mmsim.engine.context import SOFTIRQ
-from mmsim.engine.free import FreeCarrier
+from mmsim.engine.execution import Token
 from mmsim.engine.policy import RandomWalk, RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import irqflags, sched, sleeplock, spinlock, wait
 from tests.engine.lab import Lab, every_order, kinds, run, steps, titles
 
@@ -27,14 +27,14 @@ def sleep_for(seconds: float) -> None:
 # -- schedule() --------------------------------------------------------------------------------
 
 
-def test_schedule_returns_at_once_if_nobody_said_to_sleep(token: ThreadsCarrier) -> None:
+def test_schedule_returns_at_once_if_nobody_said_to_sleep(token: Token) -> None:
     m = Lab()
     m.task("a", lambda w: (sched.schedule(), m.says()))
     token.run(m, RoundRobin())
     assert (m.trace, m.findings) == (["a"], [])
 
 
-def test_a_wake_up_between_the_two_steps_is_not_lost(token: ThreadsCarrier) -> None:
+def test_a_wake_up_between_the_two_steps_is_not_lost(token: Token) -> None:
     m = Lab(2)
     woken = []
     a = m.task("a", lambda w: (sched.set_current_state(UNINTERRUPTIBLE), sched.schedule()))
@@ -43,7 +43,7 @@ def test_a_wake_up_between_the_two_steps_is_not_lost(token: ThreadsCarrier) -> N
     assert (woken, m.findings) == ([True], [])
 
 
-def test_waking_somebody_who_runs_does_nothing(token: ThreadsCarrier) -> None:
+def test_waking_somebody_who_runs_does_nothing(token: Token) -> None:
     m = Lab(2)
     woken = []
     a = m.task("a", steps(3))
@@ -52,7 +52,7 @@ def test_waking_somebody_who_runs_does_nothing(token: ThreadsCarrier) -> None:
     assert woken == [False]
 
 
-def test_waking_somebody_who_waits_for_a_mutex_does_nothing(token: ThreadsCarrier) -> None:
+def test_waking_somebody_who_waits_for_a_mutex_does_nothing(token: Token) -> None:
     """Only the mutex can let it in; a stray wake-up must not."""
     m = Lab(3)
     lock = sleeplock.mutex_init("mutex")
@@ -86,7 +86,7 @@ ATOMIC: dict[str, Callable[[Callable[[], Any]], Any]] = {
 
 
 @pytest.mark.parametrize("how", ATOMIC)
-def test_scheduling_while_atomic(token: ThreadsCarrier, how: str) -> None:
+def test_scheduling_while_atomic(token: Token, how: str) -> None:
     m = Lab()
     m.task("a", lambda w: ATOMIC[how](lambda: (sched.set_current_state(2), sched.schedule())))
     token.run(m, RoundRobin())
@@ -97,7 +97,7 @@ def test_scheduling_while_atomic(token: ThreadsCarrier, how: str) -> None:
 @pytest.mark.parametrize("how", ATOMIC)
 @pytest.mark.parametrize("take", ["mutex_lock", "down_read", "down_write"])
 def test_a_sleeping_lock_in_atomic_context_is_reported_even_if_it_is_free(
-    token: ThreadsCarrier, how: str, take: str
+    token: Token, how: str, take: str
 ) -> None:
     m = Lab()
     lock = sleeplock.mutex_init("mutex")
@@ -108,7 +108,7 @@ def test_a_sleeping_lock_in_atomic_context_is_reported_even_if_it_is_free(
 
 
 @pytest.mark.parametrize("kind", ["hardirq", SOFTIRQ])
-def test_an_interrupt_must_not_sleep(token: ThreadsCarrier, kind: str) -> None:
+def test_an_interrupt_must_not_sleep(token: Token, kind: str) -> None:
     m = Lab()
     m.interrupt("irq", lambda w: sleep_for(1.0), kind=kind)
     token.run(m, RoundRobin())
@@ -119,7 +119,7 @@ def test_an_interrupt_must_not_sleep(token: ThreadsCarrier, kind: str) -> None:
     assert titles(m) == ["BUG: sleeping function called from invalid context at mm/x.c:1"]
 
 
-def test_might_sleep_is_silent_where_one_may(token: ThreadsCarrier) -> None:
+def test_might_sleep_is_silent_where_one_may(token: Token) -> None:
     m = Lab()
     m.task("a", lambda w: sched.might_sleep("mm/x.c:1"))
     token.run(m, RoundRobin())
@@ -129,7 +129,7 @@ def test_might_sleep_is_silent_where_one_may(token: ThreadsCarrier) -> None:
 # -- timers ------------------------------------------------------------------------------------
 
 
-def test_time_stands_still_while_anybody_can_run(token: ThreadsCarrier) -> None:
+def test_time_stands_still_while_anybody_can_run(token: Token) -> None:
     m = Lab(2)
     at = []
     m.task("a", lambda w: (sleep_for(5.0), at.append(m.clock.now)))
@@ -138,7 +138,7 @@ def test_time_stands_still_while_anybody_can_run(token: ThreadsCarrier) -> None:
     assert at == [0.0, 0.0, 0.0, 5.0]
 
 
-def test_woken_before_its_time(token: ThreadsCarrier) -> None:
+def test_woken_before_its_time(token: Token) -> None:
     """And the timer that is left over wakes nobody out of another sleep."""
     m = Lab(2)
     at = []
@@ -155,7 +155,7 @@ def test_woken_before_its_time(token: ThreadsCarrier) -> None:
     assert at == [0.0, 7.0]
 
 
-def test_timers_of_several_sleepers(token: ThreadsCarrier, free: FreeCarrier) -> None:
+def test_timers_of_several_sleepers(token: Token, free: FreeCarrier) -> None:
     for carrier, extra in ((token, (RandomWalk(Random(4)),)), (free, ())):
         m = Lab(2)
         order = []
@@ -172,7 +172,7 @@ def test_timers_of_several_sleepers(token: ThreadsCarrier, free: FreeCarrier) ->
         assert order == [1.0, 1.0, 2.0, 3.0]
 
 
-def test_a_sleeper_without_a_timer_is_not_woken_by_time(token: ThreadsCarrier) -> None:
+def test_a_sleeper_without_a_timer_is_not_woken_by_time(token: Token) -> None:
     m = Lab(2)
     m.task("a", lambda w: (sched.set_current_state(UNINTERRUPTIBLE), sched.schedule()))
     m.task("b", lambda w: sleep_for(3.0), cpu=1)
@@ -181,7 +181,7 @@ def test_a_sleeper_without_a_timer_is_not_woken_by_time(token: ThreadsCarrier) -
     assert m.clock.now == 3.0
 
 
-def test_an_interrupt_comes_before_the_clock_moves(token: ThreadsCarrier) -> None:
+def test_an_interrupt_comes_before_the_clock_moves(token: Token) -> None:
     m = Lab()
     a = m.task("a", lambda w: (sleep_for(9.0), m.says(f" at {m.clock.now}")))
     m.interrupt("irq", lambda w: sched.wake_up_process(a))
@@ -205,7 +205,7 @@ def wait_for(queue: Any, word: Any, *, exclusive: bool = False) -> None:
     wait.finish_wait(queue, entry)
 
 
-def test_wait_event_never_misses_its_wake_up(token: ThreadsCarrier, free: FreeCarrier) -> None:
+def test_wait_event_never_misses_its_wake_up(token: Token, free: FreeCarrier) -> None:
     for seed in range(150):
         m = Lab(3, seed=seed)
         queue = wait.wait_queue_head("queue")
@@ -220,7 +220,7 @@ def test_wait_event_never_misses_its_wake_up(token: ThreadsCarrier, free: FreeCa
         assert queue.head.v_next is queue.head
 
 
-def test_looking_before_queueing_misses_it_in_some_orders(token: ThreadsCarrier) -> None:
+def test_looking_before_queueing_misses_it_in_some_orders(token: Token) -> None:
     def careless(queue: Any, word: Any) -> None:
         if word.n:
             return
@@ -244,7 +244,7 @@ def test_looking_before_queueing_misses_it_in_some_orders(token: ThreadsCarrier)
     ("wake", "expected"), [(wait.wake_up, "plain one"), (wait.wake_up_all, "plain one two")]
 )
 def test_wake_up_takes_one_exclusive_waiter(
-    token: ThreadsCarrier, wake: Callable[[Any], None], expected: str
+    token: Token, wake: Callable[[Any], None], expected: str
 ) -> None:
     """The oldest first, everybody who is not exclusive on the way."""
     m = Lab(4)
@@ -276,7 +276,7 @@ class _InOrder(RoundRobin):
 
 
 def test_an_exclusive_waiter_that_has_not_slept_yet_takes_the_wake_up(
-    token: ThreadsCarrier,
+    token: Token,
 ) -> None:
     """It is about to sleep, and was told not to: nobody else has to be woken for it."""
     m = Lab(3)
@@ -305,7 +305,7 @@ def test_an_exclusive_waiter_that_has_not_slept_yet_takes_the_wake_up(
     assert m.findings[0].comm == "second"
 
 
-def test_a_custom_wake_function_can_refuse_or_stop_the_walk(token: ThreadsCarrier) -> None:
+def test_a_custom_wake_function_can_refuse_or_stop_the_walk(token: Token) -> None:
     calls = []
 
     def refuses(entry: Any, mode: int, key: Any) -> bool:
@@ -329,7 +329,7 @@ def test_a_custom_wake_function_can_refuse_or_stop_the_walk(token: ThreadsCarrie
     assert calls == ["refuses", "stops"]
 
 
-def test_add_and_remove(token: ThreadsCarrier) -> None:
+def test_add_and_remove(token: Token) -> None:
     m = Lab()
 
     def body(word: Any) -> None:
@@ -344,7 +344,7 @@ def test_add_and_remove(token: ThreadsCarrier) -> None:
     token.run(m, RoundRobin())
 
 
-def test_finish_wait_does_not_depend_on_when_it_looks(token: ThreadsCarrier) -> None:
+def test_finish_wait_does_not_depend_on_when_it_looks(token: Token) -> None:
     """The waker may be taking the entry off at that very moment."""
 
     def build() -> Lab:

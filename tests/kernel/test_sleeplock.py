@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsim.engine import policy as policies
-from mmsim.engine.access import DOWN
+from mmsim.engine.carriers.free import FreeCarrier
 from mmsim.engine.events import Event
-from mmsim.engine.free import FreeCarrier
-from mmsim.engine.threads import ThreadsCarrier
+from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
+from mmsim.engine.op import DOWN
 from mmsim.linux import sleeplock
 from tests.engine.lab import Lab, every_order, increment, kinds, run
 
@@ -69,7 +70,7 @@ def is_as_new(sem: Any) -> bool:
 
 @given(PROGRAMS, st.integers(0, 2**32), st.sampled_from(policies.NAMES))
 def test_readers_together_writers_alone(
-    token: ThreadsCarrier, program: Any, seed: int, policy: str
+    token: Token, program: Any, seed: int, policy: str
 ) -> None:
     m = build(program)
     token.run(m, policies.make(policy, Random(seed), 30))
@@ -82,7 +83,7 @@ def test_readers_together_writers_alone(
 
 
 @given(PROGRAMS, st.integers(0, 2**32))
-def test_first_come_first_served(token: ThreadsCarrier, program: Any, seed: int) -> None:
+def test_first_come_first_served(token: Token, program: Any, seed: int) -> None:
     """Who queues earlier gets in earlier; trylock never overtakes the queue."""
     m = build(program)
     queue: list[tuple[Any, bool]] = []
@@ -98,7 +99,7 @@ def test_first_come_first_served(token: ThreadsCarrier, program: Any, seed: int)
         assert left == queue[len(queue) - len(left) :], "somebody was served out of turn"
         queue = list(left)
 
-    m.listener = listener
+    m.instruments.append(Events(listener))
     token.run(m, policies.make("random-walk", Random(seed), 30))
 
 
@@ -111,7 +112,7 @@ def test_free_running(free: FreeCarrier) -> None:
         assert is_as_new(m.sem)
 
 
-def test_two_readers_are_inside_at_once_in_some_order(token: ThreadsCarrier) -> None:
+def test_two_readers_are_inside_at_once_in_some_order(token: Token) -> None:
     def two() -> Lab:
         return build([([("read", 1)], 0), ([("read", 1)], 1)])
 
@@ -121,7 +122,7 @@ def test_two_readers_are_inside_at_once_in_some_order(token: ThreadsCarrier) -> 
     assert together
 
 
-def test_a_reader_waits_behind_a_writer_that_waits(token: ThreadsCarrier) -> None:
+def test_a_reader_waits_behind_a_writer_that_waits(token: Token) -> None:
     """Otherwise readers could keep writers out for ever."""
     m = Lab(3)
     sem = sleeplock.init_rwsem("sem")
@@ -139,7 +140,7 @@ def test_a_reader_waits_behind_a_writer_that_waits(token: ThreadsCarrier) -> Non
     assert m.trace == ["c False", "b", "c"]
 
 
-def test_a_mutex_excludes_and_trylock_tells(token: ThreadsCarrier) -> None:
+def test_a_mutex_excludes_and_trylock_tells(token: Token) -> None:
     def two() -> Lab:
         m = Lab(2)
         lock = sleeplock.mutex_init("mutex")
@@ -169,7 +170,7 @@ def test_a_mutex_excludes_and_trylock_tells(token: ThreadsCarrier) -> None:
 
 
 def test_a_mutex_held_for_ever_is_a_hung_task_that_names_its_holder(
-    token: ThreadsCarrier,
+    token: Token,
 ) -> None:
     m = Lab(2)
     lock = sleeplock.mutex_init("cgroup_mutex")
@@ -183,7 +184,7 @@ def test_a_mutex_held_for_ever_is_a_hung_task_that_names_its_holder(
     )
 
 
-def test_unlocking_for_somebody_else_takes_it_off_the_right_list(token: ThreadsCarrier) -> None:
+def test_unlocking_for_somebody_else_takes_it_off_the_right_list(token: Token) -> None:
     m = Lab(2)
     lock = sleeplock.mutex_init("mutex")
     a = m.task("a", lambda w: (sleeplock.mutex_lock(lock), w.m))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from mmsim.engine.context import current
-from mmsim.engine.free import FreeCarrier
+from mmsim.engine.carriers.free import FreeCarrier
+from mmsim.engine.door import current
+from mmsim.engine.execution import Token
 from mmsim.engine.policy import RandomWalk, Replay, RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import sched, spinlock
 from tests.engine.lab import Lab, every_order, increment, kinds, run, steps, titles
 
@@ -49,7 +49,7 @@ FORMS = {
 
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("smp", [True, False])
-def test_what_a_form_takes_and_gives_back(token: ThreadsCarrier, name: str, smp: bool) -> None:
+def test_what_a_form_takes_and_gives_back(token: Token, name: str, smp: bool) -> None:
     take, irqs, bh = FORMS[name]
     m = Lab(smp=smp)
     lock = spinlock.spin_lock_init("lock")
@@ -73,7 +73,7 @@ def test_what_a_form_takes_and_gives_back(token: ThreadsCarrier, name: str, smp:
 
 
 @pytest.mark.parametrize("irqs_off", [True, False])
-def test_irqsave_restores_and_irq_does_not(token: ThreadsCarrier, irqs_off: bool) -> None:
+def test_irqsave_restores_and_irq_does_not(token: Token, irqs_off: bool) -> None:
     m = Lab()
     after = []
     lock = spinlock.spin_lock_init("lock")
@@ -90,7 +90,7 @@ def test_irqsave_restores_and_irq_does_not(token: ThreadsCarrier, irqs_off: bool
     assert after == [irqs_off, False]
 
 
-def test_a_failed_trylock_leaves_everything_as_it_was(token: ThreadsCarrier) -> None:
+def test_a_failed_trylock_leaves_everything_as_it_was(token: Token) -> None:
     m = Lab(2)
     lock = spinlock.spin_lock_init("lock")
     seen = []
@@ -107,7 +107,7 @@ def test_a_failed_trylock_leaves_everything_as_it_was(token: ThreadsCarrier) -> 
 
 
 @pytest.mark.parametrize("carrier", ["token", "free"])
-def test_a_lock_excludes(carrier: str, token: ThreadsCarrier, free: FreeCarrier) -> None:
+def test_a_lock_excludes(carrier: str, token: Token, free: FreeCarrier) -> None:
     """Every second access of an unlocked run of this program would be wrong."""
     for seed in range(30):
         m = Lab(4, seed=seed)
@@ -128,7 +128,7 @@ def test_a_lock_excludes(carrier: str, token: ThreadsCarrier, free: FreeCarrier)
         assert (m.vm.v_n, m.findings) == (12, [])
 
 
-def test_waiting_for_a_lock_costs_no_effects(token: ThreadsCarrier) -> None:
+def test_waiting_for_a_lock_costs_no_effects(token: Token) -> None:
     """A spinner is not run until its lock is free: two effects each, and what is done inside."""
 
     def build() -> Lab:
@@ -145,7 +145,7 @@ def test_waiting_for_a_lock_costs_no_effects(token: ThreadsCarrier) -> None:
     assert {m.steps for m in every_order(token, build)} == {9}
 
 
-def test_in_a_up_build_an_interrupt_gets_into_a_spinlocked_section(token: ThreadsCarrier) -> None:
+def test_in_a_up_build_an_interrupt_gets_into_a_spinlocked_section(token: Token) -> None:
     lost = {}
     for name in ("spin_lock", "spin_lock_irqsave"):
 
@@ -176,7 +176,7 @@ def debug(cpus: int = 1, **options: Any) -> Any:
     return m, spinlock.spin_lock_init("zone->lock")
 
 
-def test_recursion(token: ThreadsCarrier) -> None:
+def test_recursion(token: Token) -> None:
     m, lock = debug()
     m.task("a", lambda w: (spinlock.spin_lock(lock), spinlock.spin_lock(lock)))
     token.run(m, RoundRobin())
@@ -188,7 +188,7 @@ def test_recursion(token: ThreadsCarrier) -> None:
     )
 
 
-def test_an_interrupt_that_takes_its_tasks_lock_recurses(token: ThreadsCarrier) -> None:
+def test_an_interrupt_that_takes_its_tasks_lock_recurses(token: Token) -> None:
     m, lock = debug()
     m.task("a", lambda w: (spinlock.spin_lock(lock), w.n, spinlock.spin_unlock(lock)))
     m.interrupt("irq", lambda w: spinlock.spin_lock(lock))
@@ -196,7 +196,7 @@ def test_an_interrupt_that_takes_its_tasks_lock_recurses(token: ThreadsCarrier) 
     assert titles(m) == ["BUG: spinlock recursion"]
 
 
-def test_two_tasks_of_one_cpu(token: ThreadsCarrier) -> None:
+def test_two_tasks_of_one_cpu(token: Token) -> None:
     """Whoever sleeps with a spinlock held gives the next task of its CPU a recursion."""
     m, lock = debug(preempt=True)
     m.task("a", lambda w: (spinlock.spin_lock(lock), sched.preempt_enable(), w.n, w.n))
@@ -205,7 +205,7 @@ def test_two_tasks_of_one_cpu(token: ThreadsCarrier) -> None:
     assert titles(m) == ["BUG: spinlock cpu recursion"]
 
 
-def test_two_idle_cpus_are_not_the_same_task(token: ThreadsCarrier) -> None:
+def test_two_idle_cpus_are_not_the_same_task(token: Token) -> None:
     """Interrupts of idle CPUs run on top of their own idle tasks."""
 
     def build() -> Any:
@@ -221,7 +221,7 @@ def test_two_idle_cpus_are_not_the_same_task(token: ThreadsCarrier) -> None:
     assert not any(m.findings for m in every_order(token, build))
 
 
-def test_already_unlocked(token: ThreadsCarrier) -> None:
+def test_already_unlocked(token: Token) -> None:
     m, lock = debug()
     m.task("a", lambda w: spinlock.spin_unlock(lock))
     token.run(m, RoundRobin())
@@ -229,7 +229,7 @@ def test_already_unlocked(token: ThreadsCarrier) -> None:
     assert ".owner: <none>/-1, .owner_cpu: -1" in m.findings[0].detail[1]
 
 
-def test_wrong_owner(token: ThreadsCarrier) -> None:
+def test_wrong_owner(token: Token) -> None:
     m, lock = debug(2)
     m.task("a", lambda w: (spinlock.spin_lock(lock), w.n))
     m.task("b", lambda w: spinlock.spin_unlock(lock), cpu=1)
@@ -238,7 +238,7 @@ def test_wrong_owner(token: ThreadsCarrier) -> None:
     assert ".owner: a/100, .owner_cpu: 0" in m.findings[0].detail[1]
 
 
-def test_wrong_cpu(token: ThreadsCarrier) -> None:
+def test_wrong_cpu(token: Token) -> None:
     """Tasks do not migrate here, so it takes a lock word that was overwritten."""
     m, lock = debug(2)
 
@@ -252,7 +252,7 @@ def test_wrong_cpu(token: ThreadsCarrier) -> None:
     assert titles(m) == ["BUG: spinlock wrong CPU"]
 
 
-def test_misuse_is_silent_without_the_option(token: ThreadsCarrier) -> None:
+def test_misuse_is_silent_without_the_option(token: Token) -> None:
     m = Lab(2)
     lock = spinlock.spin_lock_init("lock")
     m.task("a", lambda w: (spinlock.spin_lock(lock), w.n))
@@ -263,7 +263,7 @@ def test_misuse_is_silent_without_the_option(token: ThreadsCarrier) -> None:
     assert m.contexts[0].locks == []  # what it held is not on record any more
 
 
-def test_going_on_after_a_recursion_is_a_deadlock(token: ThreadsCarrier) -> None:
+def test_going_on_after_a_recursion_is_a_deadlock(token: Token) -> None:
     m, lock = debug()
     m.stop_on_first = False
     m.task("a", lambda w: (spinlock.spin_lock(lock), spinlock.spin_lock(lock)))
@@ -272,7 +272,7 @@ def test_going_on_after_a_recursion_is_a_deadlock(token: ThreadsCarrier) -> None
 
 
 def test_what_is_wrong_with_an_unlock_is_seen_as_it_happens(
-    token: ThreadsCarrier, free: FreeCarrier
+    token: Token, free: FreeCarrier
 ) -> None:
     """Two unlocks race for one lock: the second to happen is wrong, in a replay as well."""
     seen = set()
@@ -298,7 +298,7 @@ def test_what_is_wrong_with_an_unlock_is_seen_as_it_happens(
 # -- looking at a lock -------------------------------------------------------------------------
 
 
-def test_spin_is_locked_is_a_point(token: ThreadsCarrier) -> None:
+def test_spin_is_locked_is_a_point(token: Token) -> None:
     m = Lab(2)
     lock = spinlock.spin_lock_init("lock")
     seen = []
@@ -309,7 +309,7 @@ def test_spin_is_locked_is_a_point(token: ThreadsCarrier) -> None:
 
 
 @pytest.mark.parametrize(("smp", "expected"), [(True, ["BUG: lru_lock is not held"]), (False, [])])
-def test_assert_spin_locked(token: ThreadsCarrier, smp: bool, expected: list[str]) -> None:
+def test_assert_spin_locked(token: Token, smp: bool, expected: list[str]) -> None:
     m = Lab(smp=smp)
     lock = spinlock.spin_lock_init("lru_lock")
 

@@ -17,9 +17,9 @@ import pytest
 from scipy.stats import binomtest
 
 from mmsim.engine import policy as policies
-from mmsim.engine.free import FreeCarrier
+from mmsim.engine.carriers.free import FreeCarrier
+from mmsim.engine.execution import Token
 from mmsim.engine.policy import PCT, RandomWalk, RoundRobin
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux import spinlock
 from mmsim.linux.atomic import atomic_inc
 from tests.engine.lab import Lab, every_order, increment, steps
@@ -132,7 +132,7 @@ def interrupted(seed: int = 0) -> Lab:
     return m
 
 
-def chance(token: ThreadsCarrier, build: Callable[[], Lab]) -> float:
+def chance(token: Token, build: Callable[[], Lab]) -> float:
     """The exact chance of a hit under a random walk."""
     total = hit = 0.0
     for m in every_order(token, build):
@@ -147,7 +147,7 @@ def chance(token: ThreadsCarrier, build: Callable[[], Lab]) -> float:
     [(lost_update, 1 / 2), (abba, 1 / 2), (interrupted, None), (preempted, None), (chain(2), None)],
 )
 def test_a_random_walk_finds_a_race_as_often_as_it_should(
-    token: ThreadsCarrier, build: Callable[..., Lab], expected: float | None
+    token: Token, build: Callable[..., Lab], expected: float | None
 ) -> None:
     exact = chance(token, build)
     if expected is not None:
@@ -188,7 +188,7 @@ WITHIN = [
     WITHIN,
 )
 def test_found_within(
-    token: ThreadsCarrier, build: Callable[..., Lab], name: str, rate: float, schedules: int
+    token: Token, build: Callable[..., Lab], name: str, rate: float, schedules: int
 ) -> None:
     """From five different seeds, so that luck would have to be bad or good five times."""
     assert (1 - rate) ** schedules < 1e-4
@@ -206,7 +206,7 @@ def test_found_within(
             pytest.fail(f"not found in {schedules} schedules from seed {seed}")
 
 
-def test_nothing_that_shares_time_starves_anybody(token: ThreadsCarrier) -> None:
+def test_nothing_that_shares_time_starves_anybody(token: Token) -> None:
     """Why the mix contains PCT: a random walk has a chance of 2**-21 here."""
     for seed in range(300):
         m = starvation()
@@ -214,7 +214,7 @@ def test_nothing_that_shares_time_starves_anybody(token: ThreadsCarrier) -> None
         assert not m.hit()
 
 
-def test_pct_of_depth_one_finds_starvation_in_every_second_run(token: ThreadsCarrier) -> None:
+def test_pct_of_depth_one_finds_starvation_in_every_second_run(token: Token) -> None:
     hits = 0
     for seed in range(400):
         m = starvation()
@@ -234,7 +234,7 @@ def test_free_running_threads_find_it_too(free: FreeCarrier, build: Callable[...
     pytest.fail("not found in 3,000 runs")
 
 
-def test_what_is_right_is_never_hit(token: ThreadsCarrier) -> None:
+def test_what_is_right_is_never_hit(token: Token) -> None:
     def right(seed: int = 0) -> Lab:
         m = Lab(3, seed=seed, preempt=True)
         for cpu, name in enumerate("abc"):

@@ -76,6 +76,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mmsim.scenarios",
         "mmsim.model.gate",
         "mmsim.engine.door",
+        "mmsim.engine.instruments",
         ERRORS,
         "mmsim",
     ),

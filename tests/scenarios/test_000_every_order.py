@@ -15,10 +15,11 @@ import pytest
 
 import mmsim.scenarios.gates  # noqa: F401
 from mmsim.detect.finding import Finding
+from mmsim.engine.carriers.threads import threads
 from mmsim.engine.context import Context
+from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import FOREVER, Policy
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux.watchdog import stuck
 from mmsim.lru import activate_page, lru_add_drain, lru_cache_add, release_pages
 from mmsim.memblock import memblock_alloc
@@ -110,14 +111,14 @@ def move(s: Stage) -> None:
 
 
 @pytest.fixture(scope="module")
-def token() -> Iterator[ThreadsCarrier]:
-    carrier = ThreadsCarrier()
+def token() -> Iterator[Token]:
+    carrier = threads()
     yield carrier
     carrier.close()
 
 
 def every_order(
-    token: ThreadsCarrier,
+    token: Token,
     era: str,
     first: Actor,
     second: Actor,
@@ -156,19 +157,19 @@ def titles(results: list[tuple[int, int, Finding | None]]) -> Counter[str]:
 
 @pytest.mark.parametrize("second", [reclaim, scan, idle])
 @pytest.mark.parametrize("era", ["5.4", "5.17"])
-def test_the_release_path_is_right(token: ThreadsCarrier, era: str, second: Actor) -> None:
+def test_the_release_path_is_right(token: Token, era: str, second: Actor) -> None:
     """The question of the mail, for one page and two CPUs: no order of two switches hurts."""
     results = every_order(token, era, release, second, DEBUG_VM=True, DEBUG_LIST=True)
     assert len(results) > 50
     assert titles(results).keys() == {""}
 
 
-def test_charges_move_while_a_pagevec_does(token: ThreadsCarrier) -> None:
+def test_charges_move_while_a_pagevec_does(token: Token) -> None:
     results = every_order(token, "5.17", activate, move, cached=True, DEBUG_VM=True)
     assert titles(results).keys() == {""}
 
 
-def test_which_order_makes_the_oops(token: ThreadsCarrier) -> None:
+def test_which_order_makes_the_oops(token: Token) -> None:
     """A scanner gets from zero.  Only the releaser can die of poison, and only if it lost.
 
     Where the releaser is first, the page is in its private list when the scanner's list_del comes,
@@ -195,7 +196,7 @@ def test_which_order_makes_the_oops(token: ThreadsCarrier) -> None:
     ],
 )
 def test_each_rule_is_needed(
-    token: ThreadsCarrier, era: str, first: Actor, second: Actor, gate: str, title: str
+    token: Token, era: str, first: Actor, second: Actor, gate: str, title: str
 ) -> None:
     cached = second is move
     results = every_order(token, era, first, second, gate, cached=cached, DEBUG_VM=True)
@@ -204,7 +205,7 @@ def test_each_rule_is_needed(
     assert any(title in text for text in seen), seen
 
 
-def test_the_stage_is_set(token: ThreadsCarrier) -> None:
+def test_the_stage_is_set(token: Token) -> None:
     """Left alone, with two references, the page survives its release."""
     s = Stage("5.4", (), {"DEBUG_VM": True})
     get_page(s.page)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from mmsim.engine.events import Event
+from mmsim.engine.instruments import Events
 from mmsim.run import Runner, RunResult
 from mmsim.scenarios.api import ALWAYS, NEVER, SOMETIMES
 from mmsim.scenarios.registry import find_scenario, find_variant
@@ -284,5 +285,5 @@ def test_rotation_takes_the_lru_lock_in_an_interrupt() -> None:
 
     for result in failures("000.extra-put", CPUS, 10):
         with Runner(find_variant("000.extra-put"), cpus=CPUS, seed=1) as runner:
-            runner.replay(result.schedule, listener=listen)
+            runner.replay(result.schedule, instruments=[Events(listen)])
     assert "&pgdat->lru_lock#0" in taken

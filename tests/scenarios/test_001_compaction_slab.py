@@ -14,6 +14,7 @@ import re
 import pytest
 
 from mmsim.engine.events import Event
+from mmsim.engine.instruments import Events
 from mmsim.run import Runner, RunResult
 from mmsim.scenarios.api import NEVER, SOMETIMES, Variant
 from mmsim.scenarios.registry import find_scenario, find_variant
@@ -166,7 +167,7 @@ def test_the_interrupt_that_frees_and_allocates_sits_on_the_scanner() -> None:
             for result in map(runner.run, range(runs_for(0.08)))
             if result.findings and "ksoftirqd" in result.findings[0].page.history[-1]
         )
-        again = runner.replay(failure.schedule, listener=seen.append)
+        again = runner.replay(failure.schedule, instruments=[Events(seen.append)])
     assert again.findings[0].fingerprint == failure.findings[0].fingerprint
     found = failure.findings[0]
     marks = [

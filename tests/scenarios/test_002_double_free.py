@@ -14,6 +14,7 @@ import re
 import pytest
 
 from mmsim.engine.events import Event
+from mmsim.engine.instruments import Events
 from mmsim.run import Runner, RunResult
 from mmsim.scenarios.api import NEVER, SOMETIMES, Variant
 from mmsim.scenarios.registry import find_scenario, find_variant
@@ -150,7 +151,7 @@ def test_a_failure_replays_and_can_be_watched(name: str) -> None:
     seen: list[Event] = []
     with Runner(variant, cpus=cpus, seed=99) as runner:
         again = runner.replay(failure.schedule)
-        watched = runner.replay(failure.schedule, listener=seen.append)
+        watched = runner.replay(failure.schedule, instruments=[Events(seen.append)])
     assert again.findings[0].fingerprint == failure.findings[0].fingerprint
     assert watched.findings[0].fingerprint == failure.findings[0].fingerprint
     assert {event.func for event in seen} >= {"shrink_cache", "__free_pages_ok"} or (

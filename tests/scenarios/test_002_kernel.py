@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 import mmsim.scenarios.gates  # noqa: F401  (declares what patched() asks for)
+from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RandomWalk
 from mmsim.engine.seeds import stream
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.scenarios.s002_double_free.check import check
 from mmsim.scenarios.s002_double_free.stage import (
     cache_page,
@@ -274,7 +274,7 @@ def test_shrink_cache_says_bug_for_a_page_that_should_not_be_there() -> None:
         assert m.findings[0].title == f"kernel BUG at vmscan.c:{line}!"
 
 
-def test_reclaim_waits_for_a_page_under_write_out(token: ThreadsCarrier) -> None:
+def test_reclaim_waits_for_a_page_under_write_out(token: Token) -> None:
     """kswapd meets a locked PG_launder page: it sleeps for it without the LRU lock."""
     for seed in range(40):
         m = boot(BEN, cpus=2)

@@ -16,6 +16,7 @@ from dataclasses import replace
 import pytest
 
 from mmsim.engine.events import Event
+from mmsim.engine.instruments import Events
 from mmsim.run import Runner, RunResult
 from mmsim.scenarios import s003_migration_entry
 from mmsim.scenarios.api import NEVER, SOMETIMES, Variant
@@ -257,7 +258,7 @@ def test_a_failure_replays_and_can_be_watched(name: str, functions: set[str]) ->
     seen: list[Event] = []
     with Runner(find_variant(name), cpus=CPUS, seed=99) as runner:
         again = runner.replay(failure.schedule)
-        watched = runner.replay(failure.schedule, listener=seen.append)
+        watched = runner.replay(failure.schedule, instruments=[Events(seen.append)])
     assert again.findings[0].fingerprint == failure.findings[0].fingerprint
     assert watched.findings[0].fingerprint == failure.findings[0].fingerprint
     assert {event.func for event in seen} >= functions

@@ -117,7 +117,7 @@ class FakeRunner:
         return FakeResult(index, tuple(found), f"mm1:s{self.seed}:i{index}", {"draw": x})
 
     def replay(
-        self, schedule: str, *, listener: Any = None, keep_going: bool = False
+        self, schedule: str, *, instruments: Any = (), keep_going: bool = False
     ) -> FakeResult:
         head, _, number = schedule.partition(":i")
         if head != f"mm1:s{self.seed}" or not number.isdigit():

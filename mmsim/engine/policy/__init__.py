@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Policies: who goes on, and for how many points before it wants to be asked again.
+
+One file each; ``POLICIES`` is the registry of those that can be asked for by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from mmsim.engine.policy.base import FOREVER, Policy
+from mmsim.engine.policy.geometric import Geometric
+from mmsim.engine.policy.pct import PCT
+from mmsim.engine.policy.random_walk import RandomWalk
+from mmsim.engine.policy.replay import TURN, Replay
+from mmsim.engine.policy.round_robin import RoundRobin
+
+__all__ = [
+    "FOREVER",
+    "NAMES",
+    "PCT",
+    "POLICIES",
+    "TURN",
+    "Geometric",
+    "Policy",
+    "RandomWalk",
+    "Replay",
+    "RoundRobin",
+    "make",
+]
+
+
+def _mix(rng: Random, steps: int) -> Policy:
+    """One of the others, drawn for each run.
+
+    Windows differ in kind, and no single policy finds them all: a starved CPU needs PCT, a
+    ping-pong of flags a random walk.
+    """
+    u = rng.random()
+    return POLICIES["random-walk" if u < 0.2 else "geometric" if u < 0.6 else "pct"](rng, steps)
+
+
+def _random_walk(rng: Random, steps: int) -> Policy:
+    return RandomWalk(rng)
+
+
+def _geometric(rng: Random, steps: int) -> Policy:
+    return Geometric(rng, (0.5, 0.125, 0.03125)[int(rng.random() * 3)])
+
+
+def _pct(rng: Random, steps: int) -> Policy:
+    depth = 1
+    while depth < 8 and rng.random() < 0.6:
+        depth += 1
+    return PCT(rng, depth, steps)
+
+
+POLICIES: dict[str, Callable[[Random, int], Policy]] = {
+    "mix": _mix,
+    "random-walk": _random_walk,
+    "geometric": _geometric,
+    "pct": _pct,
+}
+NAMES = tuple(POLICIES)
+
+
+def make(name: str, rng: Random, steps: int) -> Policy:
+    """A policy for one run.
+
+    ``geometric`` draws its q from {1/2, 1/8, 1/32}, ``pct`` its depth from a geometric law.
+    ``steps`` is an estimate of the length of a run.  Raises ValueError for an unknown name.
+    """
+    if name not in POLICIES:
+        raise ValueError(f"unknown policy {name!r}: one of {', '.join(NAMES)}")
+    return POLICIES[name](rng, steps)

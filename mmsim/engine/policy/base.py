@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a policy is asked, and what it is told.
+
+``pick(enabled, current)`` names the context that goes on; ``enabled`` comes CPU by CPU and is
+never empty, ``current`` is the one that ran last.  Each of them has its ``pending`` operation: what
+it does next.  ``quantum(context)`` says how many effects may pass before the next decision; that
+number is what makes most points free.  Two more methods have defaults: ``ran`` tells how many
+effects really passed, ``kicked`` is asked when somebody became able to run within a quantum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmsim.engine.context import Context
+
+FOREVER = 1 << 40
+
+
+class Policy:
+    """Base of all policies.
+
+    ``memoryless``: a context alone able to run need not be interrupted.  ``fair``: nobody able to
+    run waits for ever, so that a loop which does not end under it is a livelock.
+    """
+
+    memoryless = False
+    fair = False
+
+    @property
+    def directed(self) -> bool:
+        """Does it know by name who goes on?  Then it is offered those in cpu_relax() as well."""
+        return False
+
+    def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
+        raise NotImplementedError
+
+    def quantum(self, ctx: Context) -> int:
+        """Effects until the next decision, at least 1."""
+        return 1
+
+    def ran(self, ctx: Context, n: int) -> None:
+        """``ctx`` performed ``n`` effects."""
+
+    def kicked(self) -> int | None:
+        """A context became able to run: effects until the next decision; None leaves it."""
+        return 0
