@@ -155,13 +155,16 @@ class Runner:
             raise UsageError(
                 f"the schedule was recorded with {recorded.cpus} CPUs, this run has {self.cpus}"
             )
+        token = self._with_token()
         follow = Replay(recorded.segments)
+
+        def go(machine: Machine) -> None:
+            token.run(machine, follow)
+            if not follow.finished and not machine.findings:
+                raise Diverged(f"the run ended after {machine.steps} of {recorded.steps} steps")
+
         try:
-            result = self.run_with(
-                follow, recorded.seed, instruments=instruments, keep_going=keep_going
-            )
-            if not follow.finished and not result.findings:
-                raise Diverged(f"the run ended after {result.steps} of {recorded.steps} steps")
+            result = self._run(recorded.seed, token, go, instruments, -1, keep_going)
         except Diverged as error:
             raise StaleSchedule(f"{self._stale(recorded)} ({error})") from error
         found = result.findings[0].fingerprint if result.findings else NO_FINDING
@@ -234,9 +237,7 @@ class Runner:
         finally:
             door.close()
 
-    def _result(
-        self, index: int, machine: Machine, execution: Token | FreeCarrier
-    ) -> RunResult:
+    def _result(self, index: int, machine: Machine, execution: Token | FreeCarrier) -> RunResult:
         findings = tuple(machine.findings)
         line = ""
         if findings:
@@ -249,9 +250,7 @@ class Runner:
                     code_hash(self.variant.scenario.file),
                 )
             )
-        return RunResult(
-            index, findings, machine.steps, execution.handovers, line, machine.metrics
-        )
+        return RunResult(index, findings, machine.steps, execution.handovers, line, machine.metrics)
 
     def _typical_length(self) -> int:
         """Steps of one probe run: PCT's k.  A fixed seed, so that it is the same everywhere."""

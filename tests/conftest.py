@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from mmsim.engine.carriers.free import FreeCarrier
+from mmsim.engine.carriers.greenlets import greenlets
 from mmsim.engine.carriers.threads import threads
 from mmsim.engine.door import door
 from mmsim.engine.execution import Token
@@ -25,6 +26,14 @@ def door_is_shut_behind_us() -> Iterator[None]:
 def token() -> Iterator[Token]:
     """The token carrier, its threads kept for the whole session."""
     carrier = threads()
+    yield carrier
+    carrier.close()
+
+
+@pytest.fixture(scope="session")
+def green() -> Iterator[Token]:
+    """The greenlet carrier."""
+    carrier = greenlets()
     yield carrier
     carrier.close()
 

@@ -63,7 +63,5 @@ def replay(variant: Variant, schedule: str, *, keep_going: bool = False) -> Told
         raise UsageError(str(error)) from error
     events: list[Event] = []
     with Runner(variant, cpus=cpus, seed=0) as runner:
-        result = runner.replay(
-            schedule, instruments=[Events(events.append)], keep_going=keep_going
-        )
+        result = runner.replay(schedule, instruments=[Events(events.append)], keep_going=keep_going)
     return Told(variant, schedule, result, tuple(events))

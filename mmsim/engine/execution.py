@@ -97,6 +97,8 @@ class Token:
 
         Raises what a context or the policy raised.  KeyboardInterrupt ends the run and its stacks.
         """
+        if door.machine is not machine:
+            raise RuntimeError("the machine is not booted: run it within machine.booted()")
         self._deal(machine, policy)
         try:
             self._carrier.assign(machine, self._serve)
@@ -246,6 +248,7 @@ class Token:
             cpu.irqs_off = True
         irq.host = host
         irq.state = READY
+        irq.stamp = -1
         outer, host.ctx = host.ctx, irq
         if self._observed:
             self._mark(irq, IRQ_ENTER, irq.kind)

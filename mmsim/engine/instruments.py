@@ -95,5 +95,3 @@ def accessor(frame: FrameType | None) -> tuple[str, str, int]:
     if frame is None:
         return "", "", 0
     return frame.f_code.co_name, frame.f_code.co_filename, frame.f_lineno
-
-

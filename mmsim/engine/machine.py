@@ -31,7 +31,7 @@ from mmsim.engine.context import (
     Context,
     Cpu,
 )
-from mmsim.engine.door import RunAborted, access, door
+from mmsim.engine.door import RunAborted, access, current, door
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.op import SPAWN, Op
 from mmsim.engine.seeds import stream
@@ -110,9 +110,7 @@ class Machine:
         made: Context = access(NEW_CONTEXT, self, self._task, fn, args, comm, cpu)
         return made
 
-    def _task(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], comm: str, cpu: int
-    ) -> Context:
+    def _task(self, fn: Callable[..., Any], args: tuple[Any, ...], comm: str, cpu: int) -> Context:
         task = self._add(TASK, fn, args, comm, cpu)
         task.cpu.tasks.append(task)
         if door.execution is not None:
@@ -152,13 +150,16 @@ class Machine:
         """Effect of a device that raises ``line``; false if that merges with an earlier raise.
 
         A line that is raised while it is being handled is handled once more afterwards.  A line
-        that is raised already stays so: what was meant to be two interrupts is one.
+        that is raised already stays so, and so does one whose handler has not done anything yet:
+        what was meant to be two interrupts is one.
         """
         if line.state == FRESH:
             merged, line.armed = line.armed, True
         elif line.state == DONE:
             merged = False
             self._rearm(line)
+        elif line.stamp < 0 and current() is not line:
+            merged = True
         else:
             merged, line.again = line.again, True
         return not merged
@@ -175,7 +176,6 @@ class Machine:
         line.state = FRESH
         line.armed = True
         line.host = None
-        line.stamp = -1
         line.pending = Context.pending
         line.cpu.lines.append(line)
 

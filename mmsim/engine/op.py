@@ -166,9 +166,7 @@ def footprint(pending: Pending) -> list[tuple[Any, Op]]:
 def depends(one: Pending, other: Pending) -> bool:
     """Does the order of two pending operations of different contexts matter?"""
     theirs = footprint(other)
-    return any(
-        a is b and mine.conflicts(op) for a, mine in footprint(one) for b, op in theirs
-    )
+    return any(a is b and mine.conflicts(op) for a, mine in footprint(one) for b, op in theirs)
 
 
 BEGIN: Final = Op(START)

@@ -41,7 +41,7 @@ def frames_of(frame):
     while frame is not None:
         code = frame.f_code
         module = frame.f_globals.get("__name__", "")
-        if module.startswith("mmsim.engine") or module == "mmsim.run":
+        if module.startswith("mmsim.engine") or module in ("mmsim.run", "threading"):
             if out or inlined:
                 break
         elif not frame.f_globals.get("__mmsim_primitive__") and code.co_name != "<lambda>":

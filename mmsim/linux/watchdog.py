@@ -125,7 +125,8 @@ def _waits(ctx):
 def _livelock(machine):
     busy = [c for c in machine.contexts if c.state not in (DONE, FRESH, SLEEPING)]
     busy = busy or [c for c in machine.contexts if c.state != DONE]
-    ctx = busy[0]
+    # whose effect was the last; that may be an interrupt which is raised again and again
+    ctx = max((c for c in machine.contexts if c.state != DONE), key=lambda c: (c.stamp, -c.id))
     stack = _frames(ctx)
     where = stack[-1].func if stack else ""
     report(

@@ -68,6 +68,7 @@ def boot(seed: int, *, stop_on_first: bool = True) -> Machine:
         preempt=rng.random() < 0.5,
         config={"DEBUG_LIST": True, "DEBUG_SPINLOCK": rng.random() < 0.3},
     )
+    door.boot(machine)  # until the next one is booted
     machine.max_steps = 3_000
     machine.stop_on_first = stop_on_first
     machine.on_stuck = stuck

@@ -237,9 +237,7 @@ def ping_pong(word: Any) -> None:
 
 
 @pytest.mark.parametrize("name", policies.NAMES)
-def test_what_does_not_end_under_fair_scheduling_is_a_livelock(
-    token: Token, name: str
-) -> None:
+def test_what_does_not_end_under_fair_scheduling_is_a_livelock(token: Token, name: str) -> None:
     m = Lab(2)
     m.max_steps = 2_000
     m.task("a", ping_pong)
@@ -392,7 +390,9 @@ def test_interrupts_off_for_ever_is_not_hidden(token: Token) -> None:
 
 
 def test_who_reports_nothing_leaves_no_trace(token: Token) -> None:
+    word = Lab().vm
     m = Machine(1)
-    m.spawn(steps(2), Lab().vm, comm="a")
-    token.run(m, RoundRobin())
+    with m.booted():
+        m.spawn(steps(2), word, comm="a")
+        token.run(m, RoundRobin())
     assert (m.findings, m.metrics, m.notes) == ([], {}, [])

@@ -30,10 +30,10 @@ def test_what_a_listener_is_told(token: Token) -> None:
     m.task("a", body)
     m.interrupt("irq", increment, cpu=1)
     run(token, m, "a2 irq a4")
-    kinds = [(e.kind, e.comm, e.cpu, e.context, e.obj, e.field, e.func) for e in events]
+    kinds = [(e.kind, e.comm, e.cpu, e.context, e.obj, e.label, e.func) for e in events]
     assert kinds[:6] == [
         ("irq-off", "a", 0, "task", "Cpu", "irqs", "body"),
-        ("lock", "a", 0, "task", "lock", "", "body"),
+        ("lock", "a", 0, "task", "lock", "locked", "body"),
         ("irq-enter", "irq", 1, HARDIRQ, "", "", ""),
         ("read", "irq", 1, HARDIRQ, "word", "n", "increment"),
         ("read", "a", 0, "task", "word", "n", "increment"),

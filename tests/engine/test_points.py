@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from mmsim.engine import access as kinds
 from mmsim.engine.door import access, door
 from mmsim.engine.execution import Token
+from mmsim.engine.op import READ, Op
 from mmsim.engine.policy import FOREVER, RoundRobin
 from mmsim.linux import atomic, bitops, irqflags, sched, spinlock
 from tests.engine.lab import Lab, Word, increment, run, steps
+
+LOADS = Op(READ, "n")
 
 
 def loads(word: Any) -> None:
@@ -24,7 +26,7 @@ def stores(word: Any) -> None:
 
 
 def through_access(word: Any) -> None:
-    access(kinds.READ, word, "n", getattr, word, "v_n")
+    access(LOADS, word, getattr, word, "v_n")
 
 
 POINTS = {
@@ -129,8 +131,35 @@ def test_a_machine_without_anything_to_do_is_over_at_once(token: Token, free: An
         assert (m.steps, m.findings) == (0, [])
 
 
-def test_contexts_are_made_before_the_run(token: Token) -> None:
+@pytest.mark.parametrize("carrier", ["token", "green"])
+def test_a_task_that_forks_is_one_effect_and_its_child_runs(
+    carrier: str, request: pytest.FixtureRequest
+) -> None:
+    execution: Token = request.getfixturevalue(carrier)
+    m = Lab(2)
+    m.task("a", lambda w: (w.n, m.task("late", increment, cpu=1), w.m))
+    execution.run(m, RoundRobin())
+    assert (m.steps, m.vm.v_n) == (5, 1)
+
+
+def test_interrupt_lines_are_made_before_the_run(token: Token) -> None:
     m = Lab()
-    m.task("a", lambda w: m.task("late", steps(1)))
-    with pytest.raises(RuntimeError, match="late: contexts are made while"):
+    m.task("a", lambda w: m.interrupt("late", steps(1)))
+    with pytest.raises(RuntimeError, match="late: interrupt lines are made while"):
         token.run(m, RoundRobin())
+
+
+def test_a_line_is_raised_again_and_a_pending_one_is_merged(token: Token) -> None:
+    m = Lab(2)
+    line = m.interrupt("irq", increment, cpu=1, armed=False)
+    told = []
+
+    def device(word: Any) -> None:
+        told.append(irqflags.raise_irq(line))
+        told.append(irqflags.raise_irq(line))  # still pending: one interrupt, not two
+        word.m  # noqa: B018
+        told.append(irqflags.raise_irq(line))
+
+    m.task("a", device)
+    run(token, m, "a2 irq2 a2 irq2")
+    assert (told, m.vm.v_n) == ([True, False, True], 2)

@@ -82,13 +82,12 @@ def test_free_to_token(token: Token, free: FreeCarrier, start: int) -> None:
 
 
 @pytest.mark.parametrize("start", range(0, 200, 10))
-def test_token_to_gated_free(token: Token, free: FreeCarrier, start: int) -> None:
+def test_threads_to_greenlets(token: Token, green: Token, start: int) -> None:
+    """The same decisions: the same seed and policy give the same run, and a line its replay."""
     for seed in range(start, start + 10):
-        outcome, segments = record(token, seed)
-        machine = fuzz.boot(seed)
-        free.run(machine, gate=segments)
-        assert fuzz.outcome(machine) == outcome, seed
-        assert effects(free.segments) == effects(segments), seed
+        recorded = record(token, seed)
+        assert record(green, seed) == recorded, seed
+        assert followed(green, seed, recorded[1]) == recorded, seed
 
 
 # Whose turn it is may have its CPU already, may be waiting for time to pass, or for somebody who
@@ -97,25 +96,25 @@ HARD = (206131, 214101, 222587, 409855, 412011, 512867, 568689, 632007, 637869, 
 
 
 @pytest.mark.parametrize("seed", [*HARD, *range(20)])
-def test_free_to_gated_free(free: FreeCarrier, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmsim.engine.inject.PATIENCE", 50_000)
+def test_free_to_token_where_it_is_hard(token: Token, free: FreeCarrier, seed: int) -> None:
     machine = fuzz.boot(seed)
     free.run(machine, q=0.125)
     outcome, segments = fuzz.outcome(machine), free.segments
-    machine = fuzz.boot(seed)
-    free.run(machine, gate=segments)
-    assert fuzz.outcome(machine) == outcome
-    assert effects(free.segments) == effects(segments)
+    again, followed_segments = followed(token, seed, segments)
+    assert again == outcome
+    assert effects(followed_segments) == effects(segments)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", range(1000, 3000, 50))
-def test_all_directions_at_length(token: Token, free: FreeCarrier, start: int) -> None:
+def test_all_directions_at_length(
+    token: Token, green: Token, free: FreeCarrier, start: int
+) -> None:
     for seed in range(start, start + 50, 10):
         test_token_to_token(token, seed)
         test_listening_changes_nothing(token, seed)
         test_free_to_token(token, free, seed)
-        test_token_to_gated_free(token, free, seed)
+        test_threads_to_greenlets(token, green, seed)
 
 
 def test_the_programs_cover_what_they_should(token: Token) -> None:
@@ -153,20 +152,17 @@ def finds_without_an_effect(m: Lab) -> None:
     m.task("c", lambda w: (w.n, w.n, BUG("c.c:1")), cpu=2)
 
 
-def test_a_finding_before_the_first_effect(token: Token, free: FreeCarrier) -> None:
+def test_a_finding_before_the_first_effect(token: Token, green: Token) -> None:
     m = Lab(3)
     finds_without_an_effect(m)
     run(token, m, "a2 c b0")
     assert titles(m) == ["kernel BUG at b.c:1!"]
     recorded = token.segments
     assert recorded == (*order(m, "a2 c"), (1, 0))
-    for carrier, options in (
-        (token, {"policy": Replay(recorded)}),
-        (free, {"gate": recorded}),
-    ):
+    for carrier in (token, green):
         again = Lab(3)
         finds_without_an_effect(again)
-        carrier.run(again, **options)
+        carrier.run(again, Replay(recorded))
         assert titles(again) == ["kernel BUG at b.c:1!"]
         assert again.findings[0].step == 3
         assert carrier.segments == recorded
@@ -202,7 +198,7 @@ def test_of_two_findings_at_once_the_one_whose_effect_came_first_counts(
 
 
 def test_who_stands_under_a_stuck_interrupt_belongs_to_the_recording(
-    token: Token, free: FreeCarrier
+    token: Token, green: Token
 ) -> None:
     """``a`` comes as far as its first lock and is interrupted there for ever."""
 
@@ -224,9 +220,9 @@ def test_who_stands_under_a_stuck_interrupt_belongs_to_the_recording(
     run(token, m, "b2 a0 irq")
     assert titles(m) == ["soft lockup - CPU stuck on lock"]
     recorded = token.segments
-    for carrier, options in ((token, {"policy": Replay(recorded)}), (free, {"gate": recorded})):
+    for carrier in (token, green):
         again = build()
-        carrier.run(again, **options)
+        carrier.run(again, Replay(recorded))
         assert again.findings[0].fingerprint == m.findings[0].fingerprint
         assert effects(carrier.segments) == effects(recorded)
 
@@ -271,9 +267,7 @@ def test_going_on_past_a_finding_is_fair(token: Token) -> None:
 # -- going on without an effect ----------------------------------------------------------------
 
 
-def test_a_timer_that_waited_for_somebody_who_did_nothing(
-    token: Token, free: FreeCarrier
-) -> None:
+def test_a_timer_that_waited_for_somebody_who_did_nothing(token: Token, green: Token) -> None:
     """Time passes when nobody can run.  ``b`` could, and returned at once: no effect tells."""
 
     def build() -> Lab:
@@ -292,9 +286,9 @@ def test_a_timer_that_waited_for_somebody_who_did_nothing(
     token.run(m, RoundRobin())
     recorded = token.segments
     assert recorded == ((0, 3),)
-    for carrier, options in ((token, {"policy": Replay(recorded)}), (free, {"gate": recorded})):
+    for carrier in (token, green):
         again = build()
-        carrier.run(again, **options)
+        carrier.run(again, Replay(recorded))
         assert (again.clock.now, again.trace, carrier.segments) == (1.0, ["b"], recorded)
 
 
@@ -333,30 +327,14 @@ def test_an_impossible_order_is_refused(token: Token, text: str) -> None:
         run(token, m, text)
 
 
-def test_contexts_that_do_not_exist_are_refused(token: Token, free: FreeCarrier) -> None:
-    for carrier, options in (
-        (token, {"policy": Replay(((7, 1),))}),
-        (free, {"gate": ((7, 1),)}),
-    ):
-        m = Lab(2)
-        needs_the_lock(m)
-        with pytest.raises(Diverged):
-            carrier.run(m, **options)
-
-
-def test_the_gate_refuses_an_impossible_order(
-    free: FreeCarrier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mmsim.engine.inject.PATIENCE", 200)
+def test_contexts_that_do_not_exist_are_refused(token: Token) -> None:
     m = Lab(2)
     needs_the_lock(m)
-    with pytest.raises(Diverged, match="nobody takes the recorded turn"):
-        free.run(m, gate=order(m, "a b a2"))
+    with pytest.raises(Diverged):
+        token.run(m, Replay(((7, 1),)))
 
 
-def test_a_carrier_is_as_good_as_new_after_a_refusal(
-    token: Token, free: FreeCarrier
-) -> None:
+def test_a_carrier_is_as_good_as_new_after_a_refusal(token: Token, free: FreeCarrier) -> None:
     for _ in range(3):
         m = Lab(2)
         needs_the_lock(m)

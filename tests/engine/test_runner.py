@@ -234,7 +234,7 @@ def test_what_is_no_schedule_is_a_usage_error(text: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"cpus": 0}, {"cpus": 65}, {"engine": "green"}, {"policy": "fast"}],
+    [{"cpus": 0}, {"cpus": 65}, {"engine": "turbo"}, {"policy": "fast"}],
 )
 def test_impossible_numbers_are_usage_errors(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"cpus|engine|policy"):
@@ -295,5 +295,5 @@ def test_a_runner_takes_its_threads_with_it(engine: str) -> None:
     before = threading.active_count()
     with Runner(get("plain"), cpus=4, seed=1, engine=engine) as runner:
         runner.run(0)
-        assert threading.active_count() > before
+        assert engine == "green" or threading.active_count() > before
     assert threading.active_count() == before

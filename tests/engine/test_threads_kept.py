@@ -13,7 +13,9 @@ import pytest
 
 from mmsim.engine.carriers.free import FreeCarrier
 from mmsim.engine.carriers.threads import threads
+from mmsim.engine.door import access, door
 from mmsim.engine.execution import Token
+from mmsim.engine.op import READ, Op
 from mmsim.engine.policy import FOREVER, RandomWalk, RoundRobin
 from mmsim.linux import sched, sleeplock, spinlock
 from tests.engine import fuzz
@@ -23,14 +25,22 @@ Carrier = Token | FreeCarrier
 
 
 def go(carrier: Carrier, m: Lab) -> None:
+    door.boot(m)
     if isinstance(carrier, Token):
         carrier.run(m, RandomWalk(Random(m.seed)))
     else:
         carrier.run(m)
 
 
+LOADS = Op(READ, "n")
+
+
+def pool_of(carrier: Carrier) -> Any:
+    return carrier._carrier._pool if isinstance(carrier, Token) else carrier._pool
+
+
 def threads_of(carrier: Carrier) -> list[threading.Thread]:
-    return [host.thread for host in carrier._hosts.first(len(carrier._hosts))]
+    return [host.thread for host in pool_of(carrier)._hosts]
 
 
 @pytest.fixture(params=["threads", "free"])
@@ -89,7 +99,7 @@ def test_stuck_and_aborted_runs_leave_no_stack_behind(carrier: Carrier) -> None:
             carrier.run(machine, RandomWalk(Random(seed)))
         else:
             carrier.run(machine)
-        assert all(h.ctx is None for h in carrier._hosts.first(len(carrier._hosts)))
+        assert all(h.ctx is None for h in pool_of(carrier)._hosts)
     assert is_as_good_as_new(carrier)
 
 
@@ -109,12 +119,11 @@ def test_closing_twice_and_running_after_closing(carrier: Carrier) -> None:
 def test_what_a_context_raises_comes_out_of_the_run(
     carrier: Carrier, error: type[BaseException], where: str
 ) -> None:
-    from mmsim.engine.door import access
 
     def fails(word: Any) -> None:
         word.n  # noqa: B018
         if where == "effect":
-            access("read", word, "n", raises)
+            access(LOADS, word, raises)
         raise error("on purpose")
 
     def raises() -> None:
@@ -231,13 +240,14 @@ def test_ctrl_c_ends_the_run_and_its_threads(
     m.max_steps = FOREVER
     build(m)
     go(carrier, three())
-    threads = threads_of(carrier)
+    left = threads_of(carrier)
+    door.boot(m)
     with pytest.raises(KeyboardInterrupt):
         if isinstance(carrier, Token):
             carrier.run(m, RoundRobin(1000))
         else:
             carrier.run(m)
-    assert not any(thread.is_alive() for thread in threads)
+    assert not any(thread.is_alive() for thread in left)
     assert threads_of(carrier) == []
     assert is_as_good_as_new(carrier)
 
@@ -246,7 +256,7 @@ def test_a_late_word_from_a_thread_that_was_ended_does_not_end_the_next_run() ->
     """It may have looked whether it is to say that the run is over just before Ctrl-C."""
     token = threads()
     go(token, three())
-    ended = token._hosts
+    ended = pool_of(token)
     token.close()
     ended.closing = False
     ended.done()
@@ -261,11 +271,11 @@ def test_ctrl_c_before_anybody_runs(carrier: Carrier, monkeypatch: pytest.Monkey
         raise KeyboardInterrupt
 
     go(carrier, three())
-    threads = threads_of(carrier)
+    left = threads_of(carrier)
     name = "_host_of" if isinstance(carrier, Token) else "_check"
     with monkeypatch.context() as patch:
         patch.setattr(carrier, name, interrupted)
         with pytest.raises(KeyboardInterrupt):
             go(carrier, three())
-    assert not any(thread.is_alive() for thread in threads)
+    assert not any(thread.is_alive() for thread in left)
     assert is_as_good_as_new(carrier)

@@ -297,7 +297,7 @@ def test_an_exclusive_waiter_that_has_not_slept_yet_takes_the_wake_up(
 
     class FirstStops(_InOrder):
         def pick(self, enabled: Any, current: Any) -> Any:
-            ready = [c for c in enabled if not (c.comm == "first" and c.pending[2] == "m")]
+            ready = [c for c in enabled if not (c.comm == "first" and c.pending[0].label == "m")]
             return super().pick(ready or enabled, current)
 
     token.run(m, FirstStops("first", "second", "waker"))

@@ -80,6 +80,8 @@ class FreeCarrier:
 
         Raises what a context raised.  KeyboardInterrupt ends the run and its threads.
         """
+        if door.machine is not machine:
+            raise RuntimeError("the machine is not booted: run it within machine.booted()")
         self._machine = machine
         self._instruments = machine.instruments
         self._mutex = threading.Lock()
