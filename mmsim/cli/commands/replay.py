@@ -32,6 +32,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     end.add_argument(
         "--first", action="store_true", help="stop at the first finding (what happens anyway)"
     )
+    parser.add_argument(
+        "--decode",
+        nargs="?",
+        const="kernel",
+        default="",
+        choices=("kernel", "python"),
+        metavar="WHAT",
+        help="frames as symbol (file) of the kernel, which is what ksymoops or "
+        "decode_stacktrace.sh do; with 'python' as symbol (file:line) of mmsim",
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
@@ -50,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         }
         print(json.dumps(data, indent=2))
         return 0
-    for text in told.reports(command):
+    for text in told.reports(command, options.decode):
         print(text.rstrip("\n"))
     for finding in findings:
         print(f"fingerprint {finding.fingerprint}  {finding.title}")
