@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
-from mmsim.engine.context import tls
+from mmsim.engine.door import door
 from mmsim.model.cite import file_of, symbol_of
 from mmsim.report.calltree import Call
 
@@ -69,8 +69,7 @@ class Recorder:
             name = self._names[code] = _name(frame)
         if not name:
             return
-        host = getattr(tls, "host", None)
-        ctx = None if host is None else host.ctx
+        ctx = door.running or door.find()
         if ctx is None:
             return
         stack = self._stacks.setdefault(ctx, [])
