@@ -52,6 +52,11 @@ def __free_one_page(page, pfn, zone, order):
         lambda: page.flags & page.PAGE_FLAGS_CHECK_AT_PREP,
         "page->flags & PAGE_FLAGS_CHECK_AT_PREP",
         page,
+        {
+            "4.19": "mm/page_alloc.c:812",
+            "5.4": "mm/page_alloc.c:912",
+            "5.17": "mm/page_alloc.c:1084",
+        },
     )
     while order < MAX_ORDER - 1:
         buddy_pfn = pfn ^ (1 << order)

@@ -93,7 +93,7 @@ def try_to_free_buffers(page):
 
     *Locks:* the page lock; takes private_lock.
     """
-    BUG_ON(not PageLocked(page), "fs/buffer.c")
+    BUG_ON(not PageLocked(page), {"4.19": "fs/buffer.c:3263", "5.4": "fs/buffer.c:3244"})
     if PageWriteback(page):
         return False
     mapping = page.mapping

@@ -289,7 +289,9 @@ def isolate_page_v4_19(cc, scan, page, isolate_mode):
         ClearPageLRU(page)
     elif __isolate_lru_page(page, isolate_mode) != 0:
         return FAILED
-    VM_BUG_ON_PAGE(lambda: PageCompound(page), "PageCompound(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: PageCompound(page), "PageCompound(page)", page, {"4.19": "mm/compaction.c:876"}
+    )
     del_page_from_lru_list(page, lruvec, page_lru(page))
     atomic_add(pgdat, "vmstat_isolated", 1)
     _trace_isolated(page)

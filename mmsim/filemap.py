@@ -238,9 +238,15 @@ def unlock_page(page):
     *Locks:* drops the page lock, whoever took it; any context.  *Race:* none known.
     """
     if era().version >= (5, 16):
-        VM_BUG_ON_FOLIO(lambda: not PageLocked(page), "!folio_test_locked(folio)", page)
+        VM_BUG_ON_FOLIO(
+            lambda: not PageLocked(page), "!folio_test_locked(folio)", page,
+            {"5.17": "mm/filemap.c:1555"},
+        )
     else:
-        VM_BUG_ON_PAGE(lambda: not PageLocked(page), "!PageLocked(page)", page)
+        VM_BUG_ON_PAGE(
+            lambda: not PageLocked(page), "!PageLocked(page)", page,
+            {"3.13": "mm/filemap.c:610", "4.19": "mm/filemap.c:1228", "5.4": "mm/filemap.c:1334"},
+        )
     waiters = clear_bit_unlock_is_negative_byte(page)
     if waiters or era().version < (4, 10):
         _wake_up_page_bit(page, "locked")

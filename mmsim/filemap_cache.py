@@ -72,7 +72,10 @@ def __filemap_add_folio(mapping, page, index):
 
     *Locks:* entered with the page lock; takes the XArray's lock.
     """
-    VM_BUG_ON_FOLIO(lambda: not PageLocked(page), "!folio_test_locked(folio)", page)
+    VM_BUG_ON_FOLIO(
+        lambda: not PageLocked(page), "!folio_test_locked(folio)", page,
+        {"5.17": "mm/filemap.c:848"},
+    )
     get_page(page)
     page.mapping = mapping
     page.index = index
@@ -108,7 +111,10 @@ def filemap_add_folio(mapping, page, index):
 def __delete_from_page_cache(page):
     """Take a page out.  *Locks:* entered with the page lock and the XArray's lock."""
     mapping = page.mapping
-    VM_BUG_ON_FOLIO(lambda: not PageLocked(page), "!folio_test_locked(folio)", page)
+    VM_BUG_ON_FOLIO(
+        lambda: not PageLocked(page), "!folio_test_locked(folio)", page,
+        {"5.17": "mm/filemap.c:138"},
+    )
     xas_store(mapping, page.index, None)
     page.mapping = None
     mapping.nrpages = mapping.nrpages - 1

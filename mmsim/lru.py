@@ -82,7 +82,10 @@ def __pagevec_lru_add_fn_v5_4(page, lruvec):
     *Locks:* lru_lock; the pagevec holds a reference.  *Race:* PG_lru is set before PG_mlocked is
     looked at, with a full barrier between; munlock does the reverse.  One of them sees the other.
     """
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: PageLRU(page), "PageLRU(page)", page,
+        {"4.19": "mm/swap.c:872", "5.4": "mm/swap.c:911"},
+    )
     SetPageLRU(page)
     smp_mb()
     if page_evictable(page):
@@ -101,7 +104,9 @@ def __pagevec_lru_add_fn_v5_17(page, lruvec):
     *Locks:* the lruvec's; the pagevec holds a reference.  *Race:* as in 5.4.
     """
     TestClearPageUnevictable(page)
-    VM_BUG_ON_FOLIO(lambda: PageLRU(page), "folio_test_lru(folio)", page)
+    VM_BUG_ON_FOLIO(
+        lambda: PageLRU(page), "folio_test_lru(folio)", page, {"5.17": "mm/swap.c:1010"}
+    )
     SetPageLRU(page)
     smp_mb()
     if not page_evictable(page):
@@ -165,8 +170,12 @@ def lru_cache_add(page):
         lambda: PageActive(page) and PageUnevictable(page),
         "PageActive(page) && PageUnevictable(page)",
         page,
+        {"4.19": "mm/swap.c:439", "5.4": "mm/swap.c:440", "5.17": "mm/swap.c:462"},
     )
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: PageLRU(page), "PageLRU(page)", page,
+        {"4.19": "mm/swap.c:440", "5.4": "mm/swap.c:441", "5.17": "mm/swap.c:463"},
+    )
     get_page(page)
     preempt_disable()
     pvec = this_cpu_ptr(pvecs).lru_add

@@ -88,7 +88,10 @@ def __page_cache_release_v5_4(page):
         flags = spin_lock_irqsave(pgdat.lru_lock)
         if not patched("release-recheck-lru") or PageLRU(page):
             lruvec = mem_cgroup_page_lruvec(page, pgdat)
-            VM_BUG_ON_PAGE(lambda: not PageLRU(page), "!PageLRU(page)", page)
+            VM_BUG_ON_PAGE(
+                lambda: not PageLRU(page), "!PageLRU(page)", page,
+                {"4.19": "mm/swap.c:68", "5.4": "mm/swap.c:69"},
+            )
             __ClearPageLRU(page)
             del_page_from_lru_list(page, lruvec, page_off_lru(page))
         spin_unlock_irqrestore(pgdat.lru_lock, flags)
@@ -205,7 +208,10 @@ def release_pages_v5_4(pages):
                     flags = spin_lock_irqsave(locked_pgdat.lru_lock)
             if not patched("release-recheck-lru") or PageLRU(page):
                 lruvec = mem_cgroup_page_lruvec(page, pgdat)
-                VM_BUG_ON_PAGE(lambda p=page: not PageLRU(p), "!PageLRU(page)", page)
+                VM_BUG_ON_PAGE(
+                    lambda p=page: not PageLRU(p), "!PageLRU(page)", page,
+                    {"4.19": "mm/swap.c:785", "5.4": "mm/swap.c:827"},
+                )
                 __ClearPageLRU(page)
                 del_page_from_lru_list(page, lruvec, page_off_lru(page))
         # somebody may have set PG_active in parallel: mark_page_accessed() of a pagevec's page

@@ -42,7 +42,7 @@ def __pagevec_lru_add_fn(page, lruvec):
     *Race:* the page may have become PG_mlocked in the meantime; reclaim finds out.
     """
     VM_BUG_ON_PAGE(lambda: PageUnevictable(page), "PageUnevictable(page)", page)
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
+    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page, "mm/swap.c:900")
     SetPageLRU(page)
     add_page_to_lru_list(page, lruvec)
 
@@ -76,8 +76,9 @@ def lru_cache_add(page):
         lambda: PageActive(page) and PageUnevictable(page),
         "PageActive(page) && PageUnevictable(page)",
         page,
+        "mm/swap.c:575",
     )
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
+    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page, "mm/swap.c:576")
     preempt_disable()
     pvec = this_cpu_ptr(pvecs).lru_add
     get_page(page)

@@ -51,7 +51,9 @@ def mem_cgroup_move_account(page, source, to):
     """
     noisolate = patched("move-account-noisolate")
     if not noisolate:
-        VM_BUG_ON_FOLIO(lambda: PageLRU(page), "folio_test_lru(folio)", page)
+        VM_BUG_ON_FOLIO(
+            lambda: PageLRU(page), "folio_test_lru(folio)", page, {"5.17": "mm/memcontrol.c:5579"}
+        )
     if not trylock_page(page):
         return -EBUSY
     ret = -EINVAL

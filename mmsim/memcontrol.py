@@ -63,7 +63,9 @@ def lruvec_memcg_debug(lruvec, page):
         memcg = page_memcg(page)
         return lruvec.memcg is not (kernel().root_mem_cgroup if memcg is None else memcg)
 
-    VM_BUG_ON_FOLIO(changed, "lruvec_memcg(lruvec) != memcg", page)
+    VM_BUG_ON_FOLIO(
+        changed, "lruvec_memcg(lruvec) != memcg", page, {"5.17": "mm/memcontrol.c:1178"}
+    )
 
 
 @cite("mm/memcontrol.c", "5.17", thread="000")
@@ -141,7 +143,7 @@ def unlock_page_lru(page, isolated):
     pgdat = page_pgdat(page)
     if isolated:
         lruvec = mem_cgroup_page_lruvec(page, pgdat)
-        VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
+        VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page, "mm/memcontrol.c:2758")
         SetPageLRU(page)
         add_page_to_lru_list(page, lruvec)
     spin_unlock_irq(pgdat.lru_lock)
@@ -154,7 +156,9 @@ def commit_charge(page, memcg, lrucare=False):
     *Locks:* page lock.  *Race:* whoever has isolated the page looks the lruvec up again when it
     puts the page back, under the lock, which is the node's whatever the memcg.
     """
-    VM_BUG_ON_PAGE(lambda: page.mem_cgroup is not None, "page->mem_cgroup", page)
+    VM_BUG_ON_PAGE(
+        lambda: page.mem_cgroup is not None, "page->mem_cgroup", page, "mm/memcontrol.c:2770"
+    )
     isolated = lrucare and lock_page_lru(page)
     page.mem_cgroup = memcg
     if lrucare:
@@ -165,9 +169,14 @@ def commit_charge(page, memcg, lrucare=False):
 def uncharge_page(page):
     """The page leaves its memcg (uncharge_folio() from 5.16 on).  *Race:* none: it is ours."""
     if era().version >= (5, 16):
-        VM_BUG_ON_FOLIO(lambda: PageLRU(page), "folio_test_lru(folio)", page)
+        VM_BUG_ON_FOLIO(
+            lambda: PageLRU(page), "folio_test_lru(folio)", page, {"5.17": "mm/memcontrol.c:6826"}
+        )
     else:
-        VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
+        VM_BUG_ON_PAGE(
+            lambda: PageLRU(page), "PageLRU(page)", page,
+            {"4.19": "mm/memcontrol.c:6139", "5.4": "mm/memcontrol.c:6717"},
+        )
         VM_BUG_ON_PAGE(
             lambda: page_count(page),
             "page_count(page) && !is_zone_device_page(page) && !PageHWPoison(page)",

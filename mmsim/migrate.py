@@ -75,14 +75,23 @@ EBUSY = 16
 @cite("mm/migrate.c", "5.17", thread="003")
 def move_to_new_page(newpage, page, mode):
     """Copy and hand over; 0 or a negative errno.  *Locks:* entered with both page locks."""
-    VM_BUG_ON_PAGE(lambda: not PageLocked(page), "!PageLocked(page)", page)
-    VM_BUG_ON_PAGE(lambda: not PageLocked(newpage), "!PageLocked(newpage)", newpage)
+    VM_BUG_ON_PAGE(
+        lambda: not PageLocked(page), "!PageLocked(page)", page,
+        {"4.19": "mm/migrate.c:923", "5.4": "mm/migrate.c:935", "5.17": "mm/migrate.c:857"},
+    )
+    VM_BUG_ON_PAGE(
+        lambda: not PageLocked(newpage), "!PageLocked(newpage)", newpage,
+        {"4.19": "mm/migrate.c:924", "5.4": "mm/migrate.c:936", "5.17": "mm/migrate.c:858"},
+    )
     is_lru = not __PageMovable(page)
     mapping = page_mapping(page)
     if is_lru:
         rc = migrate_page(mapping, newpage, page, mode)
     else:
-        VM_BUG_ON_PAGE(lambda: not PageIsolated(page), "!PageIsolated(page)", page)
+        VM_BUG_ON_PAGE(
+            lambda: not PageIsolated(page), "!PageIsolated(page)", page,
+            {"4.19": "mm/migrate.c:949", "5.4": "mm/migrate.c:961", "5.17": "mm/migrate.c:883"},
+        )
         if not page.mapping:
             # the driver let go of it
             __ClearPageIsolated(page)
@@ -156,7 +165,10 @@ def _unmap_and_move_locked(page, newpage, force, mode, is_lru):
         return _out_unlock(page, anon_vma, rc)
 
     if page.mapping is None:
-        VM_BUG_ON_PAGE(lambda: PageAnon(page), "PageAnon(page)", page)
+        VM_BUG_ON_PAGE(
+            lambda: PageAnon(page), "PageAnon(page)", page,
+            {"4.19": "mm/migrate.c:1093", "5.4": "mm/migrate.c:1102", "5.17": "mm/migrate.c:1024"},
+        )
         if page_has_private(page):
             try_to_free_buffers(page)
             unlock_page(newpage)

@@ -127,7 +127,10 @@ def folio_migrate_copy(newpage, page):
 @cite("mm/migrate.c", "5.17", thread="003")
 def migrate_page(mapping, newpage, page, mode):
     """migratepage of whoever has no buffers; 0 or -EAGAIN.  *Locks:* both page locks."""
-    BUG_ON(PageWriteback(page), "mm/migrate.c:684")
+    BUG_ON(
+        PageWriteback(page),
+        {"4.19": "mm/migrate.c:757", "5.4": "mm/migrate.c:683", "5.17": "mm/migrate.c:611"},
+    )
     rc = folio_migrate_mapping(mapping, newpage, page)
     if rc != MIGRATEPAGE_SUCCESS:
         return rc

@@ -62,7 +62,9 @@ def _operations(page):
 @cite("mm/compaction.c", "4.19", thread="001")
 def PageMovable(page):
     """Does a driver say so, now that nobody can change it?  *Locks:* the page lock."""
-    VM_BUG_ON_PAGE(lambda: not PageLocked(page), "!PageLocked(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: not PageLocked(page), "!PageLocked(page)", page, {"4.19": "mm/compaction.c:99"}
+    )
     if not __PageMovable(page):
         return False
     if patched("movable-operations"):
@@ -119,8 +121,12 @@ def isolate_movable_page(page, isolate_mode):
 @cite("mm/migrate.c", "4.19", thread="001")
 def putback_movable_page(page):
     """Give a page back to its driver.  *Locks:* the page lock."""
-    VM_BUG_ON_PAGE(lambda: not PageLocked(page), "!PageLocked(page)", page)
-    VM_BUG_ON_PAGE(lambda: not PageIsolated(page), "!PageIsolated(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: not PageLocked(page), "!PageLocked(page)", page, {"4.19": "mm/migrate.c:150"}
+    )
+    VM_BUG_ON_PAGE(
+        lambda: not PageIsolated(page), "!PageIsolated(page)", page, {"4.19": "mm/migrate.c:152"}
+    )
     _operations(page).putback_page(page)
     __ClearPageIsolated(page)
 
@@ -138,7 +144,10 @@ def putback_movable_pages(head):
         page = list_entry(node)
         list_del(node)
         if __PageMovable(page):
-            VM_BUG_ON_PAGE(lambda p=page: not PageIsolated(p), "!PageIsolated(page)", page)
+            VM_BUG_ON_PAGE(
+                lambda p=page: not PageIsolated(p), "!PageIsolated(page)", page,
+                {"4.19": "mm/migrate.c:184", "5.17": "mm/migrate.c:157"},
+            )
             lock_page(page)
             if PageMovable(page):
                 putback_movable_page(page)

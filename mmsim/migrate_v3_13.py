@@ -156,7 +156,7 @@ def migrate_page(mapping, newpage, page):
 @cite("mm/migrate.c", "3.13")
 def move_to_new_page(newpage, page):
     """Fill the new page, and let the mappings lead there.  *Locks:* the old page's lock."""
-    BUG_ON(not trylock_page(newpage), "mm/migrate.c")
+    BUG_ON(not trylock_page(newpage), "mm/migrate.c:746")
     newpage.index = page.index
     mapping = page.mapping
     newpage.mapping = mapping

@@ -44,7 +44,10 @@ def __clear_page_lru_flags(page):
 
     *Locks:* lru_lock.  *Race:* as page_off_lru().
     """
-    VM_BUG_ON_FOLIO(lambda: not PageLRU(page), "!folio_test_lru(folio)", page)
+    VM_BUG_ON_FOLIO(
+        lambda: not PageLRU(page), "!folio_test_lru(folio)", page,
+        {"5.17": "include/linux/mm_inline.h:55"},
+    )
     __ClearPageLRU(page)
     # both at once cannot be; free_pages_check will say so
     if PageActive(page) and PageUnevictable(page):

@@ -68,7 +68,7 @@ def munlock_vma_page(page):
     has the page puts it back by what it sees, but then nobody asks rmap: I-004-b.
     """
     if not patched("wp-no-lock"):
-        BUG_ON(not PageLocked(page), "mm/mlock.c")
+        BUG_ON(not PageLocked(page), "mm/mlock.c:156")
     if TestClearPageMlocked(page):
         _trace_cleared(page)
         mod_zone_page_state(page_pgdat(page), -1)
@@ -85,8 +85,8 @@ def __putback_lru_fast_prepare(page, pvec):
 
     *Locks:* page lock.  *Race:* it may be mlocked again at once; reclaim will cull it.
     """
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
-    VM_BUG_ON_PAGE(lambda: not PageLocked(page), "!PageLocked(page)", page)
+    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page, "mm/mlock.c:256")
+    VM_BUG_ON_PAGE(lambda: not PageLocked(page), "!PageLocked(page)", page, "mm/mlock.c:257")
     if page_mapcount(page) <= 1 and page_evictable(page):
         pagevec_add(pvec, page)
         TestClearPageUnevictable(page)

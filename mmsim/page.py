@@ -340,7 +340,12 @@ def set_page_count(page, n):
 def get_page(page):
     """Take a reference; the caller has one already.  *Race:* none if so; from 0 it is a bug."""
     VM_BUG_ON_PAGE(
-        lambda: page.v__refcount <= 0, "page_ref_zero_or_close_to_overflow(page)", page
+        lambda: page.v__refcount <= 0, "page_ref_zero_or_close_to_overflow(page)", page,
+        {
+            "4.19": "./include/linux/mm.h:924",
+            "5.4": "include/linux/mm.h:1035",
+            "5.17": "include/linux/mm.h:1160",
+        },
     )
     atomic_inc(page, "_refcount")
 
@@ -354,7 +359,15 @@ def get_page_unless_zero(page):
 @cite("include/linux/mm.h", "5.17")
 def put_page_testzero(page):
     """Drop a reference; true for the one caller who dropped the last and owns the free."""
-    VM_BUG_ON_PAGE(lambda: page_ref_count(page) == 0, "page_ref_count(page) == 0", page)
+    VM_BUG_ON_PAGE(
+        lambda: page_ref_count(page) == 0, "page_ref_count(page) == 0", page,
+        {
+            "3.13": "include/linux/mm.h:297",
+            "4.19": "./include/linux/mm.h:519",
+            "5.4": "include/linux/mm.h:607",
+            "5.17": "include/linux/mm.h:717",
+        },
+    )
     return atomic_dec_and_test(page, "_refcount")
 
 

@@ -87,8 +87,9 @@ def check_new_page(page):
     """True (and a report) if a free page is not clean: somebody wrote to it."""
     if page_expected_state(page, page.PAGE_FLAGS_CHECK_AT_PREP):
         return False
+    words = "flag set" if era().version < (5, 10) else "flag(s) set"
     reason, flags = _bad_reason(
-        page, page.PAGE_FLAGS_CHECK_AT_PREP, "PAGE_FLAGS_CHECK_AT_PREP flag set"
+        page, page.PAGE_FLAGS_CHECK_AT_PREP, f"PAGE_FLAGS_CHECK_AT_PREP {words}"
     )
     bad_page(page, reason, flags)
     return True

@@ -159,7 +159,9 @@ def page_lock_anon_vma_read(page):
 def page_add_anon_rmap(page, vma, address):
     """One more pte.  *Locks:* PTL; the first time also the page lock."""
     if atomic_inc_and_test(page, "_mapcount"):
-        VM_BUG_ON_PAGE(lambda: not PageLocked(page), "!PageLocked(page)", page)
+        VM_BUG_ON_PAGE(
+            lambda: not PageLocked(page), "!PageLocked(page)", page, {"5.17": "mm/rmap.c:1159"}
+        )
 
 
 @cite("mm/rmap.c", "5.17")
@@ -215,7 +217,10 @@ def rmap_walk_anon(page, rwc):
 @cite("mm/rmap.c", "5.17", thread="003")
 def rmap_walk_file(page, rwc):
     """The same for a page of a file.  *Locks:* entered with the page lock; takes i_mmap_rwsem."""
-    VM_BUG_ON_PAGE(lambda: not PageLocked(page), "!PageLocked(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: not PageLocked(page), "!PageLocked(page)", page,
+        {"4.19": "mm/rmap.c:1869", "5.4": "mm/rmap.c:1886", "5.17": "mm/rmap.c:2366"},
+    )
     mapping = page.mapping
     if mapping is None:
         return

@@ -210,7 +210,7 @@ def try_to_unmap_cluster(cursor, mapcount, vma, check_page):
         if not pte_present(word):
             continue
         page = pfn_to_page(pte_pfn(word))
-        BUG_ON(page is None or PageAnon(page), "mm/rmap.c")
+        BUG_ON(page is None or PageAnon(page), "mm/rmap.c:1389")
 
         if locked_vma:
             if _mlock_found(page, check_page):
@@ -301,7 +301,7 @@ def try_to_unmap(page, flags):
 
     *Locks:* entered with the page lock; may sleep.
     """
-    BUG_ON(not PageLocked(page), "mm/rmap.c")
+    BUG_ON(not PageLocked(page), "mm/rmap.c:1626")
     ret = try_to_unmap_anon(page) if PageAnon(page) else try_to_unmap_file(page, flags)
     if ret is not SWAP_MLOCK and not page_mapped(page):
         ret = SWAP_SUCCESS
@@ -321,5 +321,7 @@ def try_to_munlock(page):
     *Locks:* page lock; may sleep.  The page is isolated.  *Race:* another mm whose mmap_sem is
     taken is skipped, and so are nonlinear vmas: the flag is missing until reclaim comes by.
     """
-    VM_BUG_ON_PAGE(lambda: not PageLocked(page) or PageLRU(page), "!PageLocked(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: not PageLocked(page) or PageLRU(page), "!PageLocked(page)", page, "mm/rmap.c:1657"
+    )
     return SWAP_AGAIN if PageAnon(page) else try_to_unmap_file(page, TTU_MUNLOCK)

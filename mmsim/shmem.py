@@ -34,7 +34,9 @@ def shmem_undo_range(mapping, start=0):
             if not trylock_page(page):
                 continue
             if page_mapping(page) is mapping:
-                VM_BUG_ON_PAGE(lambda p=page: PageWriteback(p), "PageWriteback(page)", page)
+                VM_BUG_ON_PAGE(
+                    lambda p=page: PageWriteback(p), "PageWriteback(page)", page, "mm/shmem.c:868"
+                )
                 truncate_inode_page(mapping, page)
             unlock_page(page)
         pagevec_release(pvec)
@@ -54,7 +56,9 @@ def shmem_undo_range(mapping, start=0):
         for page in pvec.pages:
             lock_page(page)
             if page_mapping(page) is mapping:
-                VM_BUG_ON_PAGE(lambda p=page: PageWriteback(p), "PageWriteback(page)", page)
+                VM_BUG_ON_PAGE(
+                    lambda p=page: PageWriteback(p), "PageWriteback(page)", page, "mm/shmem.c:973"
+                )
                 truncate_inode_page(mapping, page)
             unlock_page(page)
         pagevec_release(pvec)

@@ -66,7 +66,10 @@ def truncate_inode_page(mapping, page):
 
     *Locks:* entered with the page lock and a reference; takes the tree's.
     """
-    VM_BUG_ON_PAGE(lambda: PageTail(page), "PageTail(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: PageTail(page), "PageTail(page)", page,
+        {"4.19": "mm/truncate.c:224", "5.4": "mm/truncate.c:219"},
+    )
     if page.mapping is not mapping:
         return False
     truncate_cleanup_page(page)

@@ -37,7 +37,7 @@ def isolate_lru_page(page):
     *Locks:* takes lru_lock.  The caller holds a reference.  *Race:* the first look at PG_lru is
     without the lock; a page on its way back to a list is missed, which putback_lru_page() mends.
     """
-    VM_BUG_ON_PAGE(lambda: not page_count(page), "!page_count(page)", page)
+    VM_BUG_ON_PAGE(lambda: not page_count(page), "!page_count(page)", page, "mm/vmscan.c:1298")
     ret = -EBUSY
     if PageLRU(page):
         zone = page_pgdat(page)
@@ -60,7 +60,7 @@ def putback_lru_page(page):
     *Locks:* takes lru_lock.  *Race:* see the top of the file; with ``putback-no-recheck`` a page
     that is munlocked between the choice and PG_lru stays on the unevictable list.
     """
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
+    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page, "mm/vmscan.c:606")
     while True:
         ClearPageUnevictable(page)
         if page_evictable(page):

@@ -49,7 +49,9 @@ def page_mapcount(page):
     ``active``, until 4.17 SLUB's counters, a free page's type.
     """
     if era().version < (5, 7) and not patched("mapcount-no-assert"):
-        VM_BUG_ON_PAGE(lambda: PageSlab(page), "PageSlab(page)", page)
+        VM_BUG_ON_PAGE(
+            lambda: PageSlab(page), "PageSlab(page)", page, {"4.19": "./include/linux/mm.h:626"}
+        )
     if PageCompound(page):
         return atomic_read(compound_head(page), "_mapcount") + 1
     return atomic_read(page, "_mapcount") + 1

@@ -138,7 +138,10 @@ def isolate_lru_pages_v5_4(nr_to_scan, lruvec, dst, lru, mode=0):
     scan = 0
     while scan < nr_to_scan and not list_empty(src):
         page = lru_to_page(src)
-        VM_BUG_ON_PAGE(lambda p=page: not PageLRU(p), "!PageLRU(page)", page)
+        VM_BUG_ON_PAGE(
+            lambda p=page: not PageLRU(p), "!PageLRU(page)", page,
+            {"4.19": "mm/vmscan.c:1674", "5.4": "mm/vmscan.c:1708"},
+        )
         scan += 1
         ret = __isolate_lru_page(page, mode)
         if ret == 0:
@@ -148,7 +151,7 @@ def isolate_lru_pages_v5_4(nr_to_scan, lruvec, dst, lru, mode=0):
             # it is being freed elsewhere, or otherwise not to be had
             list_move(page.lru, src)
         else:
-            BUG("mm/vmscan.c:1740")
+            BUG("mm/vmscan.c:1743")
     update_lru_size(lruvec, lru, -nr_taken)
     return nr_taken
 
@@ -208,7 +211,10 @@ def isolate_lru_page_v5_4(page):
     *Locks:* takes lru_lock, interrupts off.  *Race:* PG_lru is looked at again under it.
     """
     ret = -EBUSY
-    VM_BUG_ON_PAGE(lambda: not page_count(page), "!page_count(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: not page_count(page), "!page_count(page)", page,
+        {"4.19": "mm/vmscan.c:1763", "5.4": "mm/vmscan.c:1803"},
+    )
     if PageLRU(page):
         pgdat = page_pgdat(page)
         spin_lock_irq(pgdat.lru_lock)
@@ -230,7 +236,9 @@ def folio_isolate_lru(page):
     *Locks:* takes the lruvec's, interrupts off.  *Race:* PG_lru is cleared before the lruvec is
     read, so the memcg cannot change in between: I4.
     """
-    VM_BUG_ON_FOLIO(lambda: not page_count(page), "!folio_ref_count(folio)", page)
+    VM_BUG_ON_FOLIO(
+        lambda: not page_count(page), "!folio_ref_count(folio)", page, {"5.17": "mm/vmscan.c:2244"}
+    )
     ret = -EBUSY
     if TestClearPageLRU(page):
         get_page(page)

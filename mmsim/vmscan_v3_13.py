@@ -84,14 +84,16 @@ def isolate_lru_pages(nr_to_scan, lruvec, dst, lru):
     while scan < nr_to_scan and not list_empty(src):
         scan += 1
         page = lru_to_page(src)
-        VM_BUG_ON_PAGE(lambda page=page: not PageLRU(page), "!PageLRU(page)", page)
+        VM_BUG_ON_PAGE(
+            lambda page=page: not PageLRU(page), "!PageLRU(page)", page, "mm/vmscan.c:1243"
+        )
         ret = __isolate_lru_page(page, 0)
         if ret == 0:
             update_lru_size(lruvec, lru, -1)
             list_move(page.lru, dst)
             nr_taken += 1
         else:
-            BUG_ON(ret != -EBUSY, "mm/vmscan.c")
+            BUG_ON(ret != -EBUSY, "mm/vmscan.c:1259")
             list_move(page.lru, src)
     return nr_taken
 
@@ -106,8 +108,8 @@ def __remove_mapping(mapping, page):
     *Locks:* page lock; takes tree_lock.  *Race:* whoever finds it in the cache meanwhile makes the
     freeze fail.
     """
-    BUG_ON(not PageLocked(page), "mm/vmscan.c")
-    BUG_ON(mapping is not page_mapping(page), "mm/vmscan.c")
+    BUG_ON(not PageLocked(page), "mm/vmscan.c:510")
+    BUG_ON(mapping is not page_mapping(page), "mm/vmscan.c:511")
     spin_lock_irq(mapping.tree_lock)
     if not page_ref_freeze(page, 2):
         spin_unlock_irq(mapping.tree_lock)
@@ -137,7 +139,9 @@ def shrink_page_list(page_list):
         if not trylock_page(page):
             list_add(page.lru, ret_pages)
             continue
-        VM_BUG_ON_PAGE(lambda page=page: PageActive(page), "PageActive(page)", page)
+        VM_BUG_ON_PAGE(
+            lambda page=page: PageActive(page), "PageActive(page)", page, "mm/vmscan.c:797"
+        )
 
         verdict = "cull" if not page_evictable(page) else _pageout(page)
         if verdict == "cull":
@@ -156,6 +160,7 @@ def shrink_page_list(page_list):
             lambda page=page: PageLRU(page) or PageUnevictable(page),
             "PageLRU(page) || PageUnevictable(page)",
             page,
+            "mm/vmscan.c:1089",
         )
     free_unref_page_list(free_pages)
     list_splice(ret_pages, page_list)
@@ -186,7 +191,7 @@ def putback_inactive_pages(zone, page_list):
     pages_to_free = LIST_HEAD("pages_to_free")
     while not list_empty(page_list):
         page = lru_to_page(page_list)
-        VM_BUG_ON_PAGE(lambda page=page: PageLRU(page), "PageLRU(page)", page)
+        VM_BUG_ON_PAGE(lambda page=page: PageLRU(page), "PageLRU(page)", page, "mm/vmscan.c:1369")
         list_del(page.lru)
         if not page_evictable(page):
             spin_unlock_irq(zone.lru_lock)

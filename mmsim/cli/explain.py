@@ -29,8 +29,8 @@ class Told:
     result: RunResult
     events: tuple[Event, ...]
 
-    def reports(self, reproduce: str) -> list[str]:
-        """The report of each finding, in the order they came."""
+    def reports(self, reproduce: str, decode: str = "") -> list[str]:
+        """The report of each finding, in the order they came; ``decode`` as in mmsim.report."""
         findings = self.result.findings
         return [
             report.render(
@@ -42,6 +42,7 @@ class Told:
                     focus=self._focus(finding),
                 ),
                 earlier=findings[:place],
+                decode=decode,
                 run={"engine": "threads", "policy": "replay"},
             )
             for place, finding in enumerate(findings)

@@ -39,7 +39,8 @@ KINDS: tuple[str, ...] = (
 class Frame:
     """One stack frame: ``func+offset/size`` in the kernel's notation.
 
-    ``offset`` is the bytecode offset in the Python function, ``size`` its code length.
+    ``offset`` is the bytecode offset in the Python function, ``size`` its code length; ``source``
+    the kernel's file that the function is cited to, "" if it is none of the kernel's.
     """
 
     func: str
@@ -47,6 +48,7 @@ class Frame:
     line: int
     offset: int
     size: int
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,12 @@ class PageSnapshot:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that went wrong, with everything a report needs and nothing that is alive."""
+    """One thing that went wrong, with everything a report needs and nothing that is alive.
+
+    ``comm`` and ``pid`` are those of the context, which may be an interrupt; ``task`` is then the
+    (comm, pid) of the task underneath, the kernel's ``current``.  ``arch`` is "i386", "arm",
+    "x86_64", or "" for the era's own; ``irqs_off`` the CPU's interrupt flag.
+    """
 
     kind: str
     title: str
@@ -91,6 +98,9 @@ class Finding:
     cpus: int
     preempt: bool
     step: int
+    arch: str = ""
+    irqs_off: bool = False
+    task: tuple[str, int] | None = None
 
     @property
     def fingerprint(self) -> str:

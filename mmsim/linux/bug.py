@@ -7,20 +7,24 @@ second symptoms appear as they do in life.
 
 Conditions of VM_BUG_ON are given as functions: without CONFIG_DEBUG_VM the kernel does not
 evaluate them, so here they must not pass a point either.
+
+``where`` is the kernel's own file and line of an assertion, as that kernel prints it.  A function
+that re-states several versions gives one for each, by the era's name; a version without a line, or
+an assertion without ``where``, is reported with the file alone, since a line of another version
+would be a wrong one.
 """
 
 import sys
 from contextlib import nullcontext
 
 from mmsim.detect.finding import KINDS, Finding, Frame
+from mmsim.engine.context import TASK
 from mmsim.engine.door import current, door
 from mmsim.engine.oops import ContextDied
-from mmsim.model.cite import symbol_of
-from mmsim.model.era import IS_ENABLED, era
+from mmsim.model.cite import file_of, symbol_of
+from mmsim.model.era import ERAS, IS_ENABLED, era
 
 __mmsim_primitive__ = True
-
-NO_LINE = "mm.h:0"
 
 
 def frames(depth=1):
@@ -31,9 +35,9 @@ def frames(depth=1):
 def frames_of(frame):
     """Kernel frames from a Python frame outwards, until the engine.
 
-    A helper (one underscore) and the parts that one C function was cut into have no frame of their
-    own in a kernel.  They are shown as a compiler shows what it inlined: the caller's symbol, the
-    line where it really happened.
+    A helper (one underscore), a static inline of a header, and the parts that one C function was
+    cut into have no frame of their own in a kernel.  They are shown as a compiler shows what it
+    inlined: the caller's symbol, the line where it really happened.
     """
     out = []
     last = None  # the code of the last frame in ``out``
@@ -46,7 +50,7 @@ def frames_of(frame):
                 break
         elif not frame.f_globals.get("__mmsim_primitive__") and code.co_name != "<lambda>":
             here = _frame(frame)
-            if _is_helper(code):
+            if _is_helper(code) or file_of(code).endswith(".h"):
                 inlined = inlined or here
             elif last not in (None, code) and symbol_of(last) == symbol_of(code):
                 out[-1] = _inline(out[-1], here)
@@ -68,12 +72,13 @@ def _frame(frame):
         frame.f_lineno,
         max(frame.f_lasti, 0),
         len(code.co_code),
+        file_of(code),
     )
 
 
 def _inline(at, into):
     """The function and offset of the one frame, the line of the other."""
-    return Frame(into.func, at.file, at.line, into.offset, into.size)
+    return Frame(into.func, at.file, at.line, into.offset, into.size, into.source)
 
 
 def _is_helper(code):
@@ -111,6 +116,9 @@ def report(kind, title, *, page=None, detail=(), fatal=False, where="", at=None,
             cpus=len(machine.cpus),
             preempt=machine.preempt,
             step=machine.position(),
+            arch=ERAS[machine.era].arch if machine.era in ERAS else "",
+            irqs_off=ctx.cpu.irqs_off,
+            task=_task_below(ctx),
         )
     machine.report(finding)
     if fatal:
@@ -118,36 +126,61 @@ def report(kind, title, *, page=None, detail=(), fatal=False, where="", at=None,
     return finding
 
 
+def _task_below(ctx):
+    """Of an interrupt, the task it came on top of: the kernel's ``current``."""
+    if ctx.kind is TASK:
+        return None
+    curr = ctx.cpu.curr
+    return ("swapper", 0) if curr is None else (curr.comm, curr.pid)
+
+
+def _place(where, code):
+    """``where`` for the booted kernel; without one the file of the function that ``code`` is."""
+    if isinstance(where, dict):
+        where = where.get(era().name, "")
+    return where or file_of(code)
+
+
+def _kernel_bug(where, code):
+    place = _place(where, code)
+    return (f"kernel BUG at {place}!",) if place else ()
+
+
 def BUG(where, page=None):
     """``where`` as printed: "page_alloc.c:84" (2.4), "mm/mlock.c:82" (later).
 
     ``page`` is the one it is about, for the report; the kernel itself does not print it.
     """
-    report("BUG", f"kernel BUG at {where}!", page=page, fatal=True)
+    place = _place(where, sys._getframe(1).f_code)
+    report("BUG", f"kernel BUG at {place}!", page=page, fatal=True)
 
 
 def BUG_ON(condition, where, page=None):
     """BUG if the condition holds.  The condition is evaluated in every configuration."""
     if condition:
-        report("BUG", f"kernel BUG at {where}!", page=page, fatal=True)
+        place = _place(where, sys._getframe(1).f_code)
+        report("BUG", f"kernel BUG at {place}!", page=page, fatal=True)
 
 
-def VM_BUG_ON_PAGE(condition, text, page):
+def VM_BUG_ON_PAGE(condition, text, page, where=""):
     """With DEBUG_VM: dump the page and BUG if ``condition()``; ``text`` is the C expression."""
     if IS_ENABLED("DEBUG_VM") and condition():
-        report("VM_BUG_ON", f"VM_BUG_ON_PAGE({text})", page=page, fatal=True)
+        at = _kernel_bug(where, sys._getframe(1).f_code)
+        report("VM_BUG_ON", f"VM_BUG_ON_PAGE({text})", page=page, detail=at, fatal=True)
 
 
-def VM_BUG_ON_FOLIO(condition, text, page):
+def VM_BUG_ON_FOLIO(condition, text, page, where=""):
     """The same, as folio code (5.16 and later) spells it."""
     if IS_ENABLED("DEBUG_VM") and condition():
-        report("VM_BUG_ON", f"VM_BUG_ON_FOLIO({text})", page=page, fatal=True)
+        at = _kernel_bug(where, sys._getframe(1).f_code)
+        report("VM_BUG_ON", f"VM_BUG_ON_FOLIO({text})", page=page, detail=at, fatal=True)
 
 
-def WARN_ON(condition, text):
+def WARN_ON(condition, text, where=""):
     """Report and go on."""
     if condition:
-        report("warn", f"WARNING: {text}")
+        place = _place(where, sys._getframe(1).f_code)
+        report("warn", f"WARNING: {text}", detail=(place,) if place else ())
     return bool(condition)
 
 

@@ -24,6 +24,7 @@ class Citation:
 
 _CITATIONS: list[Citation] = []
 _SYMBOLS = {}  # by code object, for whoever walks a stack
+_FILES = {}
 _VERSION = re.compile(r"_v\d+(?:_\d+)+$")
 
 
@@ -34,7 +35,9 @@ def cite(file, version, thread="", symbol=""):
         name = symbol or func.__name__.split("_v2_")[0].split("_v3_")[0]
         name = name.split("_v4_")[0].split("_v5_")[0]
         _CITATIONS.append(Citation(name, file, version, thread, func))
-        _SYMBOLS.setdefault(inspect.unwrap(func).__code__, name)
+        code = inspect.unwrap(func).__code__
+        _SYMBOLS.setdefault(code, name)
+        _FILES.setdefault(code, file)
         return func
 
     return register
@@ -43,6 +46,11 @@ def cite(file, version, thread="", symbol=""):
 def symbol_of(code):
     """The kernel's name of the function that ``code`` belongs to, cited or not."""
     return _SYMBOLS.get(code) or _VERSION.sub("", code.co_name)
+
+
+def file_of(code):
+    """The kernel's file of the function that ``code`` belongs to; "" if it has no citation."""
+    return _FILES.get(code, "")
 
 
 def citations():

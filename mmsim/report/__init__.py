@@ -12,15 +12,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from mmsim.detect.finding import Finding
-from mmsim.report import badpage, freed_twice, listdebug, oops, stuck, warn
+from mmsim.report import badpage, listdebug, oops, own, stuck, warn
 from mmsim.report.block import VariantLike, mmsim_block, seen, wilson
-from mmsim.report.era import Era, era_of
 from mmsim.report.lanes import EventLike, lanes
+from mmsim.report.voice import Voice, is_own, voice_of
 from mmsim.report.words import Details
 
-__all__ = ["EventLike", "VariantLike", "kernel_report", "lanes", "render", "seen", "wilson"]
+__all__ = [
+    "EventLike",
+    "VariantLike",
+    "is_own",
+    "kernel_report",
+    "lanes",
+    "render",
+    "seen",
+    "wilson",
+]
 
-Writer = Callable[[Finding, Details, Era], list[str]]
+Writer = Callable[[Finding, Details, Voice], list[str]]
 
 _WRITERS: Mapping[str, Writer] = {
     "BUG": oops.bug,
@@ -28,12 +37,9 @@ _WRITERS: Mapping[str, Writer] = {
     "oops": oops.fault,
     "bad-page": badpage.bad_page,
     "list-corruption": listdebug.list_corruption,
-    "double-free": freed_twice.double_free,
-    "invariant": freed_twice.invariant,
     "deadlock": stuck.deadlock,
     "hung-task": stuck.hung_task,
     "soft-lockup": stuck.soft_lockup,
-    "livelock": stuck.livelock,
     "spinlock": stuck.spinlock,
     "atomic-sleep": stuck.atomic_sleep,
     "warn": warn.warn,
@@ -49,9 +55,9 @@ def kernel_report(
     decode: str = "",
     earlier: Sequence[Finding] = (),
 ) -> str:
-    """The kernel's part alone, for pasting into a mail."""
-    era = _era(finding, smp, decode, earlier)
-    return "\n".join(_WRITERS[finding.kind](finding, Details(finding.detail), era))
+    """The kernel's part alone, for pasting into a mail; of what no kernel says, mmsim's lines."""
+    voice = _voice(finding, smp, decode, earlier)
+    return "\n".join(_write(finding, Details(finding.detail), voice))
 
 
 def render(
@@ -73,13 +79,13 @@ def render(
     taint the kernel); ``run`` further facts for the run line (engine, policy, seed).
     """
     smp = bool(variant.config.get("SMP", finding.cpus > 1))
-    era = _era(finding, smp, decode, earlier)
+    voice = _voice(finding, smp, decode, earlier)
     details = Details(finding.detail)
-    lines = _WRITERS[finding.kind](finding, details, era)
+    lines = _write(finding, details, voice)
     block = mmsim_block(
         finding,
         variant,
-        era,
+        voice,
         reproduce=reproduce,
         count=count,
         runs=runs,
@@ -87,14 +93,21 @@ def render(
         details=details.rest(),
         run=run or {},
         show_page=not any(line.startswith("page:") for line in lines),
-        show_history=not any(line.startswith("page_owner ") for line in lines),
     )
     return "\n".join([*lines, *block])
 
 
-def _era(finding: Finding, smp: bool | None, decode: str, earlier: Sequence[Finding]) -> Era:
+def _write(finding: Finding, details: Details, voice: Voice) -> list[str]:
+    if is_own(finding):
+        return own.said_by_mmsim(finding, details, voice)
+    if finding.kind == "list-corruption" and voice.version < (4, 10):
+        return warn.list_warning(finding, details, voice)
+    return _WRITERS[finding.kind](finding, details, voice)
+
+
+def _voice(finding: Finding, smp: bool | None, decode: str, earlier: Sequence[Finding]) -> Voice:
     if decode not in DECODINGS:
         raise ValueError(f"decode is one of {', '.join(map(repr, DECODINGS))}, not {decode!r}")
-    return era_of(
+    return voice_of(
         finding, smp=finding.cpus > 1 if smp is None else smp, decode=decode, earlier=earlier
     )

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`BUG: Bad page state`: found at free or at allocation, survived by leaking the page.
 
-The allocator finds the damage, not the one who did it: the process named on the first line is
-often innocent, which is why the page's history matters more than the trace.  Only one reason is
-printed even when several hold; in the kernel later tests overwrite earlier ones, and the caller
-has already chosen.  There is no oops, so the trace starts with the function that looked.
+The allocator finds the damage and not the one who did it: the process on the first line is often
+innocent, so the page's history says more than the trace.  Only one reason is printed, even when
+several hold: in the kernel the last test that holds names it.  Before 3.14 none was printed.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ import re
 
 from mmsim.detect.finding import Finding
 from mmsim.report.dump_page import dump_page
-from mmsim.report.era import Era
 from mmsim.report.symbols import call_trace, frames_of
-from mmsim.report.words import MODULES, Details, identity
+from mmsim.report.voice import Voice
+from mmsim.report.words import MODULES, Details, current, identity
 
 REASONS = (
     "nonzero mapcount",
@@ -25,27 +24,27 @@ REASONS = (
     "PAGE_FLAGS_CHECK_AT_FREE flag(s) set",
     "PAGE_FLAGS_CHECK_AT_PREP flag(s) set",
     "PAGE_FLAGS_CHECK_AT_PREP flag set",
+    "compound_head not consistent",
     "page still charged to cgroup",
 )
 
 _TITLE = r"^(?:BUG: )?Bad page state(?: in process)?[\s:,(-]*"
 
 
-def bad_page(finding: Finding, details: Details, era: Era) -> list[str]:
+def bad_page(finding: Finding, details: Details, voice: Voice) -> list[str]:
     """The report of bad_page() in mm/page_alloc.c."""
     reason = _reason(finding, details)
     pfn = f"  pfn:{finding.page.pfn:05x}" if finding.page else ""
     flags = details.take(r"^bad because of flags:")
-    dump = dump_page(finding.page, reason, era, before_owner=flags)
+    dump = dump_page(finding.page, reason, voice, before_owner=flags)
     if reason and not any(reason in line for line in dump):
-        # Kernels before 3.14 do not say why.  We know, so we do.
-        dump.append(f"page dumped because: {reason}")
+        details.add(reason)
     return [
-        f"BUG: Bad page state in process {finding.comm}{pfn}",
+        f"BUG: Bad page state in process {current(finding)[0]}{pfn}",
         *dump,
         MODULES,
-        *identity(finding, era),
-        *call_trace(frames_of(finding), finding, era, "dump_stack"),
+        *identity(finding, voice),
+        *call_trace(frames_of(finding), finding, voice, "dump_stack"),
     ]
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The `---[ mmsim ]---` block: what a simulator knows and a kernel cannot.
 
-It follows the kernel's part, never mixes with it, so that the part above can be pasted into a mail
-or fed to a script.  Its last line before the end mark is the command that brings the failure
-back, alone on its line so that a triple click takes all of it.
+It follows the kernel's part, so that the part above can be pasted into a mail or fed to a script.
+Its last line before the end mark is the command that brings the failure back, alone on its line so
+that a triple click takes all of it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, Protocol
 from mmsim import __version__
 from mmsim.detect.finding import Finding, PageSnapshot
 from mmsim.report.dump_page import flag_list
-from mmsim.report.era import Era
-from mmsim.report.symbols import at_rest, symbol
+from mmsim.report.symbols import at_rest, frames_of, symbol
+from mmsim.report.voice import I386, Voice
 
 _Z95 = 1.959963984540054
 _LABEL = 10
@@ -69,7 +69,7 @@ def seen(count: int, runs: int) -> str:
 def mmsim_block(
     finding: Finding,
     variant: VariantLike,
-    era: Era,
+    voice: Voice,
     *,
     reproduce: str,
     count: int,
@@ -78,7 +78,6 @@ def mmsim_block(
     details: Sequence[str],
     run: Mapping[str, object],
     show_page: bool,
-    show_history: bool,
 ) -> list[str]:
     """The block, line by line."""
     where = f"{symbol(finding.where)}, {_who(finding)}, step {finding.step}"
@@ -95,9 +94,12 @@ def mmsim_block(
         _labelled("where", where),
     ]
     if page is not None and show_page:
-        lines.append(_labelled("page", _page(page, era)))
-    if page is not None and show_history:
+        lines.append(_labelled("page", _page(page, voice)))
+    if page is not None:
         lines += _column("history", page.history)
+    if voice.arch == I386:  # no name stands in the kernel's part
+        stack = " < ".join(symbol(frame.func) for frame in frames_of(finding))
+        lines += [_labelled("stack", stack)] if stack else []
     lines += _column("detail", details)
     lines += lanes.rstrip("\n").splitlines() if lanes.strip() else []
     if finding.locks or not at_rest(finding):
@@ -131,12 +133,12 @@ def _scenario(finding: Finding, variant: VariantLike) -> str:
     return f"{name}   era {finding.era}   gates {gates}   verdict expected {expected}"
 
 
-def _page(page: PageSnapshot, era: Era) -> str:
+def _page(page: PageSnapshot, voice: Voice) -> str:
     mapped = "" if page.mapcount is None else f" mapcount:{page.mapcount}"
     text = f"pfn:{page.pfn:05x} count:{page.ref}{mapped} flags:{flag_list(page)}"
     if page.mapping:
         text += f" mapping:{page.mapping}"
-    return f"{text} lru:{era.hexword(page.lru_next)}/{era.hexword(page.lru_prev)}"
+    return f"{text} lru:{voice.hexword(page.lru_next)}/{voice.hexword(page.lru_prev)}"
 
 
 def _locks(finding: Finding) -> str:

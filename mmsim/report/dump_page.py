@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """dump_page(): a struct page as each kernel printed it.
 
-The layout moved about every other year, and each move carried meaning: 4.19 still says `count`,
-5.4 says `refcount` and names the kind of mapping, 5.17 adds the pfn and the memcg.  The two
-`raw:` lines are the struct itself, which is where list poison shows and where a reader sees what
-the words above left out.  2.4 had no page dump.
-
-The memcg, the reason and the page_owner lines come in a different order per era as well; the
-order here is that of mm/debug.c and mm/page_owner.c of the kernel in question.
+4.19 says `count`, 5.4 says `refcount` and names the kind of mapping, 5.17 adds the pfn and the
+memcg.  The two `raw:` lines are the struct itself: list poison shows there, and what the words
+above leave out.  2.4 had no page dump.  The memcg, the reason and page_owner come in the order of
+mm/debug.c and mm/page_owner.c of the kernel in question.
 """
 
 from __future__ import annotations
@@ -16,35 +13,35 @@ import re
 from collections.abc import Sequence
 
 from mmsim.detect.finding import PageSnapshot
-from mmsim.report.era import Era
+from mmsim.report.voice import Voice
 
 _RAW_ROW_BYTES = 32
 _COUNTS_WORD = 6
 
 
 def dump_page(
-    page: PageSnapshot | None, reason: str, era: Era, before_owner: Sequence[str] = ()
+    page: PageSnapshot | None, reason: str, voice: Voice, before_owner: Sequence[str] = ()
 ) -> list[str]:
     """The page dump of the era, ``reason`` without the words in front of it.
 
     ``before_owner`` are lines of the caller that belong between the dump and page_owner's.
     """
-    if page is None or era.version < (2, 6):
+    if page is None or voice.version < (2, 6):
         return [*before_owner]
-    if era.version < (3, 14):
-        return [*_dump_3_13(page, era), *before_owner]
-    if era.version < (5, 4):
-        lines = _dump_4_19(page, era)
-    elif era.version < (5, 12):
-        lines = _dump_5_4(page, era)
+    if voice.version < (3, 14):
+        return [*_dump_3_13(page, voice), *before_owner]
+    if voice.version < (5, 4):
+        lines = _dump_4_19(page, voice)
+    elif voice.version < (5, 12):
+        lines = _dump_5_4(page, voice)
     else:
-        lines = _dump_5_17(page, era)
-    lines += raw_lines(page, era)
+        lines = _dump_5_17(page, voice)
+    lines += raw_lines(page, voice)
     if reason:
         lines.append(f"page dumped because: {reason}")
-    if page.memcg and era.version < (5, 12):
-        lines.append(f"page->mem_cgroup:{_pointer_or_name(page.memcg, era)}")
-    return [*lines, *before_owner, *page_owner(page)]
+    if page.memcg and voice.version < (5, 12):
+        lines.append(f"page->mem_cgroup:{_pointer_or_name(page.memcg, voice)}")
+    return [*lines, *before_owner, *page_owner(page, voice)]
 
 
 def flag_list(page: PageSnapshot, fields: tuple[str, ...] = ()) -> str:
@@ -52,80 +49,91 @@ def flag_list(page: PageSnapshot, fields: tuple[str, ...] = ()) -> str:
     return f"{page.flags:#x}({'|'.join((*page.flag_names, *fields))})"
 
 
-def _dump_3_13(page: PageSnapshot, era: Era) -> list[str]:
+def _dump_3_13(page: PageSnapshot, voice: Voice) -> list[str]:
     mapping = _mapping_word(page)
-    pointer = era.hexword(mapping) if mapping else "(null)".rjust(era.bits // 4)
+    pointer = voice.hexword(mapping) if mapping else "(null)".rjust(voice.bits // 4)
     return [
-        f"page:{era.hexword(page.address)} count:{page.ref} mapcount:{_mapcount(page)} "
+        f"page:{voice.hexword(page.address)} count:{page.ref} mapcount:{_mapcount(page)} "
         f"mapping:{pointer} index:{page.index:#x}",
         f"page flags: {flag_list(page)}",
     ]
 
 
-def _dump_4_19(page: PageSnapshot, era: Era) -> list[str]:
+def _dump_4_19(page: PageSnapshot, voice: Voice) -> list[str]:
     compound = " compound_mapcount: 0" if page.order else ""
     return [
-        f"page:{era.hexword(page.address)} count:{page.ref} mapcount:{_mapcount(page)} "
-        f"mapping:{era.hexword(_mapping_word(page))} index:{page.index:#x}{compound}",
+        f"page:{voice.hexword(page.address)} count:{page.ref} mapcount:{_mapcount(page)} "
+        f"mapping:{voice.hexword(_mapping_word(page))} index:{page.index:#x}{compound}",
         f"flags: {flag_list(page)}",
     ]
 
 
-def _dump_5_4(page: PageSnapshot, era: Era) -> list[str]:
+def _dump_5_4(page: PageSnapshot, voice: Voice) -> list[str]:
     compound = ""
     if page.order:
-        compound = f" head:{era.hexword(page.address)} order:{page.order} compound_mapcount:0"
-        if era.version < (5, 7):
+        compound = f" head:{voice.hexword(page.address)} order:{page.order} compound_mapcount:0"
+        if voice.version < (5, 7):
             compound = " compound_mapcount: 0"
     kind, mapping_line = _mapping_kind(page)
     return [
-        f"page:{era.hexword(page.address)} refcount:{page.ref} mapcount:{_mapcount(page)} "
-        f"mapping:{era.hexword(_mapping_word(page))} index:{page.index:#x}{compound}",
+        f"page:{voice.hexword(page.address)} refcount:{page.ref} mapcount:{_mapcount(page)} "
+        f"mapping:{voice.hexword(_mapping_word(page))} index:{page.index:#x}{compound}",
         *([mapping_line] if mapping_line else []),
         f"{kind}flags: {flag_list(page)}",
     ]
 
 
-def _dump_5_17(page: PageSnapshot, era: Era) -> list[str]:
+def _dump_5_17(page: PageSnapshot, voice: Voice) -> list[str]:
     kind, mapping_line = _mapping_kind(page)
     # By now the line prints page_mapping(), which is NULL for anonymous memory.
     mapping = 0 if kind else _mapping_word(page)
     lines = [
-        f"page:{era.hexword(page.address)} refcount:{page.ref} mapcount:{_mapcount(page)} "
-        f"mapping:{era.hexword(mapping)} index:{page.index:#x} pfn:{page.pfn:#x}"
+        f"page:{voice.hexword(page.address)} refcount:{page.ref} mapcount:{_mapcount(page)} "
+        f"mapping:{voice.hexword(mapping)} index:{page.index:#x} pfn:{page.pfn:#x}"
     ]
     if page.order:
         lines.append(
-            f"head:{era.hexword(page.address)} order:{page.order} "
+            f"head:{voice.hexword(page.address)} order:{page.order} "
             "compound_mapcount:0 compound_pincount:0"
         )
     if page.memcg:
-        lines.append(f"memcg:{_pointer_or_name(page.memcg, era)}")
+        lines.append(f"memcg:{_pointer_or_name(page.memcg, voice)}")
     if mapping_line:
         lines.append(f"aops:{mapping_line}")
     return [*lines, f"{kind}flags: {flag_list(page, (f'node={page.node}',))}"]
 
 
-def raw_lines(page: PageSnapshot, era: Era) -> list[str]:
+def raw_lines(page: PageSnapshot, voice: Voice) -> list[str]:
     """The struct as words, 32 bytes a line: four on 64 bits, eight on 32.
 
     The snapshot keeps _mapcount and _refcount in one 64-bit word; they are two words on 32 bits.
     """
     raw = list(page.raw)
-    if era.bits == 32 and len(raw) > _COUNTS_WORD:
+    if voice.bits == 32 and len(raw) > _COUNTS_WORD:
         counts = raw[_COUNTS_WORD]
         raw[_COUNTS_WORD : _COUNTS_WORD + 1] = [counts, counts >> 32]
-    words = [era.hexword(word) for word in raw]
-    row = _RAW_ROW_BYTES * 8 // era.bits
+    words = [voice.hexword(word) for word in raw]
+    row = _RAW_ROW_BYTES * 8 // voice.bits
     return [f"raw: {' '.join(words[i : i + row])}" for i in range(0, len(words), row)]
 
 
-def page_owner(page: PageSnapshot) -> list[str]:
-    """Who had it and who gave it back: the evidence when a page is freed twice."""
-    if not page.history:
+def page_owner(page: PageSnapshot, voice: Voice) -> list[str]:
+    """Who had it last, of a kernel whose page_owner follows a page beyond its free (5.4).
+
+    4.19 knows allocated pages only, and older ones do not have it or do not print it with a page.
+    What the record of mmsim lacks (migratetype, gfp_mask, time, stacks) is left out; the whole
+    record is in the block.
+    """
+    if not page.history or voice.version < (5, 4):
         return []
-    state = "freed" if page.history[-1].lower().startswith("freed") else "allocated"
-    return [f"page_owner tracks the page as {state}", *(f"page {line}" for line in page.history)]
+    freed = page.history[-1].startswith("freed")
+    last = next((line for line in reversed(page.history) if line.startswith("allocated")), "")
+    told = re.search(r" by \S+/(\d+)", last)
+    pid = f", pid {told[1]}" if told and voice.version >= (5, 11) else ""
+    return [
+        f"page_owner tracks the page as {'freed' if freed else 'allocated'}",
+        *([f"page last allocated via order {page.order}{pid}"] if last else []),
+    ]
 
 
 def _mapcount(page: PageSnapshot) -> int:
@@ -153,8 +161,8 @@ def _mapping_kind(page: PageSnapshot) -> tuple[str, str]:
     return "", "" if re.fullmatch(r"(0x)?[0-9a-fA-F]+", name) else name
 
 
-def _pointer_or_name(text: str, era: Era) -> str:
+def _pointer_or_name(text: str, voice: Voice) -> str:
     bare = text.removeprefix("0x")
     if re.fullmatch(r"[0-9a-f]{5,16}", bare):
-        return era.hexword(int(bare, 16))
+        return voice.hexword(int(bare, 16))
     return text

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """BUG(), VM_BUG_ON_PAGE() and the dereference of list poison, as the processor reports them.
 
-One shape, three voices: i386 of 2.4 (`invalid operand: 0000`), x86-64 (`invalid opcode: 0000
-[#1] SMP`) and 32-bit ARM (`Internal error: Oops`).  Registers are printed only where they teach:
-in the list_del oops of thread 000 the two registers that hold ->next and ->prev *are* the
-diagnosis, because 0x100 and 0x122 say "this page was list_del'd before" where the fault address
-104 alone was read as a NULL pointer.  Any other register would be invention, so it is left out.
+One shape, three voices: i386 of 2.4 (i386.py), 32-bit ARM (arm.py), and x86-64 here (`invalid
+opcode: 0000 [#1] SMP`).  Registers are printed only where they teach: the two that list_del has
+loaded from the page.  Any other would be invention, so it is left out.
 """
 
 from __future__ import annotations
@@ -13,17 +11,10 @@ from __future__ import annotations
 import re
 
 from mmsim.detect.finding import Finding
+from mmsim.report import arm, i386
 from mmsim.report.dump_page import dump_page
-from mmsim.report.era import ARM, I386, Era
-from mmsim.report.symbols import (
-    address,
-    call_trace,
-    frames_of,
-    innermost,
-    instruction_pointer,
-    place,
-    source_path,
-)
+from mmsim.report.symbols import call_trace, frames_of, instruction_pointer
+from mmsim.report.voice import ARM, I386, Voice
 from mmsim.report.words import (
     CUT_HERE,
     MODULES,
@@ -46,22 +37,25 @@ _FAULT = (
 )
 
 
-def bug(finding: Finding, details: Details, era: Era) -> list[str]:
+_TRAP = r"general protection fault|^divide error"
+
+
+def bug(finding: Finding, details: Details, voice: Voice) -> list[str]:
     """BUG() and BUG_ON()."""
-    return [*_headline(finding), *dying(finding, era, bug_line(finding, details))]
+    return [*_headline(finding), *dying(finding, voice, bug_line(finding, details))]
 
 
-def vm_bug_on(finding: Finding, details: Details, era: Era) -> list[str]:
-    """VM_BUG_ON_PAGE(): the page first, then the BUG."""
+def vm_bug_on(finding: Finding, details: Details, voice: Voice) -> list[str]:
+    """VM_BUG_ON_PAGE(): the page first, then the BUG.  Before 3.14 it was VM_BUG_ON(): no page."""
     condition = _condition(finding, details)
-    dump = dump_page(finding.page, condition, era)
+    dump = dump_page(finding.page, condition, voice) if voice.version >= (3, 14) else []
     if not any(condition in line for line in dump):
-        dump = [condition, *dump]  # a kernel without page dumps, or a BUG without a page
+        details.add(condition)
     headline = [line for line in _headline(finding) if line != condition]
-    return [*headline, *dump, *dying(finding, era, bug_line(finding, details))]
+    return [*headline, *dump, *dying(finding, voice, bug_line(finding, details))]
 
 
-def fault(finding: Finding, details: Details, era: Era) -> list[str]:
+def fault(finding: Finding, details: Details, voice: Voice) -> list[str]:
     """A page fault or a general protection fault in the kernel."""
     reading = bool(details.take(r"^supervisor read access"))
     details.take(r"^supervisor write access")
@@ -70,37 +64,48 @@ def fault(finding: Finding, details: Details, era: Era) -> list[str]:
         words = [finding.title]
     elif not re.search(_FAULT, finding.title):
         words = [finding.title, *words]
-    if era.version < (5, 1):
+    if voice.version < (5, 1):
         words = [re.sub(_NULL_DEREFERENCE, _OLD_NULL_DEREFERENCE, line) for line in words]
-    body = dying(finding, era, "", reading=reading)
-    # A general protection fault is itself the first line of the oops.
-    return [*(line for line in words if "general protection fault" not in line), *body]
+    body = dying(finding, voice, "", reading=reading)
+    if voice.arch == ARM:
+        told = re.search(r"virtual address ([0-9a-f]{8})", "\n".join(words))
+        tables = arm.page_tables(finding, int(told[1], 16), voice) if told else []
+        return [arm.FAULT_CUT_HERE, *words, *tables, *body]
+    # These traps are themselves the first line of the oops.
+    return [*(line for line in words if not re.search(_TRAP, line)), *body]
 
 
 def bug_line(finding: Finding, details: Details, default: str = "") -> str:
-    """`kernel BUG at FILE:LINE!`: given, else the place in the Python that stands for it."""
+    """`kernel BUG at FILE:LINE!`, as the assertion says; else the file of the kernel's function."""
     given = re.search(_KERNEL_BUG, finding.title)
     if given:
         return given[0]
     lines = details.take(_KERNEL_BUG)
     if lines:
         return lines[0]
-    if default:
-        return f"kernel BUG at {default}!"
-    frames = frames_of(finding)
-    where = f"{source_path(frames[0].file)}:{frames[0].line}" if frames else finding.where
-    return f"kernel BUG at {where}!"
+    return f"kernel BUG at {default or kernel_file(finding)}!"
 
 
-def dying(finding: Finding, era: Era, bug_at: str, *, reading: bool = False) -> list[str]:
+def kernel_file(finding: Finding) -> str:
+    """The innermost file of the kernel in the stack; never one of the simulator."""
+    return next((frame.source for frame in frames_of(finding) if frame.source), finding.where)
+
+
+def dying(finding: Finding, voice: Voice, bug_at: str, *, reading: bool = False) -> list[str]:
     """From `cut here` to the end trace; ``bug_at`` is empty for a fault."""
-    if era.arch == I386:
-        body = _i386(finding, era, bug_at, reading)
-    elif era.arch == ARM:
-        body = _arm(finding, era, bug_at, reading)
-    else:
-        body = _x86_64(finding, era, bug_at, reading)
-    return [*body, *end_trace(finding, era), *panic_in_interrupt(finding, era)]
+    panic = panic_in_interrupt(finding, voice)
+    if voice.arch == I386:
+        return [*i386.oops(finding, voice, bug_at, reading=reading), *panic]
+    poison = None if bug_at else _poison(finding, voice)
+    head = [CUT_HERE, bug_at] if bug_at else []
+    if voice.arch == ARM:
+        return [*head, *arm.oops(finding, voice, bug_at, poison, reading=reading), *panic]
+    return [
+        *head,
+        *_x86_64(finding, voice, bug_at, poison, reading=reading),
+        *end_trace(finding, voice),
+        *panic,
+    ]
 
 
 def _headline(finding: Finding) -> list[str]:
@@ -124,7 +129,7 @@ def _condition(finding: Finding, details: Details) -> str:
     return finding.title
 
 
-def _poison(finding: Finding, era: Era) -> tuple[int, int] | None:
+def _poison(finding: Finding, voice: Voice) -> tuple[int, int] | None:
     """(->next, ->prev) of the node, if a list_del ran into poison.
 
     They come from the page; without one, ->next is told by the address that faulted, since
@@ -134,42 +139,44 @@ def _poison(finding: Finding, era: Era) -> tuple[int, int] | None:
     if page is not None and page.lru_next & _WORD32 in _POISON1:
         return page.lru_next, page.lru_prev
     told = re.search(r"\b(?:0x)?([0-9a-f]{8,16})$", finding.title)
-    following = int(told[1], 16) - era.bits // 8 if told else 0
+    following = int(told[1], 16) - voice.bits // 8 if told else 0
     return (following, 0) if following & _WORD32 in _POISON1 else None
 
 
-def _x86_64(finding: Finding, era: Era, bug_at: str, reading: bool) -> list[str]:
-    old = era.version < (4, 10)
+def _x86_64(
+    finding: Finding, voice: Voice, bug_at: str, poison: tuple[int, int] | None, *, reading: bool
+) -> list[str]:
+    old = voice.version < (4, 10)
     frames = frames_of(finding)
-    poison = None if bug_at else _poison(finding, era)
-    trace = call_trace(frames[1:], finding, era)
+    trace = call_trace(frames[1:], finding, voice)
     return [
-        *_x86_64_head(finding, era, bug_at, reading),
+        *_x86_64_head(finding, voice, bug_at, poison, reading=reading),
         *([MODULES] if old else []),
-        cpu_line(finding, era),
+        cpu_line(finding, voice),
         hardware_line(finding),
-        instruction_pointer(finding, era),
-        *_registers(poison, era, "RAX:", "RDX:"),
+        instruction_pointer(finding, voice),
+        *_registers(poison, voice),
         *([] if old else trace),
         *(trace if old else [MODULES]),
     ]
 
 
-def _x86_64_head(finding: Finding, era: Era, bug_at: str, reading: bool) -> list[str]:
-    number = f"[#{era.oopses}]{era.build_words()}"
+def _x86_64_head(
+    finding: Finding, voice: Voice, bug_at: str, poison: tuple[int, int] | None, *, reading: bool
+) -> list[str]:
+    number = f"[#{voice.oopses}]{voice.build_words()}"
     if bug_at:
-        return [CUT_HERE, bug_at, f"invalid opcode: 0000 {number}"]
-    poison = _poison(finding, era)
+        return [f"invalid opcode: 0000 {number}"]
     if "general protection fault" in finding.title or poison:
         told = re.search(r"0x[0-9a-f]+", finding.title)
-        where = told[0] if told else hex(poison[0] + era.bits // 8) if poison else ""
+        where = told[0] if told else hex(poison[0] + voice.bits // 8) if poison else ""
         # The address is not in the processor's report; 5.6 began to guess it from the code.
-        if not where or era.version < (5, 6):
+        if not where or voice.version < (5, 6):
             return [f"general protection fault: 0000 {number}"]
         words = f"probably for non-canonical address {where}"
         return [f"general protection fault, {words}: 0000 {number}"]
     access, code = ("read", "0000") if reading else ("write", "0002")
-    if era.version < (5, 1):
+    if voice.version < (5, 1):
         return [f"Oops: {code} {number}"]
     return [
         f"#PF: supervisor {access} access in kernel mode",
@@ -178,50 +185,9 @@ def _x86_64_head(finding: Finding, era: Era, bug_at: str, reading: bool) -> list
     ]
 
 
-def _registers(poison: tuple[int, int] | None, era: Era, prev: str, following: str) -> list[str]:
+def _registers(poison: tuple[int, int] | None, voice: Voice) -> list[str]:
     """The two registers that list_del loads before its first store."""
     if poison is None:
         return []
-    words = [f"{following} {era.hexword(poison[0])}"]
-    if poison[1]:
-        words.insert(0, f"{prev} {era.hexword(poison[1])}")
-    return [("  " if era.arch == ARM else " ").join(words)]
-
-
-def _arm(finding: Finding, era: Era, bug_at: str, reading: bool) -> list[str]:
-    frames = frames_of(finding)
-    words = f"[#{era.oopses}]{era.build_words()}"
-    head = [CUT_HERE, bug_at, f"Internal error: Oops - BUG: 0 {words}"]
-    if not bug_at:
-        head = [f"Internal error: Oops: {'207' if reading else 'a07'} {words}"]
-    lines = [
-        *head,
-        MODULES,
-        cpu_line(finding, era),
-        hardware_line(finding),
-        f"PC is at {innermost(finding, era)}",
-    ]
-    if len(frames) > 1:
-        pc, lr = (address(frame, era) for frame in frames[:2])
-        lines += [f"LR is at {place(frames[1], era)}", f"pc : [<{pc}>]    lr : [<{lr}>]"]
-    poison = None if bug_at else _poison(finding, era)
-    if poison and finding.page is not None:
-        lines.append(f"r4 : {era.hexword(finding.page.address)}")
-    lines += _registers(poison, era, "r3 :", "r2 :")
-    lines.append(f"Process {finding.comm} (pid: {finding.pid})")
-    return [*lines, *call_trace(frames, finding, era)]
-
-
-def _i386(finding: Finding, era: Era, bug_at: str, reading: bool) -> list[str]:
-    frames = frames_of(finding)
-    fault_code = f"Oops: {'0000' if reading else '0002'}"
-    head = [bug_at, "invalid operand: 0000"] if bug_at else [fault_code]
-    lines = [*head, f"CPU:    {finding.cpu}"]
-    if frames:
-        lines += [
-            f"EIP:    0010:[<{address(frames[0], era)}>]    {era.tainted()}",
-            f"EIP is at {innermost(finding, era)}",
-        ]
-    lines.append(f"Process {finding.comm} (pid: {finding.pid})")
-    lines += call_trace(frames[1:], finding, era)
-    return [*lines, "Code: 0f 0b"] if bug_at else lines
+    prev = [f"RAX: {voice.hexword(poison[1])}"] if poison[1] else []
+    return [" ".join([*prev, f"RDX: {voice.hexword(poison[0])}"])]

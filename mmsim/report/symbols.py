@@ -4,10 +4,11 @@
 `symbol+0xOFF/0xSIZE` is what every script that reads an oops looks for
 (`[^+ ]+\\+0x[0-9a-f]+/0x[0-9a-f]+`).  Offset and size are those of the Python function's bytecode,
 so they are stable and mean something.  Decoded, a frame is `symbol (file:line)`, the form
-`scripts/decode_stacktrace.sh` prints.
+`scripts/decode_stacktrace.sh` prints.  2.4 printed addresses and left the names to ksymoops, so
+there they appear only in a decoded report.
 
-Where an era prints a code address as well, the address is made up but constant for a symbol:
-it says *which* function, never where memory really is.
+Where an era prints a code address, the address is made up but constant for a symbol: it says which
+function, never where memory really is.
 """
 
 from __future__ import annotations
@@ -18,12 +19,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from mmsim.detect.finding import Finding, Frame
-from mmsim.report.era import ARM, I386, X86_64, Era
+from mmsim.report.voice import ARM, I386, X86_64, Voice
 
-# Macros in C leave no frame; in Python they are functions and do.
-_MACROS = frozenset(
-    {"BUG", "BUG_ON", "VM_BUG_ON", "VM_BUG_ON_PAGE", "VM_BUG_ON_FOLIO", "WARN_ON", "WARN_ON_ONCE"}
-)
 # The simulator's own frames, found under a check that is made when the kernel has come to rest.
 _HOST = (
     "mmsim/engine/",
@@ -38,25 +35,6 @@ _VERSION_SUFFIX = re.compile(r"_v\d+(?:_\d+)+$")
 
 _TEXT_START = {I386: 0xC0100000, ARM: 0xC0208000, X86_64: 0xFFFFFFFF81000000}
 _TEXT_SIZE = 0x600000
-
-_KERNEL_FILES = {
-    "mmsim/lru.py": "mm/swap.c",
-    "mmsim/page.py": "include/linux/page-flags.h",
-    "mmsim/mmzone.py": "mm/mmzone.c",
-    "mmsim/swapops.py": "include/linux/swapops.h",
-    "mmsim/v2_4/page.py": "include/linux/mm.h",
-    "mmsim/v2_4/lru.py": "mm/swap.c",
-    "mmsim/linux/list.py": "include/linux/list.h",
-    "mmsim/linux/atomic.py": "include/linux/atomic.h",
-    "mmsim/linux/bitops.py": "include/linux/bitops.h",
-    "mmsim/linux/irqflags.py": "include/linux/irqflags.h",
-    "mmsim/linux/percpu.py": "include/linux/percpu.h",
-    "mmsim/linux/spinlock.py": "kernel/locking/spinlock.c",
-    "mmsim/linux/rwsem.py": "kernel/locking/rwsem.c",
-    "mmsim/linux/mutex.py": "kernel/locking/mutex.c",
-    "mmsim/linux/wait.py": "kernel/sched/wait.c",
-    "mmsim/linux/sched.py": "kernel/sched/core.c",
-}
 
 
 def symbol(func: str) -> str:
@@ -73,43 +51,33 @@ def source_path(path: str) -> str:
     return parts[-1] if path.startswith("/") else path
 
 
-def kernel_path(path: str) -> str:
-    """The kernel file a Python file stands for; best effort, else the Python file itself."""
-    path = source_path(path)
-    if path in _KERNEL_FILES:
-        return _KERNEL_FILES[path]
-    match = re.fullmatch(r"mmsim/(?:v2_4/)?(\w+)\.py", path)
-    return f"mm/{match[1]}.c" if match else path
-
-
-def place(frame: Frame, era: Era) -> str:
+def place(frame: Frame, voice: Voice) -> str:
     """One frame in the notation asked for."""
     name = symbol(frame.func)
-    if era.decode == "python":
+    if voice.decode == "python":
         return f"{name} ({source_path(frame.file)}:{frame.line})"
-    if era.decode == "kernel":
-        return f"{name} ({kernel_path(frame.file)})"
+    if voice.decode == "kernel":
+        return f"{name} ({frame.source or source_path(frame.file)})"
     return f"{name}+{frame.offset:#x}/{frame.size:#x}"
 
 
-def address(frame: Frame, era: Era) -> str:
+def address(frame: Frame, voice: Voice) -> str:
     """A plausible code address, the same for every occurrence of this frame."""
-    return _address(symbol(frame.func), frame.offset, era)
+    return _address(symbol(frame.func), frame.offset, voice)
 
 
-def _address(name: str, offset: int, era: Era) -> str:
+def _address(name: str, offset: int, voice: Voice) -> str:
     slot = zlib.crc32(name.encode()) % _TEXT_SIZE & ~0xF
-    return era.hexword(_TEXT_START[era.arch] + slot + offset)
+    return voice.hexword(_TEXT_START[voice.arch] + slot + offset)
 
 
 def frames_of(finding: Finding) -> tuple[Frame, ...]:
-    """The stack as a kernel would have it: without macros on top and without us underneath."""
-    frames = finding.frames
-    while frames and symbol(frames[0].func) in _MACROS:
-        frames = frames[1:]
+    """The stack as a kernel would have it, without us underneath."""
     if at_rest(finding):
-        return tuple(takewhile(lambda frame: _is_kernel(source_path(frame.file)), frames))
-    return tuple(takewhile(lambda frame: not source_path(frame.file).startswith(_HOST), frames))
+        return tuple(takewhile(lambda frame: _is_kernel(source_path(frame.file)), finding.frames))
+    return tuple(
+        takewhile(lambda frame: not source_path(frame.file).startswith(_HOST), finding.frames)
+    )
 
 
 def at_rest(finding: Finding) -> bool:
@@ -121,51 +89,71 @@ def _is_kernel(path: str) -> bool:
     return path.startswith("mmsim/") and not path.startswith((*_HOST, "mmsim/scenarios/"))
 
 
-def innermost(finding: Finding, era: Era) -> str:
+def innermost(finding: Finding, voice: Voice) -> str:
     """Where it happened; without a stack at least the function."""
     frames = frames_of(finding)
-    return place(frames[0], era) if frames else symbol(finding.where)
+    return place(frames[0], voice) if frames else symbol(finding.where)
 
 
-def instruction_pointer(finding: Finding, era: Era) -> str:
+def instruction_pointer(finding: Finding, voice: Voice) -> str:
     """x86-64's RIP line; until 4.10 with the address, twice."""
     frames = frames_of(finding)
-    if era.version >= (4, 10) or not frames:
-        return f"RIP: 0010:{innermost(finding, era)}"
-    pc = f"[<{address(frames[0], era)}>]"
-    return f"RIP: 0010:{pc}  {pc} {innermost(finding, era)}"
+    if voice.version >= (4, 10) or not frames:
+        return f"RIP: 0010:{innermost(finding, voice)}"
+    pc = f"[<{address(frames[0], voice)}>]"
+    return f"RIP: 0010:{pc}  {pc} {innermost(finding, voice)}"
 
 
-def call_trace(frames: Sequence[Frame], finding: Finding, era: Era, callee: str = "") -> list[str]:
+def call_trace(
+    frames: Sequence[Frame], finding: Finding, voice: Voice, callee: str = ""
+) -> list[str]:
     """The stack, innermost first, in the layout of the era.
 
     ``callee`` is what the innermost frame had called (`dump_stack`, `__schedule`); only ARM, which
     prints who called whom, has a place for it.
     """
-    if era.arch == ARM:
-        return _arm_backtrace(frames, era, callee)
+    if voice.arch == ARM:
+        return _arm_backtrace(frames, voice, callee)
     if not frames:
         return []
-    if era.arch == I386:
-        lines = [f" [<{address(frame, era)}>] {place(frame, era)}" for frame in frames]
-        return [f"Call Trace:{lines[0]}", *(f"  {line}" for line in lines[1:])]
-    if era.version < (4, 10):
-        lines = [f" [<{address(frame, era)}>] {place(frame, era)}" for frame in frames]
+    if voice.arch == I386:
+        return _i386_trace(frames, voice)
+    if voice.version < (4, 10):
+        lines = [f" [<{address(frame, voice)}>] {place(frame, voice)}" for frame in frames]
     else:
-        lines = [f" {place(frame, era)}" for frame in frames]
+        lines = [f" {place(frame, voice)}" for frame in frames]
     if finding.context != "task":
         lines = [" <IRQ>", *lines, " </IRQ>"]
-    elif era.version >= (5, 16):
+    elif voice.version >= (5, 16):
         lines = [" <TASK>", *lines, " </TASK>"]
     return ["Call Trace:", *lines]
 
 
-def _arm_backtrace(frames: Sequence[Frame], era: Era, callee: str) -> list[str]:
+def _i386_trace(frames: Sequence[Frame], voice: Voice) -> list[str]:
+    """2.4: five addresses, then six a line, and no names."""
+    found = [f"[<{address(frame, voice)}>]" for frame in frames]
+    if voice.version >= (2, 4, 19):
+        head, between = "Call Trace:    ", "  "
+    else:
+        head, between = "Call Trace: ", "   "
+    rows = [found[:5], *(found[i : i + 6] for i in range(5, len(found), 6))]
+    lines = [f"{between if i else head}{' '.join(row)}" for i, row in enumerate(rows)]
+    return [*lines, *ksymoops(frames, voice)]
+
+
+def ksymoops(frames: Sequence[Frame], voice: Voice) -> list[str]:
+    """The names of a decoded report of 2.4, as ksymoops prints them below it."""
+    if not voice.decode:
+        return []
+    return [f"Trace; {address(frame, voice)} {place(frame, voice)}" for frame in frames]
+
+
+def _arm_backtrace(frames: Sequence[Frame], voice: Voice, callee: str) -> list[str]:
     """ARM prints edges, callee from caller, rather than nodes."""
-    called = [(callee, _address(callee, 0, era))] if callee else []
-    called += [(symbol(frame.func), address(frame, era)) for frame in frames]
+    called = [(callee, _address(callee, 0, voice))] if callee else []
+    called += [(symbol(frame.func), address(frame, voice)) for frame in frames]
     callers = frames if callee else frames[1:]
     return [
-        f"[<{at}>] ({name}) from [<{address(caller, era)}>] ({place(caller, era)})"
+        f"[<{at}>] ({name}) from [<{address(caller, voice)}>] ({place(caller, voice)})"
         for (name, at), caller in zip(called, callers, strict=False)
     ]

@@ -1,48 +1,57 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""WARN(): the kernel is displeased and goes on.
+"""WARN(): the kernel complains and goes on.
 
-Looks like an oops and is none: nothing dies, so the stack belongs to a context that is still
-running when you read it.  Until 4.13 the message came after the WARNING line; since then it comes
-first, where it is harder to overlook.
+It looks like an oops and is none: the context that it shows goes on running.  Until 4.13 the
+message came after the WARNING line, since then before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mmsim.detect.finding import Finding
-from mmsim.report.era import X86_64, Era
-from mmsim.report.symbols import call_trace, frames_of, innermost, source_path
+from mmsim.report.listdebug import check_of, list_messages
+from mmsim.report.oops import kernel_file
+from mmsim.report.symbols import call_trace, frames_of, innermost
+from mmsim.report.voice import LIST_MESSAGE, X86_64, Voice
 from mmsim.report.words import CUT_HERE, MODULES, Details, end_trace, identity
 
 
-def warn(finding: Finding, details: Details, era: Era) -> list[str]:
-    """WARN_ON(): the place is the kernel's if the detector gave it, else the Python's."""
-    frames = frames_of(finding)
-    given = details.take(r"^\S+\.[chS]:\d+$")
-    at = given[0] if given else finding.where
-    if not given and frames:
-        at = f"{source_path(frames[0].file)}:{frames[0].line}"
-    return warning(finding, [finding.title.removeprefix("WARNING: ")], at, era)
+def warn(finding: Finding, details: Details, voice: Voice) -> list[str]:
+    """WARN_ON(): at the place the assertion gives, else in the file of the kernel's function."""
+    given = details.take(r"^\S+\.[chS](?::\d+)?$")
+    message = finding.title.removeprefix("WARNING: ")
+    if LIST_MESSAGE.match(message):
+        return list_warning(finding, details, voice)
+    return warning(finding, [message], given[0] if given else kernel_file(finding), voice)
 
 
-def warning(finding: Finding, messages: Sequence[str], at: str, era: Era) -> list[str]:
+def list_warning(finding: Finding, details: Details, voice: Voice) -> list[str]:
+    """DEBUG_LIST, where it does not stop the kernel."""
+    messages = list_messages(finding, details)
+    at, checked = check_of(messages, voice)
+    inside = replace(finding, frames=(*checked, *finding.frames))
+    return warning(inside, messages, at, voice)
+
+
+def warning(finding: Finding, messages: Sequence[str], at: str, voice: Voice) -> list[str]:
     """The block of a warning, from `cut here` to the end trace."""
     frames = frames_of(finding)
-    where = innermost(finding, era)
-    if era.version < (4, 14):
+    where = innermost(finding, voice)
+    if voice.version < (4, 14):
         line = f"WARNING: CPU: {finding.cpu} PID: {finding.pid} at {at} {where}()"
         head = [CUT_HERE, line, *messages]
         return [
             *head,
             MODULES,
-            *identity(finding, era),
-            *call_trace(frames, finding, era, "dump_stack"),
-            *end_trace(finding, era),
+            *identity(finding, voice),
+            *call_trace(frames, finding, voice, "dump_stack"),
+            *end_trace(finding, voice),
         ]
     line = f"WARNING: CPU: {finding.cpu} PID: {finding.pid} at {at} {where}"
-    head = [CUT_HERE, *messages, line, MODULES, *identity(finding, era)]
-    if era.arch == X86_64:
+    head = [CUT_HERE, *messages, line, MODULES, *identity(finding, voice)]
+    if voice.arch == X86_64:
         head.append(f"RIP: 0010:{where}")
         frames = frames[1:]
-    return [*head, *call_trace(frames, finding, era, "dump_stack"), *end_trace(finding, era)]
+    return [*head, *call_trace(frames, finding, voice, "dump_stack"), *end_trace(finding, voice)]

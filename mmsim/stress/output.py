@@ -141,7 +141,11 @@ def show_reports(out: Console, tallies: Sequence[Tally], which: str, settings: S
         out.print()
         head = f"{tally.variant.id}: {tally.findings:,} of {runs(tally.runs)} failed"
         out.print(Text(f"== {head} ==", style="bold"))
-        for place, (fingerprint, kind) in enumerate(by_count(tally).items()):
+        # what the kernel itself says comes before what only a simulator sees
+        kinds = sorted(
+            by_count(tally).items(), key=lambda item: report.is_own(item[1].sample.finding)
+        )
+        for place, (fingerprint, kind) in enumerate(kinds):
             command = reproduce(tally.variant.id, kind.sample.schedule, settings.file)
             if place == 0 or which == "all":
                 out.out(_rendered(tally, kind, command, settings).rstrip("\n"), highlight=False)

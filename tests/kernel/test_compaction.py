@@ -226,7 +226,7 @@ def test_freeing_buffers_of_a_page_that_is_not_locked_is_a_bug() -> None:
     page = mem.cached(buffers=True)
     with pytest.raises(ContextDied):
         try_to_free_buffers(page)
-    assert mem.m.findings[0].title == "kernel BUG at fs/buffer.c!"
+    assert mem.m.findings[0].title == "kernel BUG at fs/buffer.c:3263!"
 
 
 # -- a reference first ----------------------------------------------------------------------------

@@ -201,9 +201,9 @@ def test_a_round_of_reclaim_keeps_and_activates(era: str) -> None:
 
 
 def test_5_4_says_bug_when_a_listed_page_has_no_flag() -> None:
-    """mm/vmscan.c:1740, as it has been reported of 5.4.14; with DEBUG_VM the assertion is first."""
+    """mm/vmscan.c:1743 (1740 in a report of 5.4.14); with DEBUG_VM the assertion is first."""
     for debug, title in (
-        (False, "kernel BUG at mm/vmscan.c:1740!"),
+        (False, "kernel BUG at mm/vmscan.c:1743!"),
         (True, "VM_BUG_ON_PAGE(!PageLRU(page))"),
     ):
         m = machine("5.4", DEBUG_VM=debug)

@@ -210,7 +210,7 @@ def test_a_flag_set_on_a_free_page_is_found_at_the_next_allocation() -> None:
     free_pages(page, 0)
     page.v_flags |= page.m_active
     other = alloc_page()
-    assert titles(m) == ["BUG: Bad page state: PAGE_FLAGS_CHECK_AT_PREP flag set"]
+    assert titles(m) == ["BUG: Bad page state: PAGE_FLAGS_CHECK_AT_PREP flag(s) set"]
     assert other is not page
     assert page.state == "bad"
 

@@ -31,9 +31,9 @@ class Variant:
 
 
 STACK = (
-    Frame("release_pages_v5_4", "mmsim/lru.py", 57, 0x194, 0x358),
-    Frame("__pagevec_release", "mmsim/lru.py", 210, 0x28, 0x44),
-    Frame("shmem_undo_range", "mmsim/shmem.py", 31, 0x358, 0x714),
+    Frame("release_pages_v5_4", "mmsim/lru.py", 57, 0x194, 0x358, "mm/swap.c"),
+    Frame("__pagevec_release", "mmsim/lru.py", 210, 0x28, 0x44, "mm/swap.c"),
+    Frame("shmem_undo_range", "mmsim/shmem.py", 31, 0x358, 0x714, "mm/shmem.c"),
 )
 
 ANON = 0xFFFF888100C3A001
@@ -74,7 +74,7 @@ ERAS = tuple(_PAGES)
 
 
 def page(era: str, **changes: Any) -> PageSnapshot:
-    address, following, previous, raw = _PAGES[era]
+    address, following, previous, raw = _PAGES["2.4.18-pre9" if era.startswith("2.4") else era]
     values: dict[str, Any] = {
         "pfn": 0x11,
         "era": era,

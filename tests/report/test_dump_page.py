@@ -8,9 +8,9 @@ from textwrap import dedent
 
 import pytest
 
-from mmsim.report import kernel_report
+from mmsim.report import kernel_report, render
 
-from .samples import ANON, finding, page
+from .samples import ANON, Variant, finding, page
 
 DUMPS = {
     "3.13": """
@@ -44,8 +44,8 @@ def test_bad_page_dump_of_the_era(era: str) -> None:
     assert lines[0] == "BUG: Bad page state in process rm  pfn:00011"
     assert lines[1 : 1 + len(dump)] == dump
     rest = lines[1 + len(dump) :]
-    if era == "3.13":  # kernels of that time did not say why
-        assert rest.pop(0) == "page dumped because: nonzero _refcount"
+    if era == "3.13":  # kernels of that time did not say why: the block does
+        assert "\ndetail    nonzero _refcount\n" in render(bad, variant=Variant())
     assert rest[0] == "Modules linked in:"
     assert rest[1].startswith("CPU: 1 PID: 6172 Comm: rm Not tainted")
     assert rest[2].startswith("Hardware name:")
@@ -73,8 +73,7 @@ def test_bad_page_in_the_order_of_5_4() -> None:
         "page->mem_cgroup:memcg:A",
         "bad because of flags: 0x10(lru)",
         "page_owner tracks the page as freed",
-        "page allocated by rm/6172 (cpu 0)",
-        "page freed by kswapd0/77 (cpu 1)",
+        "page last allocated via order 0",
         "Modules linked in:",
     ]
     start = lines.index(order[0])
@@ -89,7 +88,8 @@ def test_5_17_prints_the_memcg_before_the_flags_and_the_mapping_by_name() -> Non
         order=2,
         raw=(0, 1, 2, ANON - 1, 0, 0, 0, 0),
     )
-    lines = kernel_report(finding("double-free", "double free", "5.17", page=cache)).splitlines()
+    bad = finding("bad-page", "BUG: Bad page state: nonzero mapcount", "5.17", page=cache)
+    lines = kernel_report(bad).splitlines()
     assert lines[2:6] == [
         "head:ffffea0000000440 order:2 compound_mapcount:0 compound_pincount:0",
         "memcg:ffff888100ab3000",
@@ -97,3 +97,26 @@ def test_5_17_prints_the_memcg_before_the_flags_and_the_mapping_by_name() -> Non
         "flags: 0x30(lru|active|node=0)",
     ]
     assert "mapping:ffff888100c3a000 " in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("era", "lines"),
+    [
+        ("3.13", []),
+        ("4.19", []),
+        ("5.4", ["page_owner tracks the page as freed", "page last allocated via order 0"]),
+        (
+            "5.17",
+            ["page_owner tracks the page as freed", "page last allocated via order 0, pid 6172"],
+        ),
+    ],
+)
+def test_page_owner_is_of_its_age(era: str, lines: list[str]) -> None:
+    bad = finding("bad-page", "BUG: Bad page state: nonzero mapcount", era)
+    assert [
+        line for line in kernel_report(bad).splitlines() if "page_owner" in line or "last" in line
+    ] == lines
+    block = render(bad, variant=Variant()).partition("---[ mmsim ]---")[2]
+    assert (
+        "history   allocated by rm/6172 (cpu 0)\n          freed by kswapd0/77 (cpu 1)\n" in block
+    )

@@ -18,7 +18,7 @@ def test_hung_task() -> None:
         "Call Trace:",
     ]
     older = kernel_report(finding("hung-task", "hung in lock_page", "4.19")).splitlines()
-    assert older[0] == "hung in lock_page"
+    assert older[0] == "mmsim: hung in lock_page"
     assert older[4] == "rm              D    0  6172"
 
 
@@ -65,16 +65,16 @@ CYCLE = (
 def test_deadlock_of_spinners_is_a_lockup_and_ends_with_the_cycle() -> None:
     lines = kernel_report(finding("deadlock", "deadlock on lru_lock", "5.17", detail=CYCLE))
     told = lines.splitlines()
-    assert told[0] == "deadlock on lru_lock"
+    assert told[0] == "mmsim: deadlock on lru_lock"
     assert told[1] == "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [rm:6172]"
-    assert told[-3:] == ["wait-for cycle:", f" {CYCLE[0]}", f" {CYCLE[1]}"]
+    assert told[-3:] == ["mmsim: wait-for cycle:", f"mmsim:  {CYCLE[0]}", f"mmsim:  {CYCLE[1]}"]
 
 
 def test_deadlock_of_sleepers_is_a_hung_task() -> None:
     cycle = ("rm/6172 (task, CPU#1) sleeps for PG_locked of pfn:00011, held by cat/9",)
     told = kernel_report(finding("deadlock", "deadlock on PG_locked", "5.17", detail=cycle))
     assert told.splitlines()[1] == "INFO: task rm:6172 blocked for more than 120 seconds."
-    assert told.splitlines()[-2:] == ["wait-for cycle:", f" {cycle[0]}"]
+    assert told.splitlines()[-2:] == ["mmsim: wait-for cycle:", f"mmsim:  {cycle[0]}"]
 
 
 def test_an_interrupt_cannot_be_a_hung_task() -> None:

@@ -83,7 +83,7 @@ def keeps_a_page_isolated(m: Any) -> None:
         (leaves_a_page_locked, "page is left locked"),
         (leaks_a_reference, "reference count differs from the number of owners"),
         (leaks_a_page, "reference count differs from the number of owners"),
-        (flags_a_free_page, "BUG: Bad page state: PAGE_FLAGS_CHECK_AT_PREP flag set"),
+        (flags_a_free_page, "BUG: Bad page state: PAGE_FLAGS_CHECK_AT_PREP flag(s) set"),
         (keeps_a_page_isolated, "reference count differs from the number of owners"),
     ],
 )

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 
 from mmsim.cli import explain
+from mmsim.cli.calls import recorded
+from mmsim.report.calltree import call_tree
 from mmsim.stress.source import Library, find_variant
 from mmsim.stress.store import reproduce
 
@@ -32,12 +35,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     end.add_argument(
         "--first", action="store_true", help="stop at the first finding (what happens anyway)"
     )
+    parser.add_argument(
+        "--decode",
+        nargs="?",
+        const="kernel",
+        default="",
+        choices=("kernel", "python"),
+        metavar="WHAT",
+        help="frames as symbol (file) of the kernel, which is what ksymoops or "
+        "decode_stacktrace.sh do; with 'python' as symbol (file:line) of mmsim",
+    )
+    parser.add_argument(
+        "--calls",
+        action="store_true",
+        help="print who called whom on which CPU, in the form of ftrace's function_graph",
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     variant = find_variant(Library(options.file), options.variant)
-    told = explain.replay(variant, options.schedule, keep_going=options.keep_going)
+    with recorded() if options.calls else nullcontext() as recorder:
+        told = explain.replay(variant, options.schedule, keep_going=options.keep_going)
     command = reproduce(variant.id, options.schedule, options.file)
     findings = told.result.findings
     if options.json:
@@ -48,9 +67,13 @@ def run(options: argparse.Namespace) -> int:
             "steps": told.result.steps,
             "findings": [{"fingerprint": f.fingerprint, **asdict(f)} for f in findings],
         }
+        if recorder is not None:
+            data["calls"] = [asdict(call) for call in recorder.calls]
         print(json.dumps(data, indent=2))
         return 0
-    for text in told.reports(command):
+    if recorder is not None:
+        print("\n".join(call_tree(recorder.calls)))
+    for text in told.reports(command, options.decode):
         print(text.rstrip("\n"))
     for finding in findings:
         print(f"fingerprint {finding.fingerprint}  {finding.title}")

@@ -84,7 +84,7 @@ AFTERMATH = (
     r"^a list walk ran into the head of another list",
     r"^(LRU|per-CPU free|buddy free) list ",
     r"^LRU size counter differs",
-    r"^kernel BUG at mm/vmscan.c:1740!",
+    r"^kernel BUG at mm/vmscan.c:1743!",
     r"^VM_BUG_ON_PAGE\(page_count\(page\) && ",
     r"^VM_BUG_ON_PAGE\(page_ref_count\(page\) == 0\)",
     r"^VM_BUG_ON_PAGE\(page->flags & PAGE_FLAGS_CHECK_AT_PREP\)",

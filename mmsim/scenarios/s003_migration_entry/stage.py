@@ -241,7 +241,7 @@ def check(m, v):
         flags = page.v_flags & page.PAGE_FLAGS_CHECK_AT_PREP
         if flags and page.state in ("free", "pcp"):
             # what its next owner would be told
-            bad_page(page, "PAGE_FLAGS_CHECK_AT_PREP flag set", flags)
+            bad_page(page, "PAGE_FLAGS_CHECK_AT_PREP flag(s) set", flags)
             return
     owners = check_ptes(m)
     check_mm(m, mappings=m.vm.files, owners=owners + m.vm.owners)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Which kernel is speaking: version, word size, architecture, taint.
 
-Everything that differs between a report of 2002 and one of 2022 for reasons that have nothing to
-do with the bug is decided here once, so that the writers of the reports only say *what* comes in
-which order.  A report has to look like the era it re-tells: the eyes that read it are trained.
+Whatever differs between a report of 2002 and one of 2022 for reasons that have nothing to do with
+the bug is decided here, once.  The writers of the reports only say what comes in which order.
 """
 
 from __future__ import annotations
@@ -33,13 +32,18 @@ _TAINTS = {
 # Kinds that end in an oops, and therefore count in `[#1]`.
 _OOPSES = frozenset({"BUG", "VM_BUG_ON", "oops", "list-corruption"})
 
+# Kinds that only a simulator can see.
+_OWN = frozenset({"double-free", "invariant", "livelock"})
+
+LIST_MESSAGE = re.compile(r"list_(?:add|del)\b")
+
 I386 = "i386"
 ARM = "arm"
 X86_64 = "x86_64"
 
 
 @dataclass(frozen=True)
-class Era:
+class Voice:
     """The voice of one kernel on one machine."""
 
     name: str
@@ -83,38 +87,54 @@ def parse_version(era: str) -> tuple[int, ...]:
 
 
 def _arch(finding: Finding, version: tuple[int, ...]) -> str:
+    """The finding's own; an era without one has that of the machine in its thread."""
+    if finding.arch:
+        return finding.arch
     if version < (2, 6):
         return I386
-    if finding.page is not None and finding.page.address:
-        wide = finding.page.address >= 1 << 32
-    else:
-        # The one 5.4 report of our threads came from a 32-bit ARM board.
-        wide = version[:2] != (5, 4)
-    return X86_64 if wide else ARM
+    return ARM if version[:2] == (5, 4) else X86_64
 
 
 def _taint(earlier: Sequence[Finding], version: tuple[int, ...]) -> str:
     if version < (2, 6):  # 2.4 knows module taints only
         return ""
-    set_letters = {_TAINTS[finding.kind] for finding in earlier if finding.kind in _TAINTS}
+    set_letters = {
+        _TAINTS[finding.kind]
+        for finding in earlier
+        if finding.kind in _TAINTS and not is_own(finding)
+    }
     if not set_letters:
         return ""
     letters = _TAINT_LETTERS[: 13 if version < (3, 14) else len(_TAINT_LETTERS)]
     return "".join(c if c == "G" or c in set_letters else " " for c in letters)
 
 
-def era_of(
+def dies(finding: Finding) -> bool:
+    """Does the kernel itself end the context with an oops?"""
+    return finding.kind in _OOPSES and not is_own(finding)
+
+
+def is_own(finding: Finding) -> bool:
+    """Is it mmsim that says so, and no kernel of any version?"""
+    if finding.kind == "list-corruption":
+        return LIST_MESSAGE.match(finding.title) is None
+    if finding.kind == "BUG":
+        return "kernel BUG at" not in finding.title
+    return finding.kind in _OWN
+
+
+def voice_of(
     finding: Finding, *, smp: bool, decode: str = "", earlier: Sequence[Finding] = ()
-) -> Era:
+) -> Voice:
     """The voice for one finding; ``earlier`` are the findings of the same run before it."""
     version = parse_version(finding.era)
-    return Era(
+    return Voice(
         name=finding.era,
         version=version,
         arch=_arch(finding, version),
         smp=smp,
         preempt=finding.preempt,
         taint=_taint(earlier, version),
-        oopses=1 + sum(other.kind in _OOPSES for other in earlier),
+        oopses=1 + sum(map(dies, earlier)),
         decode=decode,
     )
