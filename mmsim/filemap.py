@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The page lock, written out (mm/filemap.c, 5.17; waiting of older kernels in filemap_v5_4.py).
+"""The page lock, written out (mm/filemap.c, 5.17; older waiting in filemap_v5_4.py, v3_13/).
 
 PG_locked is a sleeping bit lock.  Unlocking must be cheap, so it looks at PG_waiters, which shares
 its byte, and touches a queue only if that is set.  Everything subtle follows from there:
@@ -18,14 +18,11 @@ from mmsim.engine.door import access, current
 from mmsim.engine.op import RMW
 from mmsim.filemap_v5_4 import (
     TEST_BIT,
-    __lock_page_v3_13,
     __lock_page_v5_4,
     wait_on_page_bit_common_v5_4,
-    wait_on_page_bit_v3_13,
     wait_page_key,
     wait_page_queue,
     wake_page_match,
-    wake_up_page_bit_v3_13,
     wake_up_page_bit_v5_4,
 )
 from mmsim.linux.atomic import smp_load_acquire, smp_store_release
@@ -66,6 +63,9 @@ from mmsim.pagemap import (
     trylock_page,
 )
 from mmsim.swapops import pfn_swap_entry_to_page
+from mmsim.v3_13.filemap import __lock_page as __lock_page_v3_13
+from mmsim.v3_13.filemap import wait_on_page_bit as wait_on_page_bit_v3_13
+from mmsim.v3_13.filemap import wake_up_page_bit as wake_up_page_bit_v3_13
 
 EXCLUSIVE = "exclusive"  # wait for the lock, to take it
 SHARED = "shared"  # wait until it is free, holding a reference

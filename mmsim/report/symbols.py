@@ -78,7 +78,7 @@ def kernel_path(path: str) -> str:
     path = source_path(path)
     if path in _KERNEL_FILES:
         return _KERNEL_FILES[path]
-    match = re.fullmatch(r"mmsim/(?:v2_4/)?(\w+)\.py", path)
+    match = re.fullmatch(r"mmsim/(?:v2_4/|v3_13/)?(\w+)\.py", path)
     return f"mm/{match[1]}.c" if match else path
 
 

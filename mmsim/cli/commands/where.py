@@ -87,7 +87,7 @@ def place(citation: Citation) -> str:
 
 def citations() -> list[Citation]:
     """Every citation, once each; for that every file of the kernel dialect is imported."""
-    for package in ("mmsim", "mmsim.linux", "mmsim.v2_4"):
+    for package in ("mmsim", "mmsim.linux", "mmsim.v2_4", "mmsim.v3_13"):
         for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
             if not info.ispkg and info.name not in ("__main__", "pytest_plugin"):
                 importlib.import_module(f"{package}.{info.name}")

@@ -25,17 +25,18 @@ from mmsim.linux.atomic import atomic_inc
 from mmsim.linux.list import list_add_tail
 from mmsim.lru_release import put_page
 from mmsim.memblock import memblock_alloc
-from mmsim.memcg_move_v3_13 import mem_cgroup_move_charge
-from mmsim.memory_v3_13 import exit_mmap, write_fault
-from mmsim.migrate_v3_13 import alloc_contig_range
 from mmsim.mm_types import PAGE_SHIFT, PAGE_SIZE, VM_LOCKED, VM_READ, VM_SHARED, VM_WRITE, mk_pte
-from mmsim.mm_types_v3_13 import VM_NONLINEAR, address_space, mm_struct, vm_area_struct
 from mmsim.mmzone import LRU_INACTIVE_FILE, LRU_UNEVICTABLE
 from mmsim.model.struct import Struct, shared
-from mmsim.munlock import sys_mlock, sys_munlock
 from mmsim.rmap import anon_vma, anon_vma_link
-from mmsim.truncate_v3_13 import truncate_pagecache, zap_pte_range
-from mmsim.vmscan_v3_13 import shrink_inactive_list
+from mmsim.v3_13.memcontrol import mem_cgroup_move_charge
+from mmsim.v3_13.memory import write_fault, zap_pte_range
+from mmsim.v3_13.mm_types import VM_NONLINEAR, address_space, mm_struct, vm_area_struct
+from mmsim.v3_13.mmap import exit_mmap
+from mmsim.v3_13.munlock import sys_mlock, sys_munlock
+from mmsim.v3_13.page_alloc import alloc_contig_range
+from mmsim.v3_13.truncate import truncate_pagecache
+from mmsim.v3_13.vmscan import shrink_inactive_list
 
 PAGES = 4  # frames a stage may use
 START = 0x40000000

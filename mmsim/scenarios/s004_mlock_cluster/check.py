@@ -23,14 +23,14 @@ variant declares what it expects of these figures, and of what kernel code count
 """
 
 from mmsim.linux.bug import report
-from mmsim.lru_v3_13 import __pagevec_lru_add
 from mmsim.memory_model import pfn_to_page
 from mmsim.mm_types import VM_LOCKED, VM_SHARED, pte_pfn, pte_present
-from mmsim.mm_types_v3_13 import pte_file
 from mmsim.mmzone import LRU_INACTIVE_FILE
 from mmsim.pagevec import pvecs
 from mmsim.scenarios.invariants import check_mm
-from mmsim.vmscan_v3_13 import shrink_inactive_list
+from mmsim.v3_13.mm_types import pte_file
+from mmsim.v3_13.swap import __pagevec_lru_add
+from mmsim.v3_13.vmscan import shrink_inactive_list
 
 METRICS = (
     "cluster_pages",

@@ -14,15 +14,12 @@ Pins of pages that phase 1 has given up on are dropped only after lru_lock: the 
 """
 
 from mmsim.filemap import lock_page, unlock_page
-from mmsim.gup_v3_13 import FOLL_GET, follow_page_mask, mm_populate, vm_normal_page
 from mmsim.linux.bug import BUG_ON, VM_BUG_ON_PAGE
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_write, up_write
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
 from mmsim.lru_release import put_page
-from mmsim.lru_v3_13 import __pagevec_lru_add, pagevec_release
 from mmsim.memcontrol import mem_cgroup_page_lruvec
-from mmsim.mlock import _trace_cleared, mod_zone_page_state
 from mmsim.mm_inline import page_evictable
 from mmsim.mm_types import (
     PAGE_SIZE,
@@ -45,9 +42,12 @@ from mmsim.page import (
     get_page,
 )
 from mmsim.pagevec import pagevec, pagevec_add, pagevec_count, pagevec_reinit
-from mmsim.rmap_v3_13 import try_to_munlock
-from mmsim.unevictable_v3_13 import isolate_lru_page, putback_lru_page
 from mmsim.util import page_mapcount
+from mmsim.v3_13.gup import FOLL_GET, follow_page_mask, mm_populate, vm_normal_page
+from mmsim.v3_13.mlock import _trace_cleared, mod_zone_page_state
+from mmsim.v3_13.rmap import try_to_munlock
+from mmsim.v3_13.swap import __pagevec_lru_add, pagevec_release
+from mmsim.v3_13.vmscan_isolate import isolate_lru_page, putback_lru_page
 
 # -- one page --------------------------------------------------------------------------------------
 

@@ -23,7 +23,6 @@ from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_read_trylock, mutex_lock, mutex_unlock, up_read
 from mmsim.lru_release import put_page
 from mmsim.memory_model import pfn_to_page
-from mmsim.mlock import clear_page_mlock, mlock_vma_page
 from mmsim.mm_types import (
     PAGE_SIZE,
     VM_LOCKED,
@@ -37,17 +36,20 @@ from mmsim.mm_types import (
     ptep_clear_flush,
     set_pte_at,
 )
-from mmsim.mm_types_v3_13 import linear_page_index, pgoff_to_pte
 from mmsim.model.cite import cite
 from mmsim.model.gate import patched
-from mmsim.page import PageAnon, PageLocked, PageLRU, PageMlocked, page_mapped
+from mmsim.page import PageAnon, PageLocked, PageLRU, PageMlocked, SetPageActive, page_mapped
 from mmsim.page_vma_mapped import vma_address
+from mmsim.rmap import page_add_new_anon_rmap as page_add_new_anon_rmap_later
 from mmsim.swapops import (
     make_readable_migration_entry,
     make_writable_migration_entry,
     swp_entry_to_pte,
 )
 from mmsim.util import page_mapcount
+from mmsim.v3_13.mlock import clear_page_mlock, mlock_vma_page, mlocked_vma_newpage
+from mmsim.v3_13.mm_types import linear_page_index, pgoff_to_pte
+from mmsim.v3_13.swap import add_page_to_unevictable_list, lru_cache_add
 
 SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL, SWAP_MLOCK = "success", "again", "fail", "mlock"
 
@@ -73,6 +75,17 @@ def page_remove_rmap(page):
         return
     if PageMlocked(page):
         clear_page_mlock(page)
+
+
+@cite("mm/rmap.c", "3.13")
+def page_add_new_anon_rmap(page, vma, address):
+    """The first pte of a new page, and its first list.  *Locks:* ptl; takes lru_lock."""
+    page_add_new_anon_rmap_later(page, vma, address)
+    if not mlocked_vma_newpage(vma, page):
+        SetPageActive(page)
+        lru_cache_add(page)
+    else:
+        add_page_to_unevictable_list(page)
 
 
 # -- one page in one linear vma --------------------------------------------------------------------

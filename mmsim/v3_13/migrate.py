@@ -17,11 +17,9 @@ PG_mlocked (page_remove_rmap), so a migrated page comes out unmarked and is foun
 from mmsim.filemap import lock_page, trylock_page, unlock_page
 from mmsim.filemap_cache import xa_load, xas_store
 from mmsim.linux.bug import BUG_ON
-from mmsim.linux.list import LIST_HEAD, list_del, list_empty
+from mmsim.linux.list import list_del, list_empty
 from mmsim.linux.sleeplock import mutex_lock, mutex_unlock
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
-from mmsim.lru_v3_13 import lru_add_drain
-from mmsim.mlock import mlock_migrate_page, mlock_vma_page
 from mmsim.mm_inline import lru_to_page
 from mmsim.mm_types import (
     VM_LOCKED,
@@ -33,7 +31,6 @@ from mmsim.mm_types import (
     pte_unmap_unlock,
     set_pte_at,
 )
-from mmsim.mm_types_v3_13 import pte_file
 from mmsim.model.cite import cite
 from mmsim.model.gate import patched
 from mmsim.page import (
@@ -56,10 +53,11 @@ from mmsim.page import (
 from mmsim.page_alloc import alloc_page
 from mmsim.page_vma_mapped import vma_address
 from mmsim.rmap import page_add_file_rmap
-from mmsim.rmap_v3_13 import TTU_IGNORE_MLOCK, TTU_MIGRATION, try_to_unmap
 from mmsim.swapops import is_migration_entry, is_writable_migration_entry, pte_to_swp_entry
-from mmsim.unevictable_v3_13 import putback_lru_page
-from mmsim.vmscan_v3_13 import isolate_migratepages_page
+from mmsim.v3_13.mlock import mlock_migrate_page, mlock_vma_page
+from mmsim.v3_13.mm_types import pte_file
+from mmsim.v3_13.rmap import TTU_IGNORE_MLOCK, TTU_MIGRATION, try_to_unmap
+from mmsim.v3_13.vmscan_isolate import putback_lru_page
 
 EAGAIN = 11
 PASSES = 3  # 10 in the kernel
@@ -232,16 +230,3 @@ def migrate_pages(migratepages):
         list_del(page.lru)
         putback_lru_page(page)
     return failed
-
-
-@cite("mm/page_alloc.c", "3.13", thread="004")
-def alloc_contig_range(page):
-    """CMA wants this frame: isolate what is in it and move it away; true if it went.
-
-    *Locks:* may sleep.
-    """
-    lru_add_drain()
-    migratepages = LIST_HEAD("migratepages")
-    if not isolate_migratepages_page(page, migratepages):
-        return False
-    return migrate_pages(migratepages) == 0
