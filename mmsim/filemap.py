@@ -20,6 +20,7 @@ from mmsim.filemap_v5_4 import (
     TEST_BIT,
     __lock_page_v5_4,
     wait_on_page_bit_common_v5_4,
+    wait_on_page_bit_v5_4,
     wait_page_key,
     wait_page_queue,
     wake_page_match,
@@ -52,7 +53,7 @@ from mmsim.linux.wait import (
 )
 from mmsim.lru import put_page
 from mmsim.model.cite import cite
-from mmsim.model.era import IS_ENABLED, era
+from mmsim.model.era import IS_ENABLED, by_version, era
 from mmsim.model.gate import patched
 from mmsim.page import ClearPageWaiters, PageLocked, PageWriteback, SetPageWaiters, bit_op
 from mmsim.pagemap import (
@@ -104,7 +105,7 @@ def wake_page_function(wait, mode, key):
     return int(flags & WQ_FLAG_EXCLUSIVE != 0)
 
 
-@cite("mm/filemap.c", "5.17", thread="003")
+@cite("mm/filemap.c", "5.9..5.17", thread="003")
 def folio_wake_bit(page, bit):
     """Wake who waits for ``bit`` of the page.
 
@@ -196,10 +197,13 @@ def folio_wait_bit_common(page, bit, behavior):
     finish_wait(q, wait)
 
 
-@cite("mm/filemap.c", "5.17", symbol="__folio_lock")
-def __lock_page(page):
+@cite("mm/filemap.c", "5.9..5.17", symbol="__folio_lock")
+def __lock_page_v5_17(page):
     """The slow half of lock_page()."""
     folio_wait_bit_common(page, "locked", EXCLUSIVE)
+
+
+__lock_page = by_version(__lock_page_v3_13, __lock_page_v5_4, __lock_page_v5_17)
 
 
 @cite("include/linux/pagemap.h", "5.17", thread="003")
@@ -210,25 +214,11 @@ def lock_page(page):
     """
     if IS_ENABLED("DEBUG_ATOMIC_SLEEP"):
         might_sleep("include/linux/pagemap.h")
-    if trylock_page(page):
-        return
-    version = era().version
-    if version >= (5, 9):
+    if not trylock_page(page):
         __lock_page(page)
-    elif version >= (4, 10):
-        __lock_page_v5_4(page)
-    else:
-        __lock_page_v3_13(page)
 
 
-def _wake_up_page_bit(page, bit):
-    version = era().version
-    if version >= (5, 9):
-        folio_wake_bit(page, bit)
-    elif version >= (4, 10):
-        wake_up_page_bit_v5_4(page, bit)
-    else:
-        wake_up_page_bit_v3_13(page, bit)
+wake_up_page_bit = by_version(wake_up_page_bit_v3_13, wake_up_page_bit_v5_4, folio_wake_bit)
 
 
 @cite("mm/filemap.c", "5.17", thread="003", symbol="folio_unlock")
@@ -243,19 +233,18 @@ def unlock_page(page):
         VM_BUG_ON_PAGE(lambda: not PageLocked(page), "!PageLocked(page)", page)
     waiters = clear_bit_unlock_is_negative_byte(page)
     if waiters or era().version < (4, 10):
-        _wake_up_page_bit(page, "locked")
+        wake_up_page_bit(page, "locked")
 
 
-@cite("include/linux/pagemap.h", "5.17", symbol="folio_wait_bit")
-def wait_on_page_bit(page, bit):
+@cite("include/linux/pagemap.h", "5.9..5.17", symbol="folio_wait_bit")
+def wait_on_page_bit_v5_17(page, bit):
     """Sleep until ``bit`` is clear.  *Locks:* may sleep; the caller holds a reference."""
-    version = era().version
-    if version >= (5, 9):
-        folio_wait_bit_common(page, bit, SHARED)
-    elif version >= (4, 10):
-        wait_on_page_bit_common_v5_4(page, bit, False)
-    else:
-        wait_on_page_bit_v3_13(page, bit)
+    folio_wait_bit_common(page, bit, SHARED)
+
+
+wait_on_page_bit = by_version(
+    wait_on_page_bit_v3_13, wait_on_page_bit_v5_4, wait_on_page_bit_v5_17
+)
 
 
 @cite("include/linux/pagemap.h", "5.17")

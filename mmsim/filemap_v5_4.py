@@ -70,7 +70,7 @@ def wake_page_function_v5_4(wait, mode, key):
     return autoremove_wake_function(wait, mode, key)
 
 
-@cite("mm/filemap.c", "5.4")
+@cite("mm/filemap.c", "4.10..5.8")
 def wake_up_page_bit_v5_4(page, bit):
     """Wake who waits for ``bit``.  *Locks:* takes the queue's, interrupts off."""
     q = page_waitqueue(page)
@@ -116,7 +116,13 @@ def wait_on_page_bit_common_v5_4(page, bit, exclusive, put=None):
     finish_wait(q, wait)
 
 
-@cite("mm/filemap.c", "5.4", symbol="__lock_page")
+@cite("mm/filemap.c", "4.10..5.8")
+def wait_on_page_bit_v5_4(page, bit):
+    """Sleep until ``bit`` is clear.  *Locks:* may sleep; the caller holds a reference."""
+    wait_on_page_bit_common_v5_4(page, bit, False)
+
+
+@cite("mm/filemap.c", "4.10..5.8", symbol="__lock_page")
 def __lock_page_v5_4(page):
     """Sleep for the page lock.  *Locks:* returns with it."""
     wait_on_page_bit_common_v5_4(page, "locked", True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Waiting for a page bit in 3.13 (mm/filemap.c, kernel/wait.c).
+"""Waiting for a page bit in 3.13 (mm/filemap.c, kernel/sched/wait.c).
 
 There is no PG_waiters yet: every unlock walks the hashed queue, and ``waitqueue_active`` without
 the queue's lock is all that keeps that cheap.  A waiter looks at the page again when it is woken.
@@ -21,7 +21,7 @@ from mmsim.page import PageLocked
 from mmsim.pagemap import page_lock_of, page_waitqueue, trylock_page
 
 
-@cite("kernel/wait.c", "3.13", symbol="wake_bit_function")
+@cite("kernel/sched/wait.c", "3.13", symbol="wake_bit_function")
 def wake_bit_function(wait, mode, key):
     """Wake if it is about this page and the bit is still clear."""
     if not wake_page_match(wait, key) or TEST_BIT[key.bit](key.page):
@@ -29,7 +29,7 @@ def wake_bit_function(wait, mode, key):
     return autoremove_wake_function(wait, mode, key)
 
 
-@cite("kernel/wait.c", "3.13", symbol="__wake_up_bit")
+@cite("kernel/sched/wait.c", "3.13", symbol="__wake_up_bit")
 def wake_up_page_bit(page, bit):
     """Wake who waits for ``bit``.  *Locks:* the queue's, if anybody is queued.
 
@@ -56,7 +56,7 @@ def _sleep_page(page):
     current().blocked_on = None
 
 
-@cite("kernel/wait.c", "3.13", symbol="__wait_on_bit_lock")
+@cite("kernel/sched/wait.c", "3.13", symbol="__wait_on_bit_lock")
 def __lock_page(page):
     """Sleep for the page lock.  *Locks:* returns with it."""
     q = page_waitqueue(page)
@@ -71,7 +71,7 @@ def __lock_page(page):
     finish_wait(q, wait)
 
 
-@cite("kernel/wait.c", "3.13", symbol="__wait_on_bit")
+@cite("kernel/sched/wait.c", "3.13", symbol="__wait_on_bit")
 def wait_on_page_bit(page, bit):
     """Sleep until ``bit`` is clear.  *Locks:* may sleep; the caller holds a reference."""
     q = page_waitqueue(page)
