@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from mmsim.detect.finding import KINDS, Finding, Frame
 from mmsim.engine.door import current, door
 from mmsim.engine.oops import ContextDied
-from mmsim.model.cite import symbol_of
+from mmsim.model.cite import file_of, symbol_of
 from mmsim.model.era import IS_ENABLED, era
 
 __mmsim_primitive__ = True
@@ -132,15 +132,30 @@ def BUG_ON(condition, where, page=None):
         report("BUG", f"kernel BUG at {where}!", page=page, fatal=True)
 
 
-def VM_BUG_ON_PAGE(condition, text, page):
-    """With DEBUG_VM: dump the page and BUG if ``condition()``; ``text`` is the C expression."""
+def VM_BUG_ON(condition, where, page=None):
+    """With DEBUG_VM: BUG if ``condition()``.  What assertions about pages were until 3.14."""
     if IS_ENABLED("DEBUG_VM") and condition():
+        report("BUG", f"kernel BUG at {where}!", page=page, fatal=True)
+
+
+def VM_BUG_ON_PAGE(condition, text, page):
+    """With DEBUG_VM: dump the page and BUG if ``condition()``; ``text`` is the C expression.
+
+    Before 3.14 a VM_BUG_ON, which dumps nothing; of its line only the file is known here.
+    """
+    if IS_ENABLED("DEBUG_VM") and condition():
+        if era().version < (3, 14):
+            where = file_of(sys._getframe(1).f_code)
+            report("BUG", f"kernel BUG at {where}!", page=page, fatal=True)
         report("VM_BUG_ON", f"VM_BUG_ON_PAGE({text})", page=page, fatal=True)
 
 
 def VM_BUG_ON_FOLIO(condition, text, page):
     """The same, as folio code (5.16 and later) spells it."""
     if IS_ENABLED("DEBUG_VM") and condition():
+        if era().version < (3, 14):
+            where = file_of(sys._getframe(1).f_code)
+            report("BUG", f"kernel BUG at {where}!", page=page, fatal=True)
         report("VM_BUG_ON", f"VM_BUG_ON_FOLIO({text})", page=page, fatal=True)
 
 

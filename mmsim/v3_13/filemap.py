@@ -7,6 +7,8 @@ the queue's lock is all that keeps that cheap.  A waiter looks at the page again
 
 from mmsim.engine.context import current
 from mmsim.filemap_v5_4 import TEST_BIT, wait_page_key, wait_page_queue, wake_page_match
+from mmsim.linux.atomic import smp_mb
+from mmsim.linux.bug import VM_BUG_ON
 from mmsim.linux.list import list_add_tail, list_empty
 from mmsim.linux.sched import TASK_UNINTERRUPTIBLE, schedule, set_current_state
 from mmsim.linux.spinlock import spin_lock_irqsave, spin_unlock_irqrestore
@@ -18,7 +20,24 @@ from mmsim.linux.wait import (
 )
 from mmsim.model.cite import cite
 from mmsim.page import PageLocked
-from mmsim.pagemap import page_lock_of, page_waitqueue, trylock_page
+from mmsim.pagemap import (
+    clear_bit_unlock_is_negative_byte,
+    page_lock_of,
+    page_waitqueue,
+    trylock_page,
+)
+
+
+@cite("mm/filemap.c", "3.13", thread="004")
+def unlock_page(page):
+    """Clear PG_locked and wake whoever waits for it.
+
+    *Locks:* drops the page lock, whoever took it; any context.
+    """
+    VM_BUG_ON(lambda: not PageLocked(page), "mm/filemap.c:610", page)
+    clear_bit_unlock_is_negative_byte(page)
+    smp_mb()
+    wake_up_page_bit(page, "locked")
 
 
 @cite("kernel/sched/wait.c", "3.13", symbol="wake_bit_function")

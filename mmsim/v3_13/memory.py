@@ -8,7 +8,7 @@ page is munlocked afterwards, under its page lock.  The comment in the kernel sa
 manipulation"; what the lock is for is to wait for such a marker, and for the walk in rmap.
 """
 
-from mmsim.filemap import lock_page, unlock_page
+from mmsim.filemap import lock_page
 from mmsim.linux.sleeplock import down_read, mutex_lock, mutex_unlock, up_read
 from mmsim.lru_release import put_page, release_pages
 from mmsim.memory_model import pfn_to_page
@@ -34,6 +34,7 @@ from mmsim.model.cite import cite
 from mmsim.model.gate import patched
 from mmsim.page import SetPageUptodate, get_page
 from mmsim.page_alloc import alloc_page
+from mmsim.v3_13.filemap import unlock_page
 from mmsim.v3_13.gup import vm_normal_page
 from mmsim.v3_13.mm_types import linear_page_index, pgoff_to_pte
 from mmsim.v3_13.munlock import munlock_vma_page

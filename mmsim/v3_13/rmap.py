@@ -16,9 +16,9 @@ VM_LOCKED true while the pages are being marked; exit_mmap() clears it without.
 """
 
 from mmsim.engine.door import door
-from mmsim.filemap import lock_page, trylock_page, unlock_page
+from mmsim.filemap import lock_page, trylock_page
 from mmsim.linux.atomic import atomic_add_negative
-from mmsim.linux.bug import BUG_ON, VM_BUG_ON_PAGE
+from mmsim.linux.bug import BUG_ON, VM_BUG_ON
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_read_trylock, mutex_lock, mutex_unlock, up_read
 from mmsim.lru_release import put_page
@@ -47,6 +47,7 @@ from mmsim.swapops import (
     swp_entry_to_pte,
 )
 from mmsim.util import page_mapcount
+from mmsim.v3_13.filemap import unlock_page
 from mmsim.v3_13.mlock import clear_page_mlock, mlock_vma_page, mlocked_vma_newpage
 from mmsim.v3_13.mm_types import linear_page_index, pgoff_to_pte
 from mmsim.v3_13.swap import add_page_to_unevictable_list, lru_cache_add
@@ -93,9 +94,15 @@ def page_add_new_anon_rmap(page, vma, address):
 
 @cite("mm/rmap.c", "3.13")
 def page_check_address(page, mm, address):
-    """(pte, ptl) with the ptl held, if the pte at ``address`` maps ``page``; else (None, None)."""
+    """(pte, ptl) with the ptl held, if the pte at ``address`` maps ``page``; else (None, None).
+
+    *Locks:* takes the ptl.  *Race:* the first look is without it; a pte that is filled just then
+    was not one of those that its caller is to find: the page is locked.
+    """
     pmd = pmd_offset(mm, address)
     if pmd is None:
+        return None, None
+    if not pte_present(pte_offset_map(pmd, address).pte):
         return None, None
     pte, ptl = pte_offset_map_lock(pmd, address)
     word = pte.pte
@@ -223,7 +230,7 @@ def try_to_unmap_cluster(cursor, mapcount, vma, check_page):
         if not pte_present(word):
             continue
         page = pfn_to_page(pte_pfn(word))
-        BUG_ON(page is None or PageAnon(page), "mm/rmap.c")
+        BUG_ON(page is None or PageAnon(page), "mm/rmap.c:1389")
 
         if locked_vma:
             if _mlock_found(page, check_page):
@@ -314,7 +321,7 @@ def try_to_unmap(page, flags):
 
     *Locks:* entered with the page lock; may sleep.
     """
-    BUG_ON(not PageLocked(page), "mm/rmap.c")
+    BUG_ON(not PageLocked(page), "mm/rmap.c:1626")
     ret = try_to_unmap_anon(page) if PageAnon(page) else try_to_unmap_file(page, flags)
     if ret is not SWAP_MLOCK and not page_mapped(page):
         ret = SWAP_SUCCESS
@@ -334,5 +341,5 @@ def try_to_munlock(page):
     *Locks:* page lock; may sleep.  The page is isolated.  *Race:* another mm whose mmap_sem is
     taken is skipped, and so are nonlinear vmas: the flag is missing until reclaim comes by.
     """
-    VM_BUG_ON_PAGE(lambda: not PageLocked(page) or PageLRU(page), "!PageLocked(page)", page)
+    VM_BUG_ON(lambda: not PageLocked(page) or PageLRU(page), "mm/rmap.c:1657", page)
     return SWAP_AGAIN if PageAnon(page) else try_to_unmap_file(page, TTU_MUNLOCK)

@@ -6,11 +6,12 @@ i_mmap_mutex, without any mmap_sem.  So it is the actor that munlock, which hold
 writing, is not protected from by it: only by the pin.
 """
 
-from mmsim.filemap import lock_page, unlock_page
+from mmsim.filemap import lock_page
 from mmsim.filemap_cache import delete_from_page_cache, find_get_page
 from mmsim.model.cite import cite
 from mmsim.page import page_mapped
 from mmsim.pagevec import pagevec
+from mmsim.v3_13.filemap import unlock_page
 from mmsim.v3_13.memory import unmap_mapping_range
 from mmsim.v3_13.swap import pagevec_release
 

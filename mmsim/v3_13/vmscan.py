@@ -9,18 +9,19 @@ takes it to the unevictable list.
 Not here: ageing (every pte is old), writeback (every page is clean), swap.
 """
 
-from mmsim.filemap import trylock_page, unlock_page
+from mmsim.filemap import trylock_page
 from mmsim.filemap_cache import __delete_from_page_cache
-from mmsim.linux.bug import BUG_ON, VM_BUG_ON_PAGE
+from mmsim.linux.bug import BUG_ON, VM_BUG_ON
 from mmsim.linux.list import LIST_HEAD, list_add, list_del, list_empty, list_splice
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
 from mmsim.memcontrol import mem_cgroup_page_lruvec
-from mmsim.mm_inline import lru_to_page, page_evictable, page_off_lru
+from mmsim.mm_inline import lru_to_page, page_evictable
 from mmsim.mmzone import (
     LRU_INACTIVE_FILE,
     add_page_to_lru_list,
     del_page_from_lru_list,
+    page_lru,
 )
 from mmsim.model.cite import cite
 from mmsim.page import (
@@ -31,15 +32,16 @@ from mmsim.page import (
     PageUnevictable,
     SetPageActive,
     SetPageLRU,
+    __ClearPageActive,
     __ClearPageLRU,
     page_mapped,
-    page_ref_freeze,
-    page_ref_unfreeze,
     put_page_testzero,
 )
 from mmsim.page_alloc import free_unref_page_list
 from mmsim.pagemap import __clear_page_locked
 from mmsim.util import page_mapping
+from mmsim.v3_13.filemap import unlock_page
+from mmsim.v3_13.pagemap import page_freeze_refs, page_unfreeze_refs
 from mmsim.v3_13.rmap import SWAP_FAIL, SWAP_MLOCK, SWAP_SUCCESS, TTU_UNMAP, try_to_unmap
 from mmsim.v3_13.swap import lru_add_drain
 from mmsim.v3_13.vmscan_isolate import isolate_lru_pages, putback_lru_page
@@ -52,14 +54,14 @@ def __remove_mapping(mapping, page):
     *Locks:* page lock; takes tree_lock.  *Race:* whoever finds it in the cache meanwhile makes the
     freeze fail.
     """
-    BUG_ON(not PageLocked(page), "mm/vmscan.c")
-    BUG_ON(mapping is not page_mapping(page), "mm/vmscan.c")
+    BUG_ON(not PageLocked(page), "mm/vmscan.c:510")
+    BUG_ON(mapping is not page_mapping(page), "mm/vmscan.c:511")
     spin_lock_irq(mapping.tree_lock)
-    if not page_ref_freeze(page, 2):
+    if not page_freeze_refs(page, 2):
         spin_unlock_irq(mapping.tree_lock)
         return False
     if PageDirty(page):
-        page_ref_unfreeze(page, 2)
+        page_unfreeze_refs(page, 2)
         spin_unlock_irq(mapping.tree_lock)
         return False
     __delete_from_page_cache(page)
@@ -83,7 +85,7 @@ def shrink_page_list(page_list):
         if not trylock_page(page):
             list_add(page.lru, ret_pages)
             continue
-        VM_BUG_ON_PAGE(lambda page=page: PageActive(page), "PageActive(page)", page)
+        VM_BUG_ON(lambda page=page: PageActive(page), "mm/vmscan.c:797", page)
 
         verdict = "cull" if not page_evictable(page) else _pageout(page)
         if verdict == "cull":
@@ -95,13 +97,12 @@ def shrink_page_list(page_list):
             list_add(page.lru, free_pages)
             continue
         if verdict == "activate":
+            VM_BUG_ON(lambda page=page: PageActive(page), "mm/vmscan.c:1082", page)
             SetPageActive(page)
         unlock_page(page)
         list_add(page.lru, ret_pages)
-        VM_BUG_ON_PAGE(
-            lambda page=page: PageLRU(page) or PageUnevictable(page),
-            "PageLRU(page) || PageUnevictable(page)",
-            page,
+        VM_BUG_ON(
+            lambda page=page: PageLRU(page) or PageUnevictable(page), "mm/vmscan.c:1089", page
         )
     free_unref_page_list(free_pages)
     list_splice(ret_pages, page_list)
@@ -132,7 +133,7 @@ def putback_inactive_pages(zone, page_list):
     pages_to_free = LIST_HEAD("pages_to_free")
     while not list_empty(page_list):
         page = lru_to_page(page_list)
-        VM_BUG_ON_PAGE(lambda page=page: PageLRU(page), "PageLRU(page)", page)
+        VM_BUG_ON(lambda page=page: PageLRU(page), "mm/vmscan.c:1369", page)
         list_del(page.lru)
         if not page_evictable(page):
             spin_unlock_irq(zone.lru_lock)
@@ -141,10 +142,12 @@ def putback_inactive_pages(zone, page_list):
             continue
         lruvec = mem_cgroup_page_lruvec(page, zone)
         SetPageLRU(page)
+        lru = page_lru(page)
         add_page_to_lru_list(page, lruvec)
         if put_page_testzero(page):
             __ClearPageLRU(page)
-            del_page_from_lru_list(page, lruvec, page_off_lru(page))
+            __ClearPageActive(page)
+            del_page_from_lru_list(page, lruvec, lru)
             list_add(page.lru, pages_to_free)
     return pages_to_free
 

@@ -16,7 +16,7 @@ the other half (vmscan.py) needs rmap, which needs mlock.
 """
 
 from mmsim.linux.atomic import smp_mb
-from mmsim.linux.bug import BUG_ON, VM_BUG_ON_PAGE
+from mmsim.linux.bug import BUG_ON, VM_BUG_ON
 from mmsim.linux.list import list_empty, list_move
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
 from mmsim.lru_release import put_page
@@ -47,7 +47,7 @@ def isolate_lru_page(page):
     *Locks:* takes lru_lock.  The caller holds a reference.  *Race:* the first look at PG_lru is
     without the lock; a page on its way back to a list is missed, which putback_lru_page() mends.
     """
-    VM_BUG_ON_PAGE(lambda: not page_count(page), "!page_count(page)", page)
+    VM_BUG_ON(lambda: not page_count(page), "mm/vmscan.c:1298", page)
     ret = -EBUSY
     if PageLRU(page):
         zone = page_pgdat(page)
@@ -70,7 +70,7 @@ def putback_lru_page(page):
     *Locks:* takes lru_lock.  *Race:* see the top of the file; with ``putback-no-recheck`` a page
     that is munlocked between the choice and PG_lru stays on the unevictable list.
     """
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
+    VM_BUG_ON(lambda: PageLRU(page), "mm/vmscan.c:606", page)
     while True:
         ClearPageUnevictable(page)
         if page_evictable(page):
@@ -120,13 +120,13 @@ def isolate_lru_pages(nr_to_scan, lruvec, dst, lru):
     while scan < nr_to_scan and not list_empty(src):
         scan += 1
         page = lru_to_page(src)
-        VM_BUG_ON_PAGE(lambda page=page: not PageLRU(page), "!PageLRU(page)", page)
+        VM_BUG_ON(lambda page=page: not PageLRU(page), "mm/vmscan.c:1243", page)
         ret = __isolate_lru_page(page, 0)
         if ret == 0:
             update_lru_size(lruvec, lru, -1)
             list_move(page.lru, dst)
             nr_taken += 1
         else:
-            BUG_ON(ret != -EBUSY, "mm/vmscan.c")
+            BUG_ON(ret != -EBUSY, "mm/vmscan.c:1259")
             list_move(page.lru, src)
     return nr_taken

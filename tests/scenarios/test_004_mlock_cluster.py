@@ -33,7 +33,7 @@ EXPECTED = [
     "migrate-no-refcheck",
     "nonatomic-mlocked",
     "munlock-put-in-lock",
-    "putback-nobarrier",
+    "putback-no-recheck",
     "exit-race",
 ]
 
@@ -46,7 +46,7 @@ RATES = {  # at 8 CPUs
     "migrate-no-refcheck": 0.13,
     "nonatomic-mlocked": 0.041,
     "munlock-put-in-lock": 0.049,
-    "putback-nobarrier": 0.033,
+    "putback-no-recheck": 0.033,
     "wp-no-munlock": 0.95,
     "wp-no-lock": 0.012,
     "wp-no-lock-dbg": 0.9,

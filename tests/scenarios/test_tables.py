@@ -106,7 +106,7 @@ PREDICTED = {
     "004.migrate-no-refcheck": FAILS,
     "004.nonatomic-mlocked": FAILS,
     "004.munlock-put-in-lock": FAILS,
-    "004.putback-nobarrier": FAILS,
+    "004.putback-no-recheck": FAILS,
 }
 
 WEAK_MEMORY = {"002.pagelocked-no-rmb", "002.pagelocked-rmb"}

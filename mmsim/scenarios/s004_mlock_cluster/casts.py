@@ -286,10 +286,10 @@ def migrating(stage):
 
 
 def pinned(stage):
-    """I-004-d: nothing but munlock's pin keeps migration from moving the page."""
-    p0 = stage.page(mlocked=True)
-    vma = stage.mmap("trinity-a", (p0,), VM_SHARED | VM_LOCKED)
-    stage.act("cma", alloc_contig_range, p0)
+    """Migration of a page that munlock has pinned, and will come to after another one."""
+    p0, p1 = stage.page(mlocked=True), stage.page(mlocked=True)
+    vma = stage.mmap("trinity-a", (p0, p1), VM_SHARED | VM_LOCKED)
+    stage.act("cma", alloc_contig_range, p1)
     stage.act("trinity-a", sys_munlock, vma)
 
 
@@ -335,4 +335,10 @@ def faulting(stage):
 
 
 OTHERS = (own, truncating, charging, migrating, pinned, moving, cow, cow_moving)
-ALL = (lazy,) * len(OTHERS) + OTHERS  # half of them are what the thread is about
+
+ONE_BY_ONE = (alone, lazy, ordering, exiting, busy, faulting, *OTHERS)
+
+# what a machine's stages are chosen from, by the name that a variant gives
+CASTS = {stage.__name__: (stage,) for stage in ONE_BY_ONE}
+# half of the stages are what the thread is about
+CASTS["everything"] = (lazy,) * len(OTHERS) + OTHERS

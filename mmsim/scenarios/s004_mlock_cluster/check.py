@@ -16,6 +16,8 @@ variant declares what it expects of these figures, and of what kernel code count
     cluster_pages, cluster_on_lru   pages in a VM_LOCKED window, besides check_page; not isolated
     trylocks, trylock_skipped       of their page locks; in vain
     check_page_mlocked              windows that ended in SWAP_MLOCK
+    migrations_refused              the page has references that migration cannot explain
+    moved_under_pin                 and went all the same (``migrate-no-refcheck``)
     mlocks_undone                   mlock_vma_page() finds the mark gone that it has set itself
     undone_missed                   at rest: missed mlocks that come of that
     cleared_unlocked                PG_mlocked was cleared while nobody had the page lock
@@ -38,6 +40,8 @@ METRICS = (
     "trylocks",
     "trylock_skipped",
     "check_page_mlocked",
+    "migrations_refused",
+    "moved_under_pin",
     "mlocks_undone",
     "undone_missed",
     "cleared_unlocked",

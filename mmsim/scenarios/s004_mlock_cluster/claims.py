@@ -57,7 +57,7 @@ THE_MAIL = (
         "Motohiro Kosaki",
         "Whoever isolates a page puts it back with putback_lru_page(), so that it ends on the "
         "right list.",
-        (Clean("004.merged"), Fails("004.putback-nobarrier", "stranded on the unevictable list")),
+        (Clean("004.merged"), Fails("004.putback-no-recheck", "stranded on the unevictable list")),
         note="Thanks to its second look: the second line is without.",
     ),
     Claim(
