@@ -207,6 +207,25 @@ class NeverSays:
 
 
 @dataclass(frozen=True)
+class NoneSays:
+    """No run of the variant comes to a finding whose title matches, whether it fails or not."""
+
+    variant: str
+    title: str
+
+    def variants(self) -> tuple[str, ...]:
+        return (self.variant,)
+
+    def holds(self, tallies: Tallies) -> bool:
+        return not _titled(tallies[self.variant], self.title)
+
+    def figures(self, tallies: Tallies) -> str:
+        tally = tallies[self.variant]
+        n = sum(count for _, count in _titled(tally, self.title))
+        return f"{self.variant}: {n} of {tally.runs} runs say {self.title!r}"
+
+
+@dataclass(frozen=True)
 class Metric:
     """A metric's mean over runs compares so with a number."""
 

@@ -66,7 +66,8 @@ def munlock_vma_page(page):
     """Clear PG_mlocked of a page that a VM_LOCKED vma no longer maps, unless another one does.
 
     *Locks:* page lock, because of the walk; takes lru_lock, may sleep.  *Race:* an isolator that
-    has the page puts it back by what it sees, but then nobody asks rmap: I-004-b.
+    has the page puts it back by what it sees, but then nobody asks rmap whether another vma has it
+    mlocked.
     """
     if not patched("wp-no-lock"):
         BUG_ON(not PageLocked(page), "mm/mlock.c:156")

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from mmsim.claims import claims
-from mmsim.claims.model import ByConstruction, Claim, Clean, Fails, Settled
+from mmsim.claims.model import ByConstruction, Claim, Clean, Fails, NoneSays, Settled
 from mmsim.claims.settle import answers, needed
 from mmsim.scenarios.registry import find_variant
 from mmsim.stress.source import Library
@@ -179,3 +179,11 @@ def test_a_title_that_does_not_match_is_not_seen():
     assert not Fails("002.a", "double free").holds(counted)
     assert Fails("002.a", "deadlock").holds(counted)
     assert not Fails("002.a", "deadlock", always=True).holds(counted)
+
+
+def test_none_says_holds_of_a_variant_that_fails_otherwise() -> None:
+    runs = tallies(("004.base",))
+    assert NoneSays("004.base", "corruption").holds(runs)
+    said = NoneSays("004.base", "mlock.c:82")
+    assert not said.holds(runs)
+    assert said.figures(runs) == "004.base: 150 of 150 runs say 'mlock.c:82'"

@@ -10,10 +10,10 @@ the zone, its LRU lists and its lru_lock, so reclaim of one stage comes by the p
     own         a vma is mlocked and munlocked while reclaim walks it
     exiting     a vma is mlocked and its mm exits, without mmap_sem; another mm maps the pages
     busy        a nonlinear vma is munlocked; another mm maps the pages
-    truncating  a page is truncated while it is munlocked
+    truncating  pages are truncated while they are munlocked
     charging    a page is isolated and put back while it is mlocked and munlocked
     migrating   a page is migrated while it is munlocked, and mapped nonlinearly
-    pinned      a page is migrated while it is munlocked
+    pinned      a page is migrated while munlock has it pinned
     moving      a page is migrated while it is mlocked
     cow         a private VM_LOCKED vma is written to while reclaim looks at the page
     cow_moving  the same while the page is migrated
@@ -180,6 +180,12 @@ def write(vma):
     write_fault(vma, vma.vm_start)
 
 
+def truncate(mapping, pages):
+    """truncate(2), the first page first."""
+    for index in range(pages):
+        truncate_pagecache(mapping, index)
+
+
 def read(mapping, index):
     """read(2): a reference to a page of the file for as long as it is copied."""
     page = find_get_page(mapping, index)
@@ -191,14 +197,14 @@ def read(mapping, index):
 
 
 def alone(stage):
-    """I-004-a: nobody else is needed."""
+    """A window with a page that nobody has locked: no second task is needed."""
     p0, p1 = stage.page(), stage.page(mlocked=True)
     stage.mmap("trinity-a", (p1, p0), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
     stage.reclaim(nr=1)
 
 
 def lazy(stage):
-    """I-004-a, b, e: pages of a nonlinear VM_LOCKED vma, some of them no longer on the LRU."""
+    """Pages of a nonlinear VM_LOCKED vma that another mm munlocks; two of them are culled."""
     p0, p1, p2, p3 = stage.page(), stage.page(), stage.page(True), stage.page(True)
     stage.mmap("trinity-a", (p3, p1, p2, p0), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
     vma = stage.mmap("trinity-b", (p0, p1, p2), VM_SHARED | VM_LOCKED)
@@ -211,7 +217,7 @@ def lazy(stage):
 
 
 def ordering(stage):
-    """I-004-b: pages that reclaim is going to mark for one mm and another mm munlocks."""
+    """Pages that reclaim is going to mark for one mm and another mm munlocks."""
     q1, q2, p = stage.page(), stage.page(), stage.page()
     stage.mmap("trinity-a", (q1, q2, p), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
     vma = stage.mmap("trinity-b", (q1, q2), VM_SHARED | VM_LOCKED)
@@ -257,15 +263,15 @@ def busy(stage):
 
 
 def truncating(stage):
-    """I-004-g: the last reference to a page may be munlock's."""
-    p0 = stage.page(mlocked=True, culled=False)
-    vma = stage.mmap("trinity-a", (p0,), VM_SHARED | VM_LOCKED)
+    """The last reference to a page may be munlock's."""
+    pages = [stage.page(mlocked=True, culled=False) for _ in range(3)]
+    vma = stage.mmap("trinity-a", pages, VM_SHARED | VM_LOCKED)
     stage.act("trinity-a", sys_munlock, vma)
-    stage.act("trinity-b", truncate_pagecache, stage.mapping, 0)
+    stage.act("trinity-b", truncate, stage.mapping, len(pages))
 
 
 def charging(stage):
-    """I-004-h: a page is isolated and put back while it is munlocked and mlocked."""
+    """A page is isolated and put back while it is munlocked and mlocked."""
     p0 = stage.page()
     vma = stage.mmap("trinity-a", (p0,), VM_SHARED)
     other = stage.mmap("trinity-b", (p0,), VM_SHARED)
@@ -274,7 +280,7 @@ def charging(stage):
 
 
 def migrating(stage):
-    """I-004-c, d: migration of a page that others map, mlock and munlock."""
+    """Migration of a page that others map, mlock and munlock."""
     p0, p1 = stage.page(), stage.page(mlocked=True)
     locked = VM_LOCKED if stage.m.rng.random() < 0.5 else 0
     stage.mmap("trinity-a", (p1, p0), VM_SHARED | VM_NONLINEAR | locked)
