@@ -12,8 +12,8 @@ import re
 import pytest
 
 from mmsim.run import Runner
-from mmsim.scenarios.api import ALWAYS, NEVER, Verdict
 from mmsim.scenarios import s004_mlock_cluster
+from mmsim.scenarios.api import ALWAYS, NEVER, Verdict
 from mmsim.scenarios.registry import find_scenario, find_variant
 from mmsim.stress.verdict import compare
 
