@@ -5,7 +5,7 @@ There is no PG_waiters yet: every unlock walks the hashed queue, and ``waitqueue
 the queue's lock is all that keeps that cheap.  A waiter looks at the page again when it is woken.
 """
 
-from mmsim.engine.context import current
+from mmsim.engine.door import current
 from mmsim.filemap_v5_4 import TEST_BIT, wait_page_key, wait_page_queue, wake_page_match
 from mmsim.linux.atomic import smp_mb
 from mmsim.linux.bug import VM_BUG_ON

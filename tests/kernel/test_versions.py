@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import mmsim
+from mmsim.engine.door import door
 from mmsim.engine.machine import Machine
 from mmsim.errors import UsageError
 from mmsim.linux.bug import frames
@@ -26,6 +27,12 @@ from mmsim.scenarios.api import NEVER, Scenario, Variant
 from mmsim.scenarios.registry import load_file
 from mmsim.v2_4.page_alloc import zone_t
 from mmsim.v3_13.mm_types import mm_struct
+
+
+def boot(era: str) -> None:
+    """A machine of this era, until the next one is booted."""
+    door.boot(Machine(1, era=era))
+
 
 # -- versions and ranges -------------------------------------------------------------------------
 
@@ -105,14 +112,14 @@ thing = by_version(thing_v5_4, thing_v5_17)
     ("booted", "which"), [("3.13", "old"), ("4.19", "old"), ("5.4", "old"), ("5.16", "new")]
 )
 def test_the_version_of_the_booted_kernel_is_called(booted: str, which: str) -> None:
-    Machine(1, era=booted)
+    boot(booted)
     assert thing(3, "because")[:3] == (which, 3, "because")
     assert thing(3)[:3] == (which, 3, "")
 
 
 def test_an_era_that_no_version_covers_is_an_error_that_names_the_function() -> None:
     for name in ("2.4.17", "5.17"):
-        Machine(1, era=name)
+        boot(name)
         for _ in range(2):
             with pytest.raises(UncoveredEra) as error:
                 thing(1)
@@ -123,7 +130,7 @@ def test_an_era_that_no_version_covers_is_an_error_that_names_the_function() -> 
 
 
 def test_an_era_that_does_not_exist_is_named_with_those_that_do() -> None:
-    Machine(1, era="5.18")
+    boot("5.18")
     with pytest.raises(UnknownEra, match=r"unknown era '5.18': it has to be one of 2.4.17, .*5.17"):
         era()
     with pytest.raises(UnknownEra):
@@ -131,7 +138,7 @@ def test_an_era_that_does_not_exist_is_named_with_those_that_do() -> None:
 
 
 def test_the_choice_does_not_stand_in_the_stack() -> None:
-    Machine(1, era="5.4")
+    boot("5.4")
     above = [frame.func for frame in thing(1)[3]]
     assert above[:2] == ["thing_v5_4", sys._getframe().f_code.co_name]
 
@@ -215,15 +222,15 @@ def test_a_stack_knows_symbol_and_file_of_a_cited_function() -> None:
 
 
 def test_a_package_of_one_kernel_refuses_others() -> None:
-    Machine(1, era="2.5.32")
+    boot("2.5.32")
     refuse_other_eras("v2_4's boot_mm()", "2.4..2.5")
-    Machine(1, era="3.13")
+    boot("3.13")
     with pytest.raises(UncoveredEra, match=r"v2_4's boot_mm\(\) is of 2.4..2.5, and .* as 3.13"):
         refuse_other_eras("v2_4's boot_mm()", "2.4..2.5")
 
 
 @pytest.mark.parametrize(
-    ("boot", "booted", "error"),
+    ("make", "booted", "error"),
     [
         (lambda m: zone_t("Normal"), "3.13", "zone_t of mmsim.v2_4 is of 2.4..2.5"),
         (lambda m: mm_struct("a"), "5.4", "mm_struct of mmsim.v3_13 is of 3.13"),
@@ -234,10 +241,10 @@ def test_a_package_of_one_kernel_refuses_others() -> None:
 )
 @pytest.mark.parametrize("engine", ["threads", "free"])
 def test_a_scenario_of_the_wrong_era_is_told_what_is_wrong(
-    boot: Callable[[Any], Any], booted: str, error: str, engine: str
+    make: Callable[[Any], Any], booted: str, error: str, engine: str
 ) -> None:
     def setup(m: Machine, v: Variant) -> None:
-        boot(m)
+        make(m)
         m.spawn(thing, 1, comm="a")
 
     variant = Variant("900.a", "a", NEVER, era=booted)

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 import mmsim.scenarios.gates  # noqa: F401
+from mmsim.engine.carriers.threads import threads
+from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import FOREVER
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.linux.watchdog import stuck
 from mmsim.memblock import memblock_free_all
 from mmsim.mmzone import boot_mm
@@ -30,14 +31,14 @@ STRANDED = "PG_mlocked page is mapped in no VM_LOCKED vma"
 
 
 @pytest.fixture(scope="module")
-def token() -> Iterator[ThreadsCarrier]:
-    carrier = ThreadsCarrier()
+def token() -> Iterator[Token]:
+    carrier = threads()
     yield carrier
     carrier.close()
 
 
 def every_order(
-    token: ThreadsCarrier,
+    token: Token,
     name: str,
     cast: Callable[[Stage], None],
     *,
@@ -57,20 +58,21 @@ def every_order(
             2, preempt=True, era="3.13", gates=frozenset(variant.gates), config=variant.config
         )
         machine.on_stuck = stuck
-        vm: Any = boot_mm(machine, pages=2 * PAGES)
-        vm.mappings, vm.mms = [], []
-        for metric in METRICS:
-            machine.count(metric, 0)
-        stage = Stage(machine, 1)
-        cast(stage)
-        memblock_free_all(vm)
-        other, writer = stage.actors
-        for fn, args, comm in (writer, other) if writer_first else (other, writer):
-            machine.spawn(fn, *args, comm=comm, cpu=len(machine.contexts))
         split = Split(n, m)
-        token.run(machine, split)
-        if not machine.findings:
-            check(machine, variant)
+        with machine.booted():
+            vm: Any = boot_mm(machine, pages=2 * PAGES)
+            vm.mappings, vm.mms = [], []
+            for metric in METRICS:
+                machine.count(metric, 0)
+            stage = Stage(machine, 1)
+            cast(stage)
+            memblock_free_all(vm)
+            other, writer = stage.actors
+            for fn, args, comm in (writer, other) if writer_first else (other, writer):
+                machine.spawn(fn, *args, comm=comm, cpu=len(machine.contexts))
+            token.run(machine, split)
+            if not machine.findings:
+                check(machine, variant)
         titles[machine.findings[0].title if machine.findings else ""] += 1
         metrics.update({name: int(value) for name, value in machine.metrics.items()})
         return split.done
@@ -85,7 +87,7 @@ def every_order(
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("writer_first", [False, True])
 def test_the_lock_in_do_wp_page_is_not_for_migration(
-    token: ThreadsCarrier, writer_first: bool, step: int
+    token: Token, writer_first: bool, step: int
 ) -> None:
     titles, metrics = every_order(
         token, "wp-no-lock-migration", cow_moving, writer_first=writer_first, step=step
@@ -99,7 +101,7 @@ def test_the_lock_in_do_wp_page_is_not_for_migration(
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("writer_first", [False, True])
 def test_without_it_reclaim_marks_a_page_after_it_was_munlocked_and_no_list_is_harmed(
-    token: ThreadsCarrier, writer_first: bool, step: int
+    token: Token, writer_first: bool, step: int
 ) -> None:
     titles, metrics = every_order(token, "wp-no-lock", cow, writer_first=writer_first, step=step)
     assert titles.keys() == {"", STRANDED}
