@@ -237,7 +237,9 @@ def ping_pong(word: Any) -> None:
 
 
 @pytest.mark.parametrize("name", policies.NAMES)
-def test_what_does_not_end_under_fair_scheduling_is_a_livelock(token: Token, name: str) -> None:
+def test_what_does_not_end_under_fair_scheduling_is_a_livelock(
+    token: Token, name: str
+) -> None:
     m = Lab(2)
     m.max_steps = 2_000
     m.task("a", ping_pong)

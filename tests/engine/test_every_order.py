@@ -49,7 +49,9 @@ def test_four_increments(token: Token) -> None:
 
 
 @pytest.mark.parametrize("lengths", [(1, 1), (3, 2), (4, 1), (2, 1, 1)])
-def test_independent_tasks_interleave_in_every_way(token: Token, lengths: tuple[int, ...]) -> None:
+def test_independent_tasks_interleave_in_every_way(
+    token: Token, lengths: tuple[int, ...]
+) -> None:
     def build() -> Lab:
         m = Lab(len(lengths))
         for cpu, n in enumerate(lengths):
@@ -81,7 +83,9 @@ def test_tasks_of_one_cpu_interleave_with_preemption(token: Token) -> None:
 
 
 @pytest.mark.parametrize("kind", ["hardirq", SOFTIRQ])
-def test_an_interrupt_has_one_place_more_than_its_cpu_has_effects(token: Token, kind: str) -> None:
+def test_an_interrupt_has_one_place_more_than_its_cpu_has_effects(
+    token: Token, kind: str
+) -> None:
     def build() -> Lab:
         m = Lab()
         m.task("a", steps(4))

@@ -53,7 +53,9 @@ def test_random_walk_over_three(token: Token) -> None:
 
 
 @pytest.mark.parametrize("q", [0.5, 0.125])
-def test_geometric_switches_with_probability_q_at_each_point(token: Token, q: float) -> None:
+def test_geometric_switches_with_probability_q_at_each_point(
+    token: Token, q: float
+) -> None:
     """How long ``a`` runs, if it is first, before ``b`` gets its first turn."""
     lengths: Counter[int] = Counter()
     for text, n in orders(token, lambda rng: Geometric(rng, q), 2000, (6, 6)).items():

@@ -64,13 +64,17 @@ def preemption_off(word: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [irqs_off, bh_off, preemption_off])
-def test_atomic_regions_are_not_preempted(token: Token, body: Callable[[Any], None]) -> None:
+def test_atomic_regions_are_not_preempted(
+    token: Token, body: Callable[[Any], None]
+) -> None:
     assert not can(token, two_tasks(body, preempt=True), "a b a2")
     assert can(token, two_tasks(body, preempt=True), "a3 b")
 
 
 @pytest.mark.parametrize("smp", [True, False])
-def test_a_spinlock_holder_is_not_preempted_not_even_in_a_up_build(token: Token, smp: bool) -> None:
+def test_a_spinlock_holder_is_not_preempted_not_even_in_a_up_build(
+    token: Token, smp: bool
+) -> None:
     def body(word: Any) -> None:
         lock = spinlock.spin_lock_init("lock")
         word.n  # noqa: B018

@@ -271,7 +271,9 @@ def test_going_on_past_a_finding_is_fair(token: Token) -> None:
 # -- going on without an effect ----------------------------------------------------------------
 
 
-def test_a_timer_that_waited_for_somebody_who_did_nothing(token: Token, free: FreeCarrier) -> None:
+def test_a_timer_that_waited_for_somebody_who_did_nothing(
+    token: Token, free: FreeCarrier
+) -> None:
     """Time passes when nobody can run.  ``b`` could, and returned at once: no effect tells."""
 
     def build() -> Lab:
@@ -352,7 +354,9 @@ def test_the_gate_refuses_an_impossible_order(
         free.run(m, gate=order(m, "a b a2"))
 
 
-def test_a_carrier_is_as_good_as_new_after_a_refusal(token: Token, free: FreeCarrier) -> None:
+def test_a_carrier_is_as_good_as_new_after_a_refusal(
+    token: Token, free: FreeCarrier
+) -> None:
     for _ in range(3):
         m = Lab(2)
         needs_the_lock(m)

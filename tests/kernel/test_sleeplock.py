@@ -69,7 +69,9 @@ def is_as_new(sem: Any) -> bool:
 
 
 @given(PROGRAMS, st.integers(0, 2**32), st.sampled_from(policies.NAMES))
-def test_readers_together_writers_alone(token: Token, program: Any, seed: int, policy: str) -> None:
+def test_readers_together_writers_alone(
+    token: Token, program: Any, seed: int, policy: str
+) -> None:
     m = build(program)
     token.run(m, policies.make(policy, Random(seed), 30))
     assert not m.findings
