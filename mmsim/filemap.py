@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The page lock, written out (mm/filemap.c, 5.17; waiting of older kernels in filemap_v5_4.py).
+"""The page lock, written out (mm/filemap.c, 5.17; older waiting in filemap_v5_4.py, v3_13/).
 
 PG_locked is a sleeping bit lock.  Unlocking must be cheap, so it looks at PG_waiters, which shares
 its byte, and touches a queue only if that is set.  Everything subtle follows from there:
@@ -18,14 +18,12 @@ from mmsim.engine.door import access, current
 from mmsim.engine.op import RMW
 from mmsim.filemap_v5_4 import (
     TEST_BIT,
-    __lock_page_v3_13,
     __lock_page_v5_4,
     wait_on_page_bit_common_v5_4,
-    wait_on_page_bit_v3_13,
+    wait_on_page_bit_v5_4,
     wait_page_key,
     wait_page_queue,
     wake_page_match,
-    wake_up_page_bit_v3_13,
     wake_up_page_bit_v5_4,
 )
 from mmsim.linux.atomic import smp_load_acquire, smp_store_release
@@ -55,7 +53,7 @@ from mmsim.linux.wait import (
 )
 from mmsim.lru import put_page
 from mmsim.model.cite import cite
-from mmsim.model.era import IS_ENABLED, era
+from mmsim.model.era import IS_ENABLED, by_version, era
 from mmsim.model.gate import patched
 from mmsim.page import ClearPageWaiters, PageLocked, PageWriteback, SetPageWaiters, bit_op
 from mmsim.pagemap import (
@@ -66,6 +64,9 @@ from mmsim.pagemap import (
     trylock_page,
 )
 from mmsim.swapops import pfn_swap_entry_to_page
+from mmsim.v3_13.filemap import __lock_page as __lock_page_v3_13
+from mmsim.v3_13.filemap import wait_on_page_bit as wait_on_page_bit_v3_13
+from mmsim.v3_13.filemap import wake_up_page_bit as wake_up_page_bit_v3_13
 
 EXCLUSIVE = "exclusive"  # wait for the lock, to take it
 SHARED = "shared"  # wait until it is free, holding a reference
@@ -104,7 +105,7 @@ def wake_page_function(wait, mode, key):
     return int(flags & WQ_FLAG_EXCLUSIVE != 0)
 
 
-@cite("mm/filemap.c", "5.17", thread="003")
+@cite("mm/filemap.c", "5.9..5.17", thread="003")
 def folio_wake_bit(page, bit):
     """Wake who waits for ``bit`` of the page.
 
@@ -196,10 +197,13 @@ def folio_wait_bit_common(page, bit, behavior):
     finish_wait(q, wait)
 
 
-@cite("mm/filemap.c", "5.17", symbol="__folio_lock")
-def __lock_page(page):
+@cite("mm/filemap.c", "5.9..5.17", symbol="__folio_lock")
+def __lock_page_v5_17(page):
     """The slow half of lock_page()."""
     folio_wait_bit_common(page, "locked", EXCLUSIVE)
+
+
+__lock_page = by_version(__lock_page_v3_13, __lock_page_v5_4, __lock_page_v5_17)
 
 
 @cite("include/linux/pagemap.h", "5.17", thread="003")
@@ -210,25 +214,11 @@ def lock_page(page):
     """
     if IS_ENABLED("DEBUG_ATOMIC_SLEEP"):
         might_sleep("include/linux/pagemap.h")
-    if trylock_page(page):
-        return
-    version = era().version
-    if version >= (5, 9):
+    if not trylock_page(page):
         __lock_page(page)
-    elif version >= (4, 10):
-        __lock_page_v5_4(page)
-    else:
-        __lock_page_v3_13(page)
 
 
-def _wake_up_page_bit(page, bit):
-    version = era().version
-    if version >= (5, 9):
-        folio_wake_bit(page, bit)
-    elif version >= (4, 10):
-        wake_up_page_bit_v5_4(page, bit)
-    else:
-        wake_up_page_bit_v3_13(page, bit)
+wake_up_page_bit = by_version(wake_up_page_bit_v3_13, wake_up_page_bit_v5_4, folio_wake_bit)
 
 
 @cite("mm/filemap.c", "5.17", thread="003", symbol="folio_unlock")
@@ -249,19 +239,18 @@ def unlock_page(page):
         )
     waiters = clear_bit_unlock_is_negative_byte(page)
     if waiters or era().version < (4, 10):
-        _wake_up_page_bit(page, "locked")
+        wake_up_page_bit(page, "locked")
 
 
-@cite("include/linux/pagemap.h", "5.17", symbol="folio_wait_bit")
-def wait_on_page_bit(page, bit):
+@cite("include/linux/pagemap.h", "5.9..5.17", symbol="folio_wait_bit")
+def wait_on_page_bit_v5_17(page, bit):
     """Sleep until ``bit`` is clear.  *Locks:* may sleep; the caller holds a reference."""
-    version = era().version
-    if version >= (5, 9):
-        folio_wait_bit_common(page, bit, SHARED)
-    elif version >= (4, 10):
-        wait_on_page_bit_common_v5_4(page, bit, False)
-    else:
-        wait_on_page_bit_v3_13(page, bit)
+    folio_wait_bit_common(page, bit, SHARED)
+
+
+wait_on_page_bit = by_version(
+    wait_on_page_bit_v3_13, wait_on_page_bit_v5_4, wait_on_page_bit_v5_17
+)
 
 
 @cite("include/linux/pagemap.h", "5.17")

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Waiting for a page bit before 5.9: the 5.4 form (also 4.19) and the 3.13 form (mm/filemap.c).
+"""Waiting for a page bit before 5.9: the form of 5.4, also 4.19 (mm/filemap.c).
 
-5.4 has PG_waiters but no WOKEN/DONE protocol: a woken task looks at the page again, so it needs a
+There is PG_waiters but no WOKEN/DONE protocol: a woken task looks at the page again, so it needs a
 reference until it has looked, and the walk over a queue stops at the first exclusive waiter that
-finds the bit taken again.  3.13 has no PG_waiters either: every unlock walks the hashed queue, and
-``waitqueue_active`` without the queue's lock is all that keeps that cheap.
+finds the bit taken again.  The form of 3.13, without PG_waiters, stands in v3_13/filemap.py.
 
 filemap.py chooses by the booted kernel's version.
 """
@@ -61,9 +60,6 @@ def wake_page_match(wait, key):
     return wait.bit == key.bit
 
 
-# -- 5.4, 4.19 --------------------------------------------------------------------------------
-
-
 @cite("mm/filemap.c", "5.4", symbol="wake_page_function")
 def wake_page_function_v5_4(wait, mode, key):
     """Stop the walk if the bit is taken again, else wake.  *Locks:* under the queue's."""
@@ -74,7 +70,7 @@ def wake_page_function_v5_4(wait, mode, key):
     return autoremove_wake_function(wait, mode, key)
 
 
-@cite("mm/filemap.c", "5.4")
+@cite("mm/filemap.c", "4.10..5.8")
 def wake_up_page_bit_v5_4(page, bit):
     """Wake who waits for ``bit``.  *Locks:* takes the queue's, interrupts off."""
     q = page_waitqueue(page)
@@ -120,74 +116,13 @@ def wait_on_page_bit_common_v5_4(page, bit, exclusive, put=None):
     finish_wait(q, wait)
 
 
-@cite("mm/filemap.c", "5.4", symbol="__lock_page")
+@cite("mm/filemap.c", "4.10..5.8")
+def wait_on_page_bit_v5_4(page, bit):
+    """Sleep until ``bit`` is clear.  *Locks:* may sleep; the caller holds a reference."""
+    wait_on_page_bit_common_v5_4(page, bit, False)
+
+
+@cite("mm/filemap.c", "4.10..5.8", symbol="__lock_page")
 def __lock_page_v5_4(page):
     """Sleep for the page lock.  *Locks:* returns with it."""
     wait_on_page_bit_common_v5_4(page, "locked", True)
-
-
-# -- 3.13 -------------------------------------------------------------------------------------
-
-
-@cite("kernel/wait.c", "3.13", symbol="wake_bit_function")
-def wake_bit_function(wait, mode, key):
-    """Wake if it is about this page and the bit is still clear."""
-    if not wake_page_match(wait, key) or TEST_BIT[key.bit](key.page):
-        return 0
-    return autoremove_wake_function(wait, mode, key)
-
-
-@cite("kernel/wait.c", "3.13", symbol="__wake_up_bit")
-def wake_up_page_bit_v3_13(page, bit):
-    """Wake who waits for ``bit``.  *Locks:* the queue's, if anybody is queued.
-
-    *Race:* the look at the queue without its lock is ordered after the clearing of the bit.
-    """
-    q = page_waitqueue(page)
-    if not list_empty(q.head):
-        flags = spin_lock_irqsave(q.lock)
-        __wake_up_locked_key(q, 0, 1, wait_page_key(page, bit))
-        spin_unlock_irqrestore(q.lock, flags)
-
-
-def _prepare(q, wait):
-    flags = spin_lock_irqsave(q.lock)
-    if list_empty(wait.entry):
-        list_add_tail(wait.entry, q.head)
-    set_current_state(TASK_UNINTERRUPTIBLE)
-    spin_unlock_irqrestore(q.lock, flags)
-
-
-def _sleep_page(page):
-    current().blocked_on = page_lock_of(page)
-    schedule()
-    current().blocked_on = None
-
-
-@cite("kernel/wait.c", "3.13", symbol="__wait_on_bit_lock")
-def __lock_page_v3_13(page):
-    """Sleep for the page lock.  *Locks:* returns with it."""
-    q = page_waitqueue(page)
-    wait = wait_page_queue(wake_bit_function, page, "locked")
-    wait.flags = WQ_FLAG_EXCLUSIVE
-    while True:
-        _prepare(q, wait)
-        if PageLocked(page):
-            _sleep_page(page)
-        if trylock_page(page):
-            break
-    finish_wait(q, wait)
-
-
-@cite("kernel/wait.c", "3.13", symbol="__wait_on_bit")
-def wait_on_page_bit_v3_13(page, bit):
-    """Sleep until ``bit`` is clear.  *Locks:* may sleep; the caller holds a reference."""
-    q = page_waitqueue(page)
-    wait = wait_page_queue(wake_bit_function, page, bit)
-    while True:
-        _prepare(q, wait)
-        if TEST_BIT[bit](page):
-            _sleep_page(page)
-        if not TEST_BIT[bit](page):
-            break
-    finish_wait(q, wait)

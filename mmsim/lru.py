@@ -54,6 +54,7 @@ from mmsim.page import (
     get_page,
 )
 from mmsim.pagevec import pagevec, pagevec_add, pagevec_count, pagevec_reinit, pvecs
+from mmsim.v3_13.swap import __pagevec_lru_add as __pagevec_lru_add_v3_13
 
 __all__ = [
     "__pagevec_lru_add",
@@ -115,7 +116,7 @@ def __pagevec_lru_add_fn_v5_17(page, lruvec):
     add_page_to_lru_list(page, lruvec)
 
 
-@cite("mm/swap.c", "5.4", thread="000")
+@cite("mm/swap.c", "4.19..5.10", thread="000")
 def __pagevec_lru_add_v5_4(pvec):
     """Put a pagevec's pages on their lists and drop its references.
 
@@ -138,7 +139,7 @@ def __pagevec_lru_add_v5_4(pvec):
     pagevec_reinit(pvec)
 
 
-@cite("mm/swap.c", "5.17", thread="000")
+@cite("mm/swap.c", "5.11..5.17", thread="000")
 def __pagevec_lru_add_v5_17(pvec):
     """Put a pagevec's pages on their lists and drop its references.
 
@@ -156,7 +157,9 @@ def __pagevec_lru_add_v5_17(pvec):
     pagevec_reinit(pvec)
 
 
-__pagevec_lru_add = by_version(__pagevec_lru_add_v5_4, ((5, 11), __pagevec_lru_add_v5_17))
+__pagevec_lru_add = by_version(
+    __pagevec_lru_add_v3_13, __pagevec_lru_add_v5_4, __pagevec_lru_add_v5_17
+)
 
 
 @cite("mm/swap.c", "5.17", symbol="folio_add_lru")

@@ -55,7 +55,7 @@ from mmsim.page import (
 from mmsim.pagevec import pagevec_add, pagevec_reinit, pvecs
 
 
-@cite("mm/swap.c", "5.4", thread="000")
+@cite("mm/swap.c", "3.13..5.10", thread="000")
 def pagevec_lru_move_fn_v5_4(pvec, move_fn):
     """Move the pages of a pagevec and drop its references.
 
@@ -82,7 +82,7 @@ def pagevec_lru_move_fn_v5_4(pvec, move_fn):
     pagevec_reinit(pvec)
 
 
-@cite("mm/swap.c", "5.17", thread="000")
+@cite("mm/swap.c", "5.11..5.17", thread="000")
 def pagevec_lru_move_fn_v5_17(pvec, move_fn):
     """Move the pages of a pagevec and drop its references.
 
@@ -111,9 +111,7 @@ def pagevec_lru_move_fn_v5_17(pvec, move_fn):
     pagevec_reinit(pvec)
 
 
-pagevec_lru_move_fn = by_version(
-    pagevec_lru_move_fn_v5_4, ((5, 11), pagevec_lru_move_fn_v5_17)
-)
+pagevec_lru_move_fn = by_version(pagevec_lru_move_fn_v5_4, pagevec_lru_move_fn_v5_17)
 
 
 # -- rotation: a page whose writeback is over goes to the tail, from interrupt context ------------

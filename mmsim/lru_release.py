@@ -75,7 +75,7 @@ def page_cache_release_v2_6_16(page):
     return ours
 
 
-@cite("mm/swap.c", "5.4", thread="000")
+@cite("mm/swap.c", "3.13..5.10", thread="000")
 def __page_cache_release_v5_4(page):
     """Take a page without references off the LRU.  False: it is not ours to free after all.
 
@@ -99,7 +99,7 @@ def __page_cache_release_v5_4(page):
     return True
 
 
-@cite("mm/swap.c", "5.17", thread="000")
+@cite("mm/swap.c", "5.11..5.17", thread="000")
 def __page_cache_release_v5_17(page):
     """Take a page without references off the LRU.  Always true.
 
@@ -115,9 +115,7 @@ def __page_cache_release_v5_17(page):
     return True
 
 
-__page_cache_release = by_version(
-    __page_cache_release_v5_4, ((5, 11), __page_cache_release_v5_17)
-)
+__page_cache_release = by_version(__page_cache_release_v5_4, __page_cache_release_v5_17)
 
 
 @cite("mm/swap.c", "5.17", thread="000")
@@ -160,7 +158,7 @@ def put_page(page):
         __put_page(page)
 
 
-@cite("mm/swap.c", "5.4", thread="000")
+@cite("mm/swap.c", "3.13..5.10", thread="000")
 def release_pages_v5_4(pages):
     """Drop one reference of each page; free those that had no other.
 
@@ -224,7 +222,7 @@ def release_pages_v5_4(pages):
     free_unref_page_list(pages_to_free)
 
 
-@cite("mm/swap.c", "5.17", thread="000")
+@cite("mm/swap.c", "5.11..5.17", thread="000")
 def release_pages_v5_17(pages):
     """Drop one reference of each page; free those that had no other.
 
@@ -265,4 +263,4 @@ def release_pages_v5_17(pages):
     free_unref_page_list(pages_to_free)
 
 
-release_pages = by_version(release_pages_v5_4, ((5, 11), release_pages_v5_17))
+release_pages = by_version(release_pages_v5_4, release_pages_v5_17)

@@ -12,7 +12,7 @@ from mmsim.linux.atomic import atomic_add
 from mmsim.linux.list import LIST_HEAD, list_add, list_add_tail, list_del
 from mmsim.linux.spinlock import spin_lock_init
 from mmsim.model.cite import cite
-from mmsim.model.era import era, kernel
+from mmsim.model.era import era, kernel, refuse_other_eras
 from mmsim.model.struct import Struct, shared
 from mmsim.page import (
     PAGE_CLASSES,
@@ -122,8 +122,9 @@ def boot_mm(machine, nodes=1, memcgs=0, pages=0):
     """Hang a kernel_mm on ``machine.vm`` with ``pages`` page frames, dealt out to nodes in turn.
 
     The frames are neither free nor allocated yet: page_alloc.py puts them where they belong.
-    Returns the kernel_mm.
+    Returns the kernel_mm.  Raises UncoveredEra before 3.13: mmsim.v2_4 has a boot of its own.
     """
+    refuse_other_eras("boot_mm() of mmsim.mmzone", "3.13..5.17")
     machine.vm = vm = kernel_mm(nodes, memcgs)
     cls = PAGE_CLASSES[machine.era]
     vm.mem_map = [cls(0x100 + i, i % nodes) for i in range(pages)]

@@ -20,7 +20,7 @@ from mmsim.page import (
 )
 
 
-@cite("mm/page_idle.c", "5.4", thread="000")
+@cite("mm/page_idle.c", "4.19..5.10", thread="000")
 def page_idle_get_page_v5_4(page):
     """The page with a reference if it is on the LRU, or None.
 
@@ -39,7 +39,7 @@ def page_idle_get_page_v5_4(page):
     return page
 
 
-@cite("mm/page_idle.c", "5.17", thread="000")
+@cite("mm/page_idle.c", "5.11..5.17", thread="000")
 def page_idle_get_page_v5_17(page):
     """The page with a reference if it is on the LRU, or None.
 
@@ -53,7 +53,7 @@ def page_idle_get_page_v5_17(page):
     return page
 
 
-page_idle_get_page = by_version(page_idle_get_page_v5_4, ((5, 11), page_idle_get_page_v5_17))
+page_idle_get_page = by_version(page_idle_get_page_v5_4, page_idle_get_page_v5_17)
 
 
 @cite("mm/page_idle.c", "5.4", thread="000")

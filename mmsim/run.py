@@ -31,6 +31,7 @@ from mmsim.engine.schedule import BadSchedule, Diverged, Schedule
 from mmsim.engine.seeds import run_seed, stream
 from mmsim.errors import InternalError, StaleSchedule, UsageError
 from mmsim.linux import watchdog
+from mmsim.model.era import EraError
 from mmsim.scenarios.api import Variant
 
 POLICIES = policies.NAMES
@@ -197,18 +198,25 @@ class Runner:
         machine = self._machine(seed)
         machine.instruments += instruments
         machine.stop_on_first = not keep_going
-        with machine.booted():
-            self.variant.scenario.setup(machine, self.variant)
-            try:
-                go(machine)
-            except (Diverged, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # SystemExit in an actor, too: not the caller's doing
-                self.close()
-                what = f"{type(error).__name__}: {error}"
-                raise InternalError(f"{self.variant.id}: {what}") from error
-            self._check(machine)
+        try:
+            with machine.booted():
+                self.variant.scenario.setup(machine, self.variant)
+                self._go(go, machine)
+                self._check(machine)
+        except EraError as error:
+            self.close()
+            raise UsageError(f"{self.variant.id}: {error}") from error
         return self._result(index, machine, execution)
+
+    def _go(self, go: Callable[[Machine], None], machine: Machine) -> None:
+        try:
+            go(machine)
+        except (Diverged, KeyboardInterrupt, EraError):
+            raise
+        except BaseException as error:  # SystemExit in an actor, too: not the caller's doing
+            self.close()
+            what = f"{type(error).__name__}: {error}"
+            raise InternalError(f"{self.variant.id}: {what}") from error
 
     def _machine(self, seed: int) -> Machine:
         variant = self.variant

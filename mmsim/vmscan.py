@@ -90,7 +90,7 @@ def putback_lru_page(page):
     put_page(page)
 
 
-@cite("mm/vmscan.c", "5.4", thread="000")
+@cite("mm/vmscan.c", "5.4..5.10", thread="000")
 def move_pages_to_lru_v5_4(lruvec, list):
     """Put isolated pages back; those whose last reference was ours stay on ``list``, to be freed.
 
@@ -136,7 +136,7 @@ def move_pages_to_lru_v5_4(lruvec, list):
     list_splice(pages_to_free, list)
 
 
-@cite("mm/vmscan.c", "5.17", thread="000")
+@cite("mm/vmscan.c", "5.11..5.17", thread="000")
 def move_pages_to_lru_v5_17(lruvec, list):
     """Put isolated pages back; those whose last reference was ours stay on ``list``, to be freed.
 
@@ -183,7 +183,7 @@ def move_pages_to_lru_v5_17(lruvec, list):
     list_splice(pages_to_free, list)
 
 
-move_pages_to_lru = by_version(move_pages_to_lru_v5_4, ((5, 11), move_pages_to_lru_v5_17))
+move_pages_to_lru = by_version(move_pages_to_lru_v5_4, move_pages_to_lru_v5_17)
 
 
 @cite("mm/vmscan.c", "5.4")

@@ -126,7 +126,7 @@ def __isolate_lru_page(page, mode=0):
     return -EBUSY
 
 
-@cite("mm/vmscan.c", "5.4", thread="000")
+@cite("mm/vmscan.c", "4.19..5.10", thread="000")
 def isolate_lru_pages_v5_4(nr_to_scan, lruvec, dst, lru, mode=0):
     """Move up to ``nr_to_scan`` pages from the end of a list to a private one; the number moved.
 
@@ -156,7 +156,7 @@ def isolate_lru_pages_v5_4(nr_to_scan, lruvec, dst, lru, mode=0):
     return nr_taken
 
 
-@cite("mm/vmscan.c", "5.17", thread="000")
+@cite("mm/vmscan.c", "5.11..5.17", thread="000")
 def isolate_lru_pages_v5_17(nr_to_scan, lruvec, dst, lru, mode=0):
     """Move up to ``nr_to_scan`` pages from the end of a list to a private one; the number moved.
 
@@ -198,13 +198,13 @@ def isolate_lru_pages_v5_17(nr_to_scan, lruvec, dst, lru, mode=0):
     return nr_taken
 
 
-isolate_lru_pages = by_version(isolate_lru_pages_v5_4, ((5, 11), isolate_lru_pages_v5_17))
+isolate_lru_pages = by_version(isolate_lru_pages_v5_4, isolate_lru_pages_v5_17)
 
 
 # -- one page at a time ---------------------------------------------------------------------------
 
 
-@cite("mm/vmscan.c", "5.4", thread="000")
+@cite("mm/vmscan.c", "4.19..5.10", thread="000")
 def isolate_lru_page_v5_4(page):
     """Isolate a page one has a reference to: 0, or -EBUSY if it is not on the LRU.
 
@@ -229,7 +229,7 @@ def isolate_lru_page_v5_4(page):
     return ret
 
 
-@cite("mm/vmscan.c", "5.17", thread="000")
+@cite("mm/vmscan.c", "5.11..5.17", thread="000")
 def folio_isolate_lru(page):
     """Isolate a page one has a reference to: 0, or -EBUSY if it is not on the LRU.
 
@@ -249,4 +249,4 @@ def folio_isolate_lru(page):
     return ret
 
 
-isolate_lru_page = by_version(isolate_lru_page_v5_4, ((5, 11), folio_isolate_lru))
+isolate_lru_page = by_version(isolate_lru_page_v5_4, folio_isolate_lru)

@@ -162,9 +162,27 @@ def BUG_ON(condition, where, page=None):
         report("BUG", f"kernel BUG at {place}!", page=page, fatal=True)
 
 
-def VM_BUG_ON_PAGE(condition, text, page, where=""):
-    """With DEBUG_VM: dump the page and BUG if ``condition()``; ``text`` is the C expression."""
+def VM_BUG_ON(condition, where, page=None):
+    """With DEBUG_VM: BUG if ``condition()``.  What assertions about pages were until 3.14."""
     if IS_ENABLED("DEBUG_VM") and condition():
+        place = _place(where, sys._getframe(1).f_code)
+        report("BUG", f"kernel BUG at {place}!", page=page, fatal=True)
+
+
+def _without_dump(where, code, page):
+    """Assertions about pages and folios that old kernels reach, too, are a bare BUG there."""
+    if era().version < (3, 14):
+        place = _place(where if isinstance(where, dict) else "", code)
+        report("BUG", f"kernel BUG at {place}!", page=page, fatal=True)
+
+
+def VM_BUG_ON_PAGE(condition, text, page, where=""):
+    """With DEBUG_VM: dump the page and BUG if ``condition()``; ``text`` is the C expression.
+
+    Before 3.14 a VM_BUG_ON, which dumps nothing.
+    """
+    if IS_ENABLED("DEBUG_VM") and condition():
+        _without_dump(where, sys._getframe(1).f_code, page)
         at = _kernel_bug(where, sys._getframe(1).f_code)
         report("VM_BUG_ON", f"VM_BUG_ON_PAGE({text})", page=page, detail=at, fatal=True)
 
@@ -172,6 +190,7 @@ def VM_BUG_ON_PAGE(condition, text, page, where=""):
 def VM_BUG_ON_FOLIO(condition, text, page, where=""):
     """The same, as folio code (5.16 and later) spells it."""
     if IS_ENABLED("DEBUG_VM") and condition():
+        _without_dump(where, sys._getframe(1).f_code, page)
         at = _kernel_bug(where, sys._getframe(1).f_code)
         report("VM_BUG_ON", f"VM_BUG_ON_FOLIO({text})", page=page, detail=at, fatal=True)
 

@@ -6,11 +6,21 @@ pointers in place and corrupts silently, a 32-bit 5.4 faults at 0x104, an x86-64
 protection fault at a non-canonical address.  Which flag has which bit is page.py's business.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, update_wrapper
+from itertools import combinations
+from typing import Any, TypeVar
 
 from mmsim.engine.door import door
+from mmsim.model.cite import Citation, citations_of, plain
+from mmsim.model.version import ranges
 
 __mmsim_primitive__ = True  # what by_version() makes is not a frame of the kernel's stack
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 DELTA_64 = 0xDEAD000000000000  # POISON_POINTER_DELTA of x86-64
 
@@ -43,34 +53,94 @@ ERAS = {
 }
 
 
-def era():
-    """The era of the booted kernel."""
-    return ERAS[door.machine.era]
+class EraError(Exception):
+    """A machine was booted with an era that mmsim, or a function on its path, does not know."""
 
 
-def kernel():
+class UnknownEra(EraError):
+    """There is no such era."""
+
+
+class UncoveredEra(EraError):
+    """A function is called in an era that none of its versions covers."""
+
+
+def era() -> Era:
+    """The era of the booted kernel.  Raises UnknownEra."""
+    try:
+        return ERAS[door.machine.era]
+    except KeyError:
+        raise UnknownEra(
+            f"unknown era {door.machine.era!r}: it has to be one of {', '.join(ERAS)}"
+        ) from None
+
+
+def kernel() -> Any:
     """The globals of the booted kernel (``pagemap_lru_lock``, ``contig_page_data`` ...)."""
     return door.machine.vm
 
 
-def IS_ENABLED(option):
+def IS_ENABLED(option: str) -> bool:
     """Is ``CONFIG_<option>`` set?  Options that a variant does not mention are off."""
     return bool(door.machine.config.get(option))
 
 
-def by_version(first, *later):
-    """One name for a function of several versions: ``later`` are (since version, function).
+def refuse_other_eras(who: str, versions: str) -> None:
+    """Raise UncoveredEra unless the booted kernel is one of ``versions``.
 
-    The booted kernel's is called, and stands in a stack as if nothing else had been there.
+    For what a boot makes in a package that is one kernel's, such as v2_4: its functions have no
+    other version, and are not asked one by one.
     """
+    if not _includes(versions, era().name):
+        raise UncoveredEra(f"{who} is of {versions}, and the machine was booted as {era().name}")
 
-    def call(*args):
-        version = era().version
-        chosen = first
-        for since, function in later:
-            if version >= since:
-                chosen = function
-        return chosen(*args)
 
-    call.__doc__ = first.__doc__
-    return call
+@lru_cache(maxsize=64)
+def _includes(versions: str, version: str) -> bool:
+    return any(version in kernels for kernels in ranges(versions))
+
+
+def by_version(*versions: Function) -> Function:
+    """One name for a function of several versions; their citations say which kernels they cover.
+
+    The one that covers the booted kernel is called, and stands in a stack as if nothing else had
+    been there.  In an era that none covers the call raises UncoveredEra.
+
+    Raises ValueError, at import, for a version without a citation and for two versions that cover
+    the same kernel.
+    """
+    name = plain(versions[0].__name__)
+    cited = [_citations(name, version) for version in versions]
+    for one, other in combinations(cited, 2):
+        both = [a for c in one for a in c.ranges for d in other for b in d.ranges if a.overlaps(b)]
+        if both:
+            raise ValueError(f"{name}: two versions cover {both[0]}")
+    chosen: dict[str, Callable[..., Any]] = {}
+
+    def call(*args: Any) -> Any:
+        try:
+            version = chosen[door.machine.era]
+        except KeyError:
+            version = chosen[door.machine.era] = _choose(name, cited)
+        return version(*args)
+
+    update_wrapper(call, versions[-1])
+    call.__name__ = call.__qualname__ = name
+    call.versions = versions  # type: ignore[attr-defined]
+    return call  # type: ignore[return-value]
+
+
+def _citations(name: str, version: Callable[..., Any]) -> list[Citation]:
+    cited = citations_of(version)
+    if not cited:
+        raise ValueError(f"{name}: {version.__name__} has no citation, so it covers no kernel")
+    return cited
+
+
+def _choose(name: str, cited: list[list[Citation]]) -> Callable[..., Any]:
+    """The version that covers the booted kernel."""
+    for citations in cited:
+        if any(citation.covers(era().name) for citation in citations):
+            return citations[0].func
+    known = ", ".join(f"{c.version} ({c.func.__name__})" for citations in cited for c in citations)
+    raise UncoveredEra(f"{name}() has no version for {era().name}: it has {known}")

@@ -24,6 +24,7 @@ from typing import Any
 import mmsim.scenarios
 import mmsim.scenarios.gates
 from mmsim.errors import UsageError
+from mmsim.model.era import ERAS
 from mmsim.model.gate import GATES
 from mmsim.scenarios.api import Scenario, Variant, Verdict
 
@@ -39,7 +40,7 @@ def scenarios() -> tuple[Scenario, ...]:
             module = importlib.import_module(f"mmsim.scenarios.{info.name}")
             found.append(module.SCENARIO)
     for scenario in found:
-        _check_gates(scenario)
+        _check_kernel(scenario)
     return tuple(sorted(found, key=lambda s: s.id))
 
 
@@ -81,7 +82,7 @@ def load_file(path: str) -> Scenario:
             raise UsageError(f"scenario file {path!r}: it has to define SCENARIO = Scenario(...)")
         for variant in scenario.variants:
             _check_declared(variant)
-        _check_gates(scenario)
+        _check_kernel(scenario)
     except UsageError:
         raise
     except BaseException as error:
@@ -119,13 +120,18 @@ def _check_declared(variant: Any) -> None:
             )
 
 
-def _check_gates(scenario: Scenario) -> None:
+def _check_kernel(scenario: Scenario) -> None:
     for variant in scenario.variants:
         for gate in variant.gates:
             if gate not in GATES:
                 raise UsageError(
                     f"variant {variant.id}: gate {gate!r} is not declared: {_nearest(gate, GATES)}"
                 )
+        if variant.era not in ERAS:
+            raise UsageError(
+                f"variant {variant.id}: unknown era {variant.era!r}: it has to be one of "
+                f"{', '.join(ERAS)}"
+            )
 
 
 def _one_line(error: BaseException) -> str:

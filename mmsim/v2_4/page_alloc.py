@@ -20,7 +20,7 @@ from mmsim.linux.spinlock import (
     spin_unlock_irqrestore,
 )
 from mmsim.model.cite import cite
-from mmsim.model.era import kernel
+from mmsim.model.era import kernel, refuse_other_eras
 from mmsim.model.gate import patched
 from mmsim.model.struct import Struct, shared
 from mmsim.v2_4.ledger import ledger
@@ -53,6 +53,7 @@ class zone_t(Struct):
     free_pages = shared(0)
 
     def __init__(self, name):
+        refuse_other_eras("zone_t of mmsim.v2_4", "2.4..2.5")
         self.name = f"zone {name}"
         self.lock = spin_lock_init("&zone->lock")
         self.free_list = LIST_HEAD("free_list")

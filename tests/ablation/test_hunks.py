@@ -49,7 +49,7 @@ TELLING = (
         on=True,
     ),
     Change("003.base", Place("unlock-first", "migrate.py", "_unmap_and_move_locked")),
-    Change("004.merged", Place("vlastimil-2014-01-07", "rmap_v3_13.py", "_mlock_found"), on=True),
+    Change("004.merged", Place("vlastimil-2014-01-07", "v3_13/rmap.py", "_mlock_found"), on=True),
 )
 
 

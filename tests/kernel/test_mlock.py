@@ -8,25 +8,26 @@ import pytest
 import mmsim.scenarios.gates  # noqa: F401
 from mmsim.engine.oops import ContextDied
 from mmsim.filemap import lock_page, unlock_page
-from mmsim.gup_v3_13 import mm_populate
 from mmsim.linux.sleeplock import down_write, up_write
-from mmsim.lru_v3_13 import lru_cache_add
 from mmsim.memblock import memblock_free_all
 from mmsim.memory_model import pfn_to_page
-from mmsim.memory_v3_13 import exit_mmap, write_fault
-from mmsim.migrate_v3_13 import alloc_contig_range
-from mmsim.mlock import clear_page_mlock, mlock_vma_page
 from mmsim.mm_types import VM_LOCKED, VM_SHARED, VM_WRITE, pte_pfn, pte_present
-from mmsim.mm_types_v3_13 import VM_NONLINEAR, pte_file, pte_to_pgoff
-from mmsim.munlock import munlock_vma_page, sys_mlock, sys_munlock
 from mmsim.page import get_page
 from mmsim.page_alloc import alloc_page
 from mmsim.rmap import anon_vma, anon_vma_link
-from mmsim.rmap_v3_13 import SWAP_AGAIN, SWAP_MLOCK, TTU_UNMAP, try_to_unmap
 from mmsim.scenarios.s004_mlock_cluster.casts import Stage, shrink
 from mmsim.scenarios.s004_mlock_cluster.check import drain_all
-from mmsim.truncate_v3_13 import truncate_pagecache
-from mmsim.unevictable_v3_13 import EBUSY, isolate_lru_page, putback_lru_page
+from mmsim.v3_13.gup import mm_populate
+from mmsim.v3_13.memory import write_fault
+from mmsim.v3_13.mlock import clear_page_mlock, mlock_vma_page
+from mmsim.v3_13.mm_types import VM_NONLINEAR, pte_file, pte_to_pgoff
+from mmsim.v3_13.mmap import exit_mmap
+from mmsim.v3_13.munlock import munlock_vma_page, sys_mlock, sys_munlock
+from mmsim.v3_13.page_alloc import alloc_contig_range
+from mmsim.v3_13.rmap import SWAP_AGAIN, SWAP_MLOCK, TTU_UNMAP, try_to_unmap
+from mmsim.v3_13.swap import lru_cache_add
+from mmsim.v3_13.truncate import truncate_pagecache
+from mmsim.v3_13.vmscan_isolate import EBUSY, isolate_lru_page, putback_lru_page
 from tests.kernel.booted import booted
 
 MERGED = ("vlastimil-2014-01-07", "xie-2017-05-25")

@@ -9,10 +9,10 @@ import pytest
 import mmsim.scenarios.gates  # noqa: F401
 from mmsim.memblock import memblock_free_all
 from mmsim.mm_types import VM_LOCKED, VM_SHARED
-from mmsim.mm_types_v3_13 import VM_NONLINEAR, address_space
 from mmsim.scenarios.registry import find_variant
 from mmsim.scenarios.s004_mlock_cluster.casts import Stage
 from mmsim.scenarios.s004_mlock_cluster.check import check
+from mmsim.v3_13.mm_types import VM_NONLINEAR, address_space
 from tests.kernel.booted import booted
 
 MERGED = ("vlastimil-2014-01-07", "xie-2017-05-25")

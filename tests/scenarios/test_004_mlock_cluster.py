@@ -12,6 +12,7 @@ import re
 import pytest
 
 from mmsim.run import Runner
+from mmsim.scenarios import s004_mlock_cluster
 from mmsim.scenarios.api import ALWAYS, NEVER, Verdict
 from mmsim.scenarios.registry import find_scenario, find_variant
 from mmsim.stress.verdict import compare
@@ -33,7 +34,7 @@ EXPECTED = [
     "migrate-no-refcheck",
     "nonatomic-mlocked",
     "munlock-put-in-lock",
-    "putback-nobarrier",
+    "putback-no-recheck",
     "exit-race",
 ]
 
@@ -41,17 +42,15 @@ RATES = {  # at 8 CPUs
     "lock-page": 0.45,
     "unlock-checkpage": 0.99,
     "no-mmap-sem": 0.028,
-    "munlock-page-lock-no-refcheck": 0.071,
-    "munlock-nopin": 0.013,
-    "migrate-no-refcheck": 0.13,
+    "munlock-nopin": 0.02,
     "nonatomic-mlocked": 0.041,
-    "munlock-put-in-lock": 0.049,
-    "putback-nobarrier": 0.033,
+    "munlock-put-in-lock": 0.11,
+    "putback-no-recheck": 0.031,
     "wp-no-munlock": 0.95,
-    "wp-no-lock": 0.012,
+    "wp-no-lock": 0.0095,
     "wp-no-lock-dbg": 0.9,
     "fault-no-page-lock": 0.25,
-    "exit-race": 0.036,
+    "exit-race": 0.033,
     "nr-mlock": 0.6,
     "unmap-busy": 0.5,
 }
@@ -123,6 +122,17 @@ def test_marks_are_taken_back_unless_both_sides_take_the_page_lock() -> None:
     assert mean("order-no-lock", "mlocks_undone") > 0
     assert mean("order-merged", "mlocks_undone") > 0
     assert mean("order-both", "mlocks_undone") == 0
+
+
+def test_without_comparing_references_migration_moves_pages_that_munlock_has_pinned() -> None:
+    assert mean("migrate-no-refcheck", "moved_under_pin") > 0
+    assert mean("munlock-page-lock-no-refcheck", "moved_under_pin") > 0
+    assert mean("merged", "moved_under_pin") == 0 < mean("merged", "migrations_refused")
+
+
+def test_a_cast_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"004\.typo: unknown cast 'lasy': one of alone, lazy,"):
+        s004_mlock_cluster.variant("typo", "a typo", "lasy", NEVER)
 
 
 def test_most_of_a_window_is_not_isolated() -> None:

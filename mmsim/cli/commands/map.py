@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import mmsim
 from mmsim.cli.commands import where
 from mmsim.errors import UsageError
+from mmsim.model.version import earliest
 
 if TYPE_CHECKING:
     from mmsim.model.cite import Citation
@@ -44,8 +45,9 @@ Which function of which kernel is re-stated where. The tables are made from the 
 functions themselves (`python -m mmsim map --write`); a test compares them with the code.
 `python -m mmsim where SYMBOL` gives the line as well.
 
-A *version* is the kernel whose code a function follows, not the only one that has it so. Where no
-function is named beside the file, it has the kernel's name.
+*Versions* are the kernels that a function stands for, as `4.19..5.10`, both included. A single one
+is the kernel whose code it follows, and need not be the only one that has it so. Where no function
+is named beside the file, it has the kernel's name.
 """
 
 
@@ -105,14 +107,14 @@ def rows(cited: Iterable[Citation]) -> list[Row]:
         versions.add(c.version)
         threads.update(re.findall(r"\d{3}", c.thread))
     made = [
-        Row(*key, tuple(sorted(versions, key=where.release)), tuple(sorted(threads)))
+        Row(*key, tuple(sorted(versions, key=earliest)), tuple(sorted(threads)))
         for key, (versions, threads) in found.items()
     ]
     return sorted(made, key=_order)
 
 
 def _order(row: Row) -> tuple[bool, str, str, list[tuple[int, ...]], str, str]:
-    releases = [where.release(version) for version in row.versions]
+    releases = [earliest(version) for version in row.versions]
     elsewhere = not row.file.startswith("mm/")
     return (elsewhere, row.file, row.symbol.lower(), releases, row.module, row.function)
 
@@ -130,7 +132,7 @@ def _lines(made: list[Row]) -> Iterator[str]:
         yield f"- [{file}](#{_anchor(file)}): {count} function{'s' * (count != 1)}"
     for file, of_file in files:
         yield f"\n## {file}\n"
-        yield "| function | version | here | thread |"
+        yield "| function | versions | here | thread |"
         yield "|---|---|---|---|"
         yield from (_row(row) for row in of_file)
 

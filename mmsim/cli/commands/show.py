@@ -107,7 +107,7 @@ def _files(variant: Variant) -> list[Path]:
     A check knows which invariants hold under which gate; that is no part of a patch.
     """
     package = Path(mmsim.__file__).resolve().parent
-    folders = ("", "linux/", "v2_4/", "scenarios/")
+    folders = ("", "linux/", "v2_4/", "v3_13/", "scenarios/")
     files = {file for folder in folders for file in package.glob(f"{folder}*.py")}
     judges = {file for file in files if file.name.endswith("_check.py")}
     return sorted({*(files - judges), Path(variant.scenario.file).resolve()})

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from rich.table import Table
 
 import mmsim
 from mmsim.errors import UsageError, nearest
+from mmsim.model.version import earliest
 from mmsim.stress.output import console, show_rows
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for _ in range(4):
         table.add_column(no_wrap=True)
-    for citation in sorted(found, key=lambda c: (c.file, c.symbol, release(c.version))):
+    for citation in sorted(found, key=lambda c: (c.file, c.symbol, earliest(c.version))):
         thread = f"thread {citation.thread}" if citation.thread else ""
         name = f"{citation.file}:{citation.symbol}"
         table.add_row(name, citation.version, place(citation), thread)
@@ -54,15 +54,6 @@ def _hint(everything: list[Citation], symbol: str) -> str:
     if elsewhere:
         return f" ({function} is in {', '.join(elsewhere)})"
     return nearest(function, {c.symbol for c in everything} | {c.file for c in everything})
-
-
-def release(version: str) -> tuple[int, ...]:
-    """2.4.18-pre9 before 2.4.18 before 5.4: a release candidate comes before its release."""
-    number, _, candidate = version.partition("-")
-    parts = [int(digits) for digits in re.findall(r"\d+", number)]
-    parts += [0] * (4 - len(parts))
-    stage = [int(digits) for digits in re.findall(r"\d+", candidate)] or [0]
-    return (*parts, -1 if candidate else 0, *stage)
 
 
 def _matches(citation: Citation, symbol: str) -> bool:
@@ -87,7 +78,7 @@ def place(citation: Citation) -> str:
 
 def citations() -> list[Citation]:
     """Every citation, once each; for that every file of the kernel dialect is imported."""
-    for package in ("mmsim", "mmsim.linux", "mmsim.v2_4"):
+    for package in ("mmsim", "mmsim.linux", "mmsim.v2_4", "mmsim.v3_13"):
         for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
             if not info.ispkg and info.name not in ("__main__", "pytest_plugin"):
                 importlib.import_module(f"{package}.{info.name}")

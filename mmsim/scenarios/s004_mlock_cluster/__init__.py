@@ -46,59 +46,18 @@ from mmsim.memblock import memblock_free_all
 from mmsim.mmzone import boot_mm
 from mmsim.scenarios.api import ALWAYS, NEVER, SOMETIMES, Scenario, Variant
 from mmsim.scenarios.s004_mlock_cluster.casts import (
-    ALL,
+    CASTS,
     PAGES,
     Stage,
-    alone,
     blk_done_softirq,
-    busy,
-    charging,
-    cow,
-    cow_moving,
-    exiting,
-    faulting,
-    lazy,
-    moving,
-    ordering,
-    own,
-    pinned,
     request_queue,
-    truncating,
 )
 from mmsim.scenarios.s004_mlock_cluster.check import METRICS, check
-
-# What a race needs, where not everything does: variants that are not here get all stages.
-STAGES = {
-    "004.base": (alone,),
-    "004.no-bug-on": (lazy,),
-    "004.wanpeng": (lazy,),
-    **{f"004.order-{who}": (ordering,) for who in ("no-lock", "merged", "both")},
-    "004.lock-page": (lazy,),
-    "004.trylock-no-checkpage": (lazy,),
-    "004.unlock-checkpage": (lazy,),
-    "004.no-mmap-sem": (own,),
-    "004.munlock-nopin": (truncating,),
-    "004.migrate-no-refcheck": (pinned,),
-    "004.munlock-page-lock-no-refcheck": (pinned,),
-    "004.nonatomic-mlocked": (charging,),
-    "004.munlock-put-in-lock": (truncating,),
-    "004.putback-nobarrier": (charging,),
-    "004.exit-race": (exiting,),
-    "004.nr-mlock": (lazy,),
-    "004.unmap-busy": (busy,),
-    "004.unmap-busy-skip": (busy,),
-    "004.migrate-forgets": (moving,),
-    "004.migrate-remembers": (moving,),
-    **{f"004.wp-no-{what}": (cow,) for what in ("munlock", "lock", "lock-dbg")},
-    "004.wp-no-lock-migration": (cow_moving,),
-    "004.fault-page-lock": (faulting,),
-    "004.fault-no-page-lock": (faulting,),
-}
 
 
 def setup(m, v):
     """Boot, and stages until every CPU has a task."""
-    stages = STAGES.get(v.id, ALL)
+    stages = CASTS[v.cast]
     cpus = len(m.cpus)
     vm = boot_mm(m, pages=cpus * PAGES)
     vm.mappings = []
@@ -126,7 +85,8 @@ REPAIRED = {"missed_after_rescan": "== 0"}
 LAZY = {"missed_mlocks": "> 0", "mlocks_repaired": "> 0", **REPAIRED}
 
 LOST_PAGE = r"^a shared mapping has a page that its file has not$"
-NOT_LOCKED = r"^VM_BUG_ON_PAGE\(!PageLocked\(page\)\)$"
+# VM_BUG_ON(!PageLocked(page)): unlock_page(), try_to_munlock()
+NOT_LOCKED = r"^kernel BUG at mm/(filemap\.c:610|rmap\.c:1657)!$"
 STRANDED_MARK = r"^PG_mlocked page is mapped in no VM_LOCKED vma$"
 STRANDED_PAGE = r"^evictable page is stranded on the unevictable list$"
 LISTS = (
@@ -138,11 +98,16 @@ LISTS = (
     r"^page is on (an|another) LRU list",
     r"^LRU size counter differs",
 )
-FREED = (r"^BUG: Bad page state", r"^double free$", r"^VM_BUG_ON_PAGE\(", *LISTS)
+FREED = (r"^BUG: Bad page state", r"^double free$", r"^kernel BUG at ", *LISTS)
 
 
-def variant(name, summary, expect, findings=(), gates=MERGED, metrics=None, **config):
-    """A row of the thread's table: 3.13 with the merged patch, unless it says otherwise."""
+def variant(name, summary, cast, expect, findings=(), gates=MERGED, metrics=None, **config):
+    """A row of the thread's table: 3.13 with the merged patch, unless it says otherwise.
+
+    Raises ValueError for a cast that casts.py has not.
+    """
+    if cast not in CASTS:
+        raise ValueError(f"004.{name}: unknown cast {cast!r}: one of {', '.join(CASTS)}")
     return Variant(
         f"004.{name}",
         summary,
@@ -151,6 +116,7 @@ def variant(name, summary, expect, findings=(), gates=MERGED, metrics=None, **co
         gates,
         {**PREEMPT, "DEBUG_VM": True, **config},
         metrics=metrics or {},
+        cast=cast,
     )
 
 
@@ -158,33 +124,34 @@ PROPOSED = (
     variant(
         "base",
         "3.13",
-        ALWAYS, (r"^kernel BUG at mm/mlock\.c:82!$",), gates=(),
+        "alone", ALWAYS, (r"^kernel BUG at mm/mlock\.c:82!$",), gates=(),
     ),
     variant(
         "no-bug-on",
         "the assertion is removed",
-        NEVER, gates=("drop-bug-on", COUNT), metrics=LAZY,
+        "lazy", NEVER, gates=("drop-bug-on", COUNT), metrics=LAZY,
     ),
     variant(
         "merged",
         "trylock, and skip what is locked (57e68e9cd65b)",
-        NEVER, metrics={"trylock_skipped": "> 0", "locked_unmapped": "== 0", **LAZY},
+        "everything", NEVER, metrics={"trylock_skipped": "> 0", "locked_unmapped": "== 0", **LAZY},
     ),
     variant(
         "kosaki",
         "the same, and what is PageMlocked already is not trylocked",
-        NEVER, gates=(*MERGED, "kosaki-2014-01-10"), metrics={"trylocks": "> 0", **LAZY},
+        "everything", NEVER,
+        gates=(*MERGED, "kosaki-2014-01-10"), metrics={"trylocks": "> 0", **LAZY},
     ),
     variant(
         "lock-page",
         "lock_page() where the patch has trylock_page()",
-        SOMETIMES, (r"^BUG: scheduling while atomic$", r"^deadlock on"),
+        "lazy", SOMETIMES, (r"^BUG: scheduling while atomic$", r"^deadlock on"),
         gates=(*MERGED, "cluster-lock-page"),
     ),
     variant(
         "trylock-no-checkpage",
         "check_page is trylocked like the others: never mlocked, reclaimed at for ever",
-        NEVER, gates=(*MERGED, "cluster-trylock-check-page"),
+        "lazy", NEVER, gates=(*MERGED, "cluster-trylock-check-page"),
         metrics={
             "check_page_mlocked": "== 0", "missed_mlocks": "> 0", "missed_after_rescan": "> 0",
         },
@@ -192,12 +159,12 @@ PROPOSED = (
     variant(
         "unlock-checkpage",
         "check_page is unlocked like the others",
-        SOMETIMES, (NOT_LOCKED,), gates=(*MERGED, "cluster-unlock-check-page"),
+        "lazy", SOMETIMES, (NOT_LOCKED,), gates=(*MERGED, "cluster-unlock-check-page"),
     ),
     variant(
         "wanpeng",
         "the assertion for check_page only",
-        NEVER, gates=("wanpeng-2013-12-17", COUNT), metrics=LAZY,
+        "lazy", NEVER, gates=("wanpeng-2013-12-17", COUNT), metrics=LAZY,
     ),
 )
 
@@ -205,17 +172,19 @@ ORDER = (
     variant(
         "order-no-lock",
         "Linus's case, without page locks: munlock takes back what mlock has just set",
-        NEVER, gates=("drop-bug-on", COUNT), metrics={"mlocks_undone": "> 0", **REPAIRED},
+        "ordering", NEVER,
+        gates=("drop-bug-on", COUNT), metrics={"mlocks_undone": "> 0", **REPAIRED},
     ),
     variant(
         "order-merged",
         "the same with the patch: one of the two takes the page lock",
-        NEVER, metrics={"mlocks_undone": "> 0", **REPAIRED},
+        "ordering", NEVER, metrics={"mlocks_undone": "> 0", **REPAIRED},
     ),
     variant(
         "order-both",
         "the same, and munlock takes it, too",
-        NEVER, gates=(*MERGED, "munlock-page-lock"), metrics={"mlocks_undone": "== 0", **REPAIRED},
+        "ordering", NEVER,
+        gates=(*MERGED, "munlock-page-lock"), metrics={"mlocks_undone": "== 0", **REPAIRED},
     ),
 )
 
@@ -223,39 +192,41 @@ PIECES = (
     variant(
         "no-mmap-sem",
         "VM_LOCKED is read without mmap_sem: pages are mlocked after munlock",
-        SOMETIMES, (STRANDED_MARK,), gates=(*MERGED, "cluster-no-mmap-sem"),
+        "own", SOMETIMES, (STRANDED_MARK,), gates=(*MERGED, "cluster-no-mmap-sem"),
     ),
     variant(
         "munlock-page-lock",
         "munlock takes the page lock before it clears PG_mlocked",
-        NEVER, gates=(*MERGED, "munlock-page-lock"), metrics=REPAIRED,
+        "everything", NEVER, gates=(*MERGED, "munlock-page-lock"), metrics=REPAIRED,
     ),
     variant(
         "munlock-page-lock-no-refcheck",
         "the same, and migration ignores references: the page lock is no substitute",
-        SOMETIMES, FREED, gates=(*MERGED, "munlock-page-lock", "migrate-no-refcheck"),
+        "pinned", NEVER, gates=(*MERGED, "munlock-page-lock", "migrate-no-refcheck"),
+        metrics={"moved_under_pin": "> 0"},
     ),
     variant(
         "munlock-nopin",
         "munlock collects pages without pinning them",
-        SOMETIMES, FREED, gates=(*MERGED, "munlock-nopin"), DEBUG_VM=False, DEBUG_LIST=True,
+        "truncating", SOMETIMES, FREED,
+        gates=(*MERGED, "munlock-nopin"), DEBUG_VM=False, DEBUG_LIST=True,
     ),
     variant(
         "migrate-no-refcheck",
-        "migration ignores references",
-        SOMETIMES, (*FREED, "^NR_MLOCK"), gates=(*MERGED, "migrate-no-refcheck"),
+        "migration ignores references: the page goes, and its mark has gone before",
+        "pinned", NEVER, gates=(*MERGED, "migrate-no-refcheck"), metrics={"moved_under_pin": "> 0"},
     ),
     variant(
         "migrate-mapped",
         "migration ignores that ptes are left: their references stop it",
-        NEVER, gates=(*MERGED, "migrate-mapped"), metrics=REPAIRED,
+        "everything", NEVER, gates=(*MERGED, "migrate-mapped"), metrics=REPAIRED,
     ),
     variant(
         "nonatomic-mlocked",
         "PG_mlocked is set by a plain store, under the page lock",
-        SOMETIMES,
+        "charging", SOMETIMES,
         (
-            r"^VM_BUG_ON_PAGE\(Page(LRU|Unevictable)\(page\)\)$",
+            r"^kernel BUG at mm/(vmscan|swap)\.c:",
             *LISTS, STRANDED_PAGE, STRANDED_MARK,
         ),
         gates=(*MERGED, "mlocked-nonatomic"),
@@ -263,42 +234,44 @@ PIECES = (
     variant(
         "munlock-put-in-lock",
         "munlock drops pins under lru_lock (before 3b25df93c6e3)",
-        SOMETIMES, (r"^deadlock on &zone->lru_lock",), gates=(*MERGED, "munlock-put-in-lock"),
+        "truncating", SOMETIMES, (r"^deadlock on &zone->lru_lock",),
+        gates=(*MERGED, "munlock-put-in-lock"),
     ),
     variant(
-        "putback-nobarrier",
+        "putback-no-recheck",
         "putback_lru_page() does not look again",
-        SOMETIMES, (STRANDED_PAGE,), gates=(*MERGED, "putback-no-recheck"),
+        "charging", SOMETIMES, (STRANDED_PAGE,), gates=(*MERGED, "putback-no-recheck"),
     ),
     variant(
         "wp-no-munlock",
         "do_wp_page() does not munlock the page it has replaced",
-        SOMETIMES, (STRANDED_MARK,), gates=(*MERGED, "wp-no-munlock"),
+        "cow", SOMETIMES, (STRANDED_MARK,), gates=(*MERGED, "wp-no-munlock"),
     ),
     variant(
         "wp-no-lock",
         "do_wp_page() munlocks it without the page lock: reclaim marks it after that",
-        SOMETIMES, (STRANDED_MARK,), gates=(*MERGED, "wp-no-lock"), DEBUG_VM=False,
+        "cow", SOMETIMES, (STRANDED_MARK,), gates=(*MERGED, "wp-no-lock"), DEBUG_VM=False,
     ),
     variant(
         "wp-no-lock-dbg",
         "the same with DEBUG_VM: the search for other lockers insists on the lock",
-        SOMETIMES, (NOT_LOCKED, STRANDED_MARK), gates=(*MERGED, "wp-no-lock"),
+        "cow", SOMETIMES, (NOT_LOCKED, STRANDED_MARK), gates=(*MERGED, "wp-no-lock"),
     ),
     variant(
         "wp-no-lock-migration",
         "without DEBUG_VM again, and migration of the page instead of reclaim",
-        NEVER, gates=(*MERGED, "wp-no-lock"), metrics=REPAIRED, DEBUG_VM=False, DEBUG_LIST=True,
+        "cow_moving", NEVER,
+        gates=(*MERGED, "wp-no-lock"), metrics=REPAIRED, DEBUG_VM=False, DEBUG_LIST=True,
     ),
     variant(
         "fault-page-lock",
         "mlock(2) faults a page in that is truncated or migrated meanwhile",
-        NEVER, metrics=REPAIRED,
+        "faulting", NEVER, metrics=REPAIRED,
     ),
     variant(
         "fault-no-page-lock",
         "the same, and the fault does not lock the page: truncate, not migration, is in its way",
-        SOMETIMES, (LOST_PAGE,), gates=(*MERGED, "fault-no-page-lock"),
+        "faulting", SOMETIMES, (LOST_PAGE,), gates=(*MERGED, "fault-no-page-lock"),
     ),
 )
 
@@ -306,34 +279,34 @@ LEFT_OPEN = (
     variant(
         "exit-race",
         "the patch, and a process that exits: without mmap_sem",
-        SOMETIMES, (STRANDED_MARK,),
+        "exiting", SOMETIMES, (STRANDED_MARK,),
     ),
     variant(
         "nr-mlock",
         "the patch, without the counting of 2017",
-        SOMETIMES, (r"^NR_MLOCK counts more than there are PG_mlocked pages$",),
+        "lazy", SOMETIMES, (r"^NR_MLOCK counts more than there are PG_mlocked pages$",),
         gates=("vlastimil-2014-01-07",),
     ),
     variant(
         "unmap-busy",
         "the patch, and reclaim that does not get mmap_sem of a nonlinear vma",
-        SOMETIMES, (STRANDED_MARK,),
+        "busy", SOMETIMES, (STRANDED_MARK,),
     ),
     variant(
         "unmap-busy-skip",
         "the same, and reclaim leaves such a vma alone",
-        NEVER, gates=(*MERGED, "cluster-skip-busy"),
+        "busy", NEVER, gates=(*MERGED, "cluster-skip-busy"),
         metrics={"locked_unmapped": "== 0", **REPAIRED},
     ),
     variant(
         "migrate-forgets",
         "the patch, and migration of a page that stays mlocked",
-        NEVER, metrics=LAZY,
+        "moving", NEVER, metrics=LAZY,
     ),
     variant(
         "migrate-remembers",
         "the same, with the mark put back where the mapping is (2015)",
-        NEVER, gates=(*MERGED, "hugh-2015-10-18"), metrics={"missed_mlocks": "== 0"},
+        "moving", NEVER, gates=(*MERGED, "hugh-2015-10-18"), metrics={"missed_mlocks": "== 0"},
     ),
 )
 

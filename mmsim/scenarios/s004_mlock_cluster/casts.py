@@ -10,10 +10,10 @@ the zone, its LRU lists and its lru_lock, so reclaim of one stage comes by the p
     own         a vma is mlocked and munlocked while reclaim walks it
     exiting     a vma is mlocked and its mm exits, without mmap_sem; another mm maps the pages
     busy        a nonlinear vma is munlocked; another mm maps the pages
-    truncating  a page is truncated while it is munlocked
+    truncating  pages are truncated while they are munlocked
     charging    a page is isolated and put back while it is mlocked and munlocked
     migrating   a page is migrated while it is munlocked, and mapped nonlinearly
-    pinned      a page is migrated while it is munlocked
+    pinned      a page is migrated while munlock has it pinned
     moving      a page is migrated while it is mlocked
     cow         a private VM_LOCKED vma is written to while reclaim looks at the page
     cow_moving  the same while the page is migrated
@@ -25,17 +25,18 @@ from mmsim.linux.atomic import atomic_inc
 from mmsim.linux.list import list_add_tail
 from mmsim.lru_release import put_page
 from mmsim.memblock import memblock_alloc
-from mmsim.memcg_move_v3_13 import mem_cgroup_move_charge
-from mmsim.memory_v3_13 import exit_mmap, write_fault
-from mmsim.migrate_v3_13 import alloc_contig_range
 from mmsim.mm_types import PAGE_SHIFT, PAGE_SIZE, VM_LOCKED, VM_READ, VM_SHARED, VM_WRITE, mk_pte
-from mmsim.mm_types_v3_13 import VM_NONLINEAR, address_space, mm_struct, vm_area_struct
 from mmsim.mmzone import LRU_INACTIVE_FILE, LRU_UNEVICTABLE
 from mmsim.model.struct import Struct, shared
-from mmsim.munlock import sys_mlock, sys_munlock
 from mmsim.rmap import anon_vma, anon_vma_link
-from mmsim.truncate_v3_13 import truncate_pagecache, zap_pte_range
-from mmsim.vmscan_v3_13 import shrink_inactive_list
+from mmsim.v3_13.memcontrol import mem_cgroup_move_charge
+from mmsim.v3_13.memory import write_fault, zap_pte_range
+from mmsim.v3_13.mm_types import VM_NONLINEAR, address_space, mm_struct, vm_area_struct
+from mmsim.v3_13.mmap import exit_mmap
+from mmsim.v3_13.munlock import sys_mlock, sys_munlock
+from mmsim.v3_13.page_alloc import alloc_contig_range
+from mmsim.v3_13.truncate import truncate_pagecache
+from mmsim.v3_13.vmscan import shrink_inactive_list
 
 PAGES = 4  # frames a stage may use
 START = 0x40000000
@@ -179,6 +180,12 @@ def write(vma):
     write_fault(vma, vma.vm_start)
 
 
+def truncate(mapping, pages):
+    """truncate(2), the first page first."""
+    for index in range(pages):
+        truncate_pagecache(mapping, index)
+
+
 def read(mapping, index):
     """read(2): a reference to a page of the file for as long as it is copied."""
     page = find_get_page(mapping, index)
@@ -190,14 +197,14 @@ def read(mapping, index):
 
 
 def alone(stage):
-    """I-004-a: nobody else is needed."""
+    """A window with a page that nobody has locked: no second task is needed."""
     p0, p1 = stage.page(), stage.page(mlocked=True)
     stage.mmap("trinity-a", (p1, p0), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
     stage.reclaim(nr=1)
 
 
 def lazy(stage):
-    """I-004-a, b, e: pages of a nonlinear VM_LOCKED vma, some of them no longer on the LRU."""
+    """Pages of a nonlinear VM_LOCKED vma that another mm munlocks; two of them are culled."""
     p0, p1, p2, p3 = stage.page(), stage.page(), stage.page(True), stage.page(True)
     stage.mmap("trinity-a", (p3, p1, p2, p0), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
     vma = stage.mmap("trinity-b", (p0, p1, p2), VM_SHARED | VM_LOCKED)
@@ -210,7 +217,7 @@ def lazy(stage):
 
 
 def ordering(stage):
-    """I-004-b: pages that reclaim is going to mark for one mm and another mm munlocks."""
+    """Pages that reclaim is going to mark for one mm and another mm munlocks."""
     q1, q2, p = stage.page(), stage.page(), stage.page()
     stage.mmap("trinity-a", (q1, q2, p), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
     vma = stage.mmap("trinity-b", (q1, q2), VM_SHARED | VM_LOCKED)
@@ -256,15 +263,15 @@ def busy(stage):
 
 
 def truncating(stage):
-    """I-004-g: the last reference to a page may be munlock's."""
-    p0 = stage.page(mlocked=True, culled=False)
-    vma = stage.mmap("trinity-a", (p0,), VM_SHARED | VM_LOCKED)
+    """The last reference to a page may be munlock's."""
+    pages = [stage.page(mlocked=True, culled=False) for _ in range(3)]
+    vma = stage.mmap("trinity-a", pages, VM_SHARED | VM_LOCKED)
     stage.act("trinity-a", sys_munlock, vma)
-    stage.act("trinity-b", truncate_pagecache, stage.mapping, 0)
+    stage.act("trinity-b", truncate, stage.mapping, len(pages))
 
 
 def charging(stage):
-    """I-004-h: a page is isolated and put back while it is munlocked and mlocked."""
+    """A page is isolated and put back while it is munlocked and mlocked."""
     p0 = stage.page()
     vma = stage.mmap("trinity-a", (p0,), VM_SHARED)
     other = stage.mmap("trinity-b", (p0,), VM_SHARED)
@@ -273,7 +280,7 @@ def charging(stage):
 
 
 def migrating(stage):
-    """I-004-c, d: migration of a page that others map, mlock and munlock."""
+    """Migration of a page that others map, mlock and munlock."""
     p0, p1 = stage.page(), stage.page(mlocked=True)
     locked = VM_LOCKED if stage.m.rng.random() < 0.5 else 0
     stage.mmap("trinity-a", (p1, p0), VM_SHARED | VM_NONLINEAR | locked)
@@ -285,10 +292,10 @@ def migrating(stage):
 
 
 def pinned(stage):
-    """I-004-d: nothing but munlock's pin keeps migration from moving the page."""
-    p0 = stage.page(mlocked=True)
-    vma = stage.mmap("trinity-a", (p0,), VM_SHARED | VM_LOCKED)
-    stage.act("cma", alloc_contig_range, p0)
+    """Migration of a page that munlock has pinned, and will come to after another one."""
+    p0, p1 = stage.page(mlocked=True), stage.page(mlocked=True)
+    vma = stage.mmap("trinity-a", (p0, p1), VM_SHARED | VM_LOCKED)
+    stage.act("cma", alloc_contig_range, p1)
     stage.act("trinity-a", sys_munlock, vma)
 
 
@@ -334,4 +341,10 @@ def faulting(stage):
 
 
 OTHERS = (own, truncating, charging, migrating, pinned, moving, cow, cow_moving)
-ALL = (lazy,) * len(OTHERS) + OTHERS  # half of them are what the thread is about
+
+ONE_BY_ONE = (alone, lazy, ordering, exiting, busy, faulting, *OTHERS)
+
+# what a machine's stages are chosen from, by the name that a variant gives
+CASTS = {stage.__name__: (stage,) for stage in ONE_BY_ONE}
+# half of the stages are what the thread is about
+CASTS["everything"] = (lazy,) * len(OTHERS) + OTHERS

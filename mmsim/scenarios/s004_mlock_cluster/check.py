@@ -16,6 +16,8 @@ variant declares what it expects of these figures, and of what kernel code count
     cluster_pages, cluster_on_lru   pages in a VM_LOCKED window, besides check_page; not isolated
     trylocks, trylock_skipped       of their page locks; in vain
     check_page_mlocked              windows that ended in SWAP_MLOCK
+    migrations_refused              the page has references that migration cannot explain
+    moved_under_pin                 and went all the same (``migrate-no-refcheck``)
     mlocks_undone                   mlock_vma_page() finds the mark gone that it has set itself
     undone_missed                   at rest: missed mlocks that come of that
     cleared_unlocked                PG_mlocked was cleared while nobody had the page lock
@@ -23,14 +25,14 @@ variant declares what it expects of these figures, and of what kernel code count
 """
 
 from mmsim.linux.bug import report
-from mmsim.lru_v3_13 import __pagevec_lru_add
 from mmsim.memory_model import pfn_to_page
 from mmsim.mm_types import VM_LOCKED, VM_SHARED, pte_pfn, pte_present
-from mmsim.mm_types_v3_13 import pte_file
 from mmsim.mmzone import LRU_INACTIVE_FILE
 from mmsim.pagevec import pvecs
 from mmsim.scenarios.invariants import check_mm
-from mmsim.vmscan_v3_13 import shrink_inactive_list
+from mmsim.v3_13.mm_types import pte_file
+from mmsim.v3_13.swap import __pagevec_lru_add
+from mmsim.v3_13.vmscan import shrink_inactive_list
 
 METRICS = (
     "cluster_pages",
@@ -38,6 +40,8 @@ METRICS = (
     "trylocks",
     "trylock_skipped",
     "check_page_mlocked",
+    "migrations_refused",
+    "moved_under_pin",
     "mlocks_undone",
     "undone_missed",
     "cleared_unlocked",

@@ -30,7 +30,7 @@ from mmsim.page import (
     TestSetPageMlocked,
     __SetPageMlocked,
 )
-from mmsim.unevictable_v3_13 import isolate_lru_page, putback_lru_page
+from mmsim.v3_13.vmscan_isolate import isolate_lru_page, putback_lru_page
 
 
 @cite("mm/vmstat.c", "3.13")

@@ -10,7 +10,7 @@ The last put takes a page off its list under lru_lock (lru_release.py).  Hence n
 reference that could be the last while holding lru_lock.
 """
 
-from mmsim.linux.bug import VM_BUG_ON_PAGE
+from mmsim.linux.bug import VM_BUG_ON
 from mmsim.linux.percpu import this_cpu_ptr
 from mmsim.linux.sched import preempt_disable, preempt_enable
 from mmsim.linux.spinlock import (
@@ -41,8 +41,7 @@ def __pagevec_lru_add_fn(page, lruvec):
 
     *Race:* the page may have become PG_mlocked in the meantime; reclaim finds out.
     """
-    VM_BUG_ON_PAGE(lambda: PageUnevictable(page), "PageUnevictable(page)", page)
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page, "mm/swap.c:900")
+    VM_BUG_ON(lambda: PageLRU(page), "mm/swap.c:900", page)
     SetPageLRU(page)
     add_page_to_lru_list(page, lruvec)
 
@@ -72,13 +71,8 @@ def lru_cache_add(page):
 
     *Race:* until the pagevec is drained the page has no PG_lru and cannot be isolated.
     """
-    VM_BUG_ON_PAGE(
-        lambda: PageActive(page) and PageUnevictable(page),
-        "PageActive(page) && PageUnevictable(page)",
-        page,
-        "mm/swap.c:575",
-    )
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page, "mm/swap.c:576")
+    VM_BUG_ON(lambda: PageActive(page) and PageUnevictable(page), "mm/swap.c:575", page)
+    VM_BUG_ON(lambda: PageLRU(page), "mm/swap.c:576", page)
     preempt_disable()
     pvec = this_cpu_ptr(pvecs).lru_add
     get_page(page)
@@ -96,6 +90,18 @@ def lru_add_drain():
     if pagevec_count(pvec):
         __pagevec_lru_add(pvec)
     preempt_enable()
+
+
+@cite("mm/swap.c", "3.13")
+def lru_add_drain_all():
+    """Empty the pagevecs of all CPUs: here only those of this one.  *Locks:* takes lru_lock.
+
+    In the kernel a worker on each CPU does it, and this waits for them.  There are no workers here,
+    and a pagevec is its CPU's alone, so that nobody else may empty it.  What waits in other CPUs'
+    pagevecs cannot be isolated for a while longer: a page that is mlocked then goes to an evictable
+    list, where reclaim finds it, as after any other race with a pagevec.
+    """
+    lru_add_drain()
 
 
 @cite("mm/swap.c", "3.13")

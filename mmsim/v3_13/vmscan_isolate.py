@@ -12,22 +12,32 @@ would ever look for it again, so putback looks a second time:
     evictable now?  then isolate and redo        PG_lru?  then isolate, and move it
 
 One of the two sees the other.  This half of vmscan.c stands alone because mlock.c needs it and
-the other half (vmscan_v3_13.py) needs rmap, which needs mlock.
+the other half (vmscan.py) needs rmap, which needs mlock.
 """
 
 from mmsim.linux.atomic import smp_mb
-from mmsim.linux.bug import VM_BUG_ON_PAGE
+from mmsim.linux.bug import BUG_ON, VM_BUG_ON
+from mmsim.linux.list import list_empty, list_move
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
 from mmsim.lru_release import put_page
-from mmsim.lru_v3_13 import add_page_to_unevictable_list, lru_cache_add
 from mmsim.memcontrol import mem_cgroup_page_lruvec
-from mmsim.mm_inline import page_evictable
-from mmsim.mmzone import del_page_from_lru_list, page_lru, page_pgdat
+from mmsim.mm_inline import lru_to_page, page_evictable
+from mmsim.mmzone import del_page_from_lru_list, page_lru, page_pgdat, update_lru_size
 from mmsim.model.cite import cite
 from mmsim.model.gate import patched
-from mmsim.page import ClearPageLRU, ClearPageUnevictable, PageLRU, get_page, page_count
+from mmsim.page import (
+    ClearPageLRU,
+    ClearPageUnevictable,
+    PageLRU,
+    PageUnevictable,
+    get_page,
+    get_page_unless_zero,
+    page_count,
+)
+from mmsim.v3_13.swap import add_page_to_unevictable_list, lru_cache_add
 
-EBUSY = 16
+EBUSY, EINVAL = 16, 22
+ISOLATE_UNEVICTABLE = 0x8
 
 
 @cite("mm/vmscan.c", "3.13", thread="004")
@@ -37,7 +47,7 @@ def isolate_lru_page(page):
     *Locks:* takes lru_lock.  The caller holds a reference.  *Race:* the first look at PG_lru is
     without the lock; a page on its way back to a list is missed, which putback_lru_page() mends.
     """
-    VM_BUG_ON_PAGE(lambda: not page_count(page), "!page_count(page)", page, "mm/vmscan.c:1298")
+    VM_BUG_ON(lambda: not page_count(page), "mm/vmscan.c:1298", page)
     ret = -EBUSY
     if PageLRU(page):
         zone = page_pgdat(page)
@@ -60,7 +70,7 @@ def putback_lru_page(page):
     *Locks:* takes lru_lock.  *Race:* see the top of the file; with ``putback-no-recheck`` a page
     that is munlocked between the choice and PG_lru stays on the unevictable list.
     """
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page, "mm/vmscan.c:606")
+    VM_BUG_ON(lambda: PageLRU(page), "mm/vmscan.c:606", page)
     while True:
         ClearPageUnevictable(page)
         if page_evictable(page):
@@ -80,3 +90,43 @@ def putback_lru_page(page):
             # somebody else has isolated it, and will put it back
         break
     put_page(page)
+
+
+@cite("mm/vmscan.c", "3.13")
+def __isolate_lru_page(page, mode):
+    """Take a reference and clear PG_lru; 0, -EINVAL or -EBUSY.  *Locks:* lru_lock.
+
+    *Race:* a page whose count is 0 is being freed by somebody who waits for this lock.
+    """
+    if not PageLRU(page):
+        return -EINVAL
+    if PageUnevictable(page) and not mode & ISOLATE_UNEVICTABLE:
+        return -EINVAL
+    if get_page_unless_zero(page):
+        ClearPageLRU(page)
+        return 0
+    return -EBUSY
+
+
+@cite("mm/vmscan.c", "3.13")
+def isolate_lru_pages(nr_to_scan, lruvec, dst, lru):
+    """Move up to ``nr_to_scan`` pages from the end of a list to ``dst``; how many.
+
+    *Locks:* lru_lock.
+    """
+    src = lruvec.lists[lru]
+    nr_taken = 0
+    scan = 0
+    while scan < nr_to_scan and not list_empty(src):
+        scan += 1
+        page = lru_to_page(src)
+        VM_BUG_ON(lambda page=page: not PageLRU(page), "mm/vmscan.c:1243", page)
+        ret = __isolate_lru_page(page, 0)
+        if ret == 0:
+            update_lru_size(lruvec, lru, -1)
+            list_move(page.lru, dst)
+            nr_taken += 1
+        else:
+            BUG_ON(ret != -EBUSY, "mm/vmscan.c:1259")
+            list_move(page.lru, src)
+    return nr_taken

@@ -13,16 +13,13 @@ A pagevec of pinned pages goes through three phases:
 Pins of pages that phase 1 has given up on are dropped only after lru_lock: the last put needs it.
 """
 
-from mmsim.filemap import lock_page, unlock_page
-from mmsim.gup_v3_13 import FOLL_GET, follow_page_mask, mm_populate, vm_normal_page
-from mmsim.linux.bug import BUG_ON, VM_BUG_ON_PAGE
+from mmsim.filemap import lock_page
+from mmsim.linux.bug import BUG_ON, VM_BUG_ON
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_write, up_write
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
 from mmsim.lru_release import put_page
-from mmsim.lru_v3_13 import __pagevec_lru_add, pagevec_release
 from mmsim.memcontrol import mem_cgroup_page_lruvec
-from mmsim.mlock import _trace_cleared, mod_zone_page_state
 from mmsim.mm_inline import page_evictable
 from mmsim.mm_types import (
     PAGE_SIZE,
@@ -45,9 +42,13 @@ from mmsim.page import (
     get_page,
 )
 from mmsim.pagevec import pagevec, pagevec_add, pagevec_count, pagevec_reinit
-from mmsim.rmap_v3_13 import try_to_munlock
-from mmsim.unevictable_v3_13 import isolate_lru_page, putback_lru_page
 from mmsim.util import page_mapcount
+from mmsim.v3_13.filemap import unlock_page
+from mmsim.v3_13.gup import FOLL_GET, follow_page_mask, mm_populate, vm_normal_page
+from mmsim.v3_13.mlock import _trace_cleared, mod_zone_page_state
+from mmsim.v3_13.rmap import try_to_munlock
+from mmsim.v3_13.swap import __pagevec_lru_add, lru_add_drain_all, pagevec_release
+from mmsim.v3_13.vmscan_isolate import isolate_lru_page, putback_lru_page
 
 # -- one page --------------------------------------------------------------------------------------
 
@@ -65,7 +66,8 @@ def munlock_vma_page(page):
     """Clear PG_mlocked of a page that a VM_LOCKED vma no longer maps, unless another one does.
 
     *Locks:* page lock, because of the walk; takes lru_lock, may sleep.  *Race:* an isolator that
-    has the page puts it back by what it sees, but then nobody asks rmap: I-004-b.
+    has the page puts it back by what it sees, but then nobody asks rmap whether another vma has it
+    mlocked.
     """
     if not patched("wp-no-lock"):
         BUG_ON(not PageLocked(page), "mm/mlock.c:156")
@@ -85,8 +87,8 @@ def __putback_lru_fast_prepare(page, pvec):
 
     *Locks:* page lock.  *Race:* it may be mlocked again at once; reclaim will cull it.
     """
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page, "mm/mlock.c:256")
-    VM_BUG_ON_PAGE(lambda: not PageLocked(page), "!PageLocked(page)", page, "mm/mlock.c:257")
+    VM_BUG_ON(lambda: PageLRU(page), "mm/mlock.c:256", page)
+    VM_BUG_ON(lambda: not PageLocked(page), "mm/mlock.c:257", page)
     if page_mapcount(page) <= 1 and page_evictable(page):
         pagevec_add(pvec, page)
         TestClearPageUnevictable(page)
@@ -245,6 +247,7 @@ def munlock_vma_pages_range(vma):
 def sys_mlock(vma):
     """mlock(2) of a whole vma.  *Locks:* mmap_sem, for writing and then for reading."""
     mm = vma.vm_mm
+    lru_add_drain_all()
     down_write(mm.mmap_sem)
     vma.vm_flags = vma.vm_flags | VM_LOCKED
     up_write(mm.mmap_sem)

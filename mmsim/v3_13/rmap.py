@@ -16,14 +16,13 @@ VM_LOCKED true while the pages are being marked; exit_mmap() clears it without.
 """
 
 from mmsim.engine.door import door
-from mmsim.filemap import lock_page, trylock_page, unlock_page
+from mmsim.filemap import lock_page, trylock_page
 from mmsim.linux.atomic import atomic_add_negative
-from mmsim.linux.bug import BUG_ON, VM_BUG_ON_PAGE
+from mmsim.linux.bug import BUG_ON, VM_BUG_ON
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_read_trylock, mutex_lock, mutex_unlock, up_read
 from mmsim.lru_release import put_page
 from mmsim.memory_model import pfn_to_page
-from mmsim.mlock import clear_page_mlock, mlock_vma_page
 from mmsim.mm_types import (
     PAGE_SIZE,
     VM_LOCKED,
@@ -37,17 +36,21 @@ from mmsim.mm_types import (
     ptep_clear_flush,
     set_pte_at,
 )
-from mmsim.mm_types_v3_13 import linear_page_index, pgoff_to_pte
 from mmsim.model.cite import cite
 from mmsim.model.gate import patched
-from mmsim.page import PageAnon, PageLocked, PageLRU, PageMlocked, page_mapped
+from mmsim.page import PageAnon, PageLocked, PageLRU, PageMlocked, SetPageActive, page_mapped
 from mmsim.page_vma_mapped import vma_address
+from mmsim.rmap import page_add_new_anon_rmap as page_add_new_anon_rmap_later
 from mmsim.swapops import (
     make_readable_migration_entry,
     make_writable_migration_entry,
     swp_entry_to_pte,
 )
 from mmsim.util import page_mapcount
+from mmsim.v3_13.filemap import unlock_page
+from mmsim.v3_13.mlock import clear_page_mlock, mlock_vma_page, mlocked_vma_newpage
+from mmsim.v3_13.mm_types import linear_page_index, pgoff_to_pte
+from mmsim.v3_13.swap import add_page_to_unevictable_list, lru_cache_add
 
 SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL, SWAP_MLOCK = "success", "again", "fail", "mlock"
 
@@ -75,14 +78,31 @@ def page_remove_rmap(page):
         clear_page_mlock(page)
 
 
+@cite("mm/rmap.c", "3.13")
+def page_add_new_anon_rmap(page, vma, address):
+    """The first pte of a new page, and its first list.  *Locks:* ptl; takes lru_lock."""
+    page_add_new_anon_rmap_later(page, vma, address)
+    if not mlocked_vma_newpage(vma, page):
+        SetPageActive(page)
+        lru_cache_add(page)
+    else:
+        add_page_to_unevictable_list(page)
+
+
 # -- one page in one linear vma --------------------------------------------------------------------
 
 
 @cite("mm/rmap.c", "3.13")
 def page_check_address(page, mm, address):
-    """(pte, ptl) with the ptl held, if the pte at ``address`` maps ``page``; else (None, None)."""
+    """(pte, ptl) with the ptl held, if the pte at ``address`` maps ``page``; else (None, None).
+
+    *Locks:* takes the ptl.  *Race:* the first look is without it; a pte that is filled just then
+    was not one of those that its caller is to find: the page is locked.
+    """
     pmd = pmd_offset(mm, address)
     if pmd is None:
+        return None, None
+    if not pte_present(pte_offset_map(pmd, address).pte):
         return None, None
     pte, ptl = pte_offset_map_lock(pmd, address)
     word = pte.pte
@@ -321,7 +341,5 @@ def try_to_munlock(page):
     *Locks:* page lock; may sleep.  The page is isolated.  *Race:* another mm whose mmap_sem is
     taken is skipped, and so are nonlinear vmas: the flag is missing until reclaim comes by.
     """
-    VM_BUG_ON_PAGE(
-        lambda: not PageLocked(page) or PageLRU(page), "!PageLocked(page)", page, "mm/rmap.c:1657"
-    )
+    VM_BUG_ON(lambda: not PageLocked(page) or PageLRU(page), "mm/rmap.c:1657", page)
     return SWAP_AGAIN if PageAnon(page) else try_to_unmap_file(page, TTU_MUNLOCK)

@@ -18,6 +18,7 @@ from mmsim.mm_types import PAGE_SHIFT
 from mmsim.mm_types import mm_struct as mm_struct_later
 from mmsim.mm_types import vm_area_struct as vm_area_struct_later
 from mmsim.model.cite import cite
+from mmsim.model.era import refuse_other_eras
 from mmsim.model.struct import shared
 from mmsim.pagemap import address_space as address_space_later
 
@@ -27,9 +28,10 @@ VM_NONLINEAR = 0x00800000
 
 
 class mm_struct(mm_struct_later):
-    """An address space.  ``mmap_sem`` is what 5.8 renamed mmap_lock."""
+    """An address space.  ``mmap_sem`` is what 5.8 renamed mmap_lock.  UncoveredEra if not 3.13."""
 
     def __init__(self, name):
+        refuse_other_eras("mm_struct of mmsim.v3_13", "3.13")
         mm_struct_later.__init__(self, name)
         self.mmap_sem = self.mmap_lock
         self.mmap_sem.name = f"&mm->mmap_sem#{name}"

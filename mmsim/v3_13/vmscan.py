@@ -9,26 +9,22 @@ takes it to the unevictable list.
 Not here: ageing (every pte is old), writeback (every page is clean), swap.
 """
 
-from mmsim.filemap import trylock_page, unlock_page
+from mmsim.filemap import trylock_page
 from mmsim.filemap_cache import __delete_from_page_cache
-from mmsim.linux.bug import BUG_ON, VM_BUG_ON_PAGE
-from mmsim.linux.list import LIST_HEAD, list_add, list_del, list_empty, list_move, list_splice
+from mmsim.linux.bug import BUG_ON, VM_BUG_ON
+from mmsim.linux.list import LIST_HEAD, list_add, list_del, list_empty, list_splice
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
-from mmsim.lru_v3_13 import lru_add_drain
 from mmsim.memcontrol import mem_cgroup_page_lruvec
-from mmsim.mm_inline import lru_to_page, page_evictable, page_off_lru
+from mmsim.mm_inline import lru_to_page, page_evictable
 from mmsim.mmzone import (
     LRU_INACTIVE_FILE,
     add_page_to_lru_list,
     del_page_from_lru_list,
     page_lru,
-    page_pgdat,
-    update_lru_size,
 )
 from mmsim.model.cite import cite
 from mmsim.page import (
-    ClearPageLRU,
     PageActive,
     PageDirty,
     PageLocked,
@@ -36,69 +32,19 @@ from mmsim.page import (
     PageUnevictable,
     SetPageActive,
     SetPageLRU,
+    __ClearPageActive,
     __ClearPageLRU,
-    get_page_unless_zero,
     page_mapped,
-    page_ref_freeze,
-    page_ref_unfreeze,
     put_page_testzero,
 )
 from mmsim.page_alloc import free_unref_page_list
 from mmsim.pagemap import __clear_page_locked
-from mmsim.rmap_v3_13 import SWAP_FAIL, SWAP_MLOCK, SWAP_SUCCESS, TTU_UNMAP, try_to_unmap
-from mmsim.unevictable_v3_13 import EBUSY, putback_lru_page
 from mmsim.util import page_mapping
-
-EINVAL = 22
-ISOLATE_UNEVICTABLE = 0x8
-
-
-# -- isolating -------------------------------------------------------------------------------------
-
-
-@cite("mm/vmscan.c", "3.13")
-def __isolate_lru_page(page, mode):
-    """Take a reference and clear PG_lru; 0, -EINVAL or -EBUSY.  *Locks:* lru_lock.
-
-    *Race:* a page whose count is 0 is being freed by somebody who waits for this lock.
-    """
-    if not PageLRU(page):
-        return -EINVAL
-    if PageUnevictable(page) and not mode & ISOLATE_UNEVICTABLE:
-        return -EINVAL
-    if get_page_unless_zero(page):
-        ClearPageLRU(page)
-        return 0
-    return -EBUSY
-
-
-@cite("mm/vmscan.c", "3.13")
-def isolate_lru_pages(nr_to_scan, lruvec, dst, lru):
-    """Move up to ``nr_to_scan`` pages from the end of a list to ``dst``; how many.
-
-    *Locks:* lru_lock.
-    """
-    src = lruvec.lists[lru]
-    nr_taken = 0
-    scan = 0
-    while scan < nr_to_scan and not list_empty(src):
-        scan += 1
-        page = lru_to_page(src)
-        VM_BUG_ON_PAGE(
-            lambda page=page: not PageLRU(page), "!PageLRU(page)", page, "mm/vmscan.c:1243"
-        )
-        ret = __isolate_lru_page(page, 0)
-        if ret == 0:
-            update_lru_size(lruvec, lru, -1)
-            list_move(page.lru, dst)
-            nr_taken += 1
-        else:
-            BUG_ON(ret != -EBUSY, "mm/vmscan.c:1259")
-            list_move(page.lru, src)
-    return nr_taken
-
-
-# -- one page after the other ----------------------------------------------------------------------
+from mmsim.v3_13.filemap import unlock_page
+from mmsim.v3_13.pagemap import page_freeze_refs, page_unfreeze_refs
+from mmsim.v3_13.rmap import SWAP_FAIL, SWAP_MLOCK, SWAP_SUCCESS, TTU_UNMAP, try_to_unmap
+from mmsim.v3_13.swap import lru_add_drain
+from mmsim.v3_13.vmscan_isolate import isolate_lru_pages, putback_lru_page
 
 
 @cite("mm/vmscan.c", "3.13")
@@ -111,11 +57,11 @@ def __remove_mapping(mapping, page):
     BUG_ON(not PageLocked(page), "mm/vmscan.c:510")
     BUG_ON(mapping is not page_mapping(page), "mm/vmscan.c:511")
     spin_lock_irq(mapping.tree_lock)
-    if not page_ref_freeze(page, 2):
+    if not page_freeze_refs(page, 2):
         spin_unlock_irq(mapping.tree_lock)
         return False
     if PageDirty(page):
-        page_ref_unfreeze(page, 2)
+        page_unfreeze_refs(page, 2)
         spin_unlock_irq(mapping.tree_lock)
         return False
     __delete_from_page_cache(page)
@@ -139,9 +85,7 @@ def shrink_page_list(page_list):
         if not trylock_page(page):
             list_add(page.lru, ret_pages)
             continue
-        VM_BUG_ON_PAGE(
-            lambda page=page: PageActive(page), "PageActive(page)", page, "mm/vmscan.c:797"
-        )
+        VM_BUG_ON(lambda page=page: PageActive(page), "mm/vmscan.c:797", page)
 
         verdict = "cull" if not page_evictable(page) else _pageout(page)
         if verdict == "cull":
@@ -153,14 +97,12 @@ def shrink_page_list(page_list):
             list_add(page.lru, free_pages)
             continue
         if verdict == "activate":
+            VM_BUG_ON(lambda page=page: PageActive(page), "mm/vmscan.c:1082", page)
             SetPageActive(page)
         unlock_page(page)
         list_add(page.lru, ret_pages)
-        VM_BUG_ON_PAGE(
-            lambda page=page: PageLRU(page) or PageUnevictable(page),
-            "PageLRU(page) || PageUnevictable(page)",
-            page,
-            "mm/vmscan.c:1089",
+        VM_BUG_ON(
+            lambda page=page: PageLRU(page) or PageUnevictable(page), "mm/vmscan.c:1089", page
         )
     free_unref_page_list(free_pages)
     list_splice(ret_pages, page_list)
@@ -191,7 +133,7 @@ def putback_inactive_pages(zone, page_list):
     pages_to_free = LIST_HEAD("pages_to_free")
     while not list_empty(page_list):
         page = lru_to_page(page_list)
-        VM_BUG_ON_PAGE(lambda page=page: PageLRU(page), "PageLRU(page)", page, "mm/vmscan.c:1369")
+        VM_BUG_ON(lambda page=page: PageLRU(page), "mm/vmscan.c:1369", page)
         list_del(page.lru)
         if not page_evictable(page):
             spin_unlock_irq(zone.lru_lock)
@@ -200,10 +142,12 @@ def putback_inactive_pages(zone, page_list):
             continue
         lruvec = mem_cgroup_page_lruvec(page, zone)
         SetPageLRU(page)
+        lru = page_lru(page)
         add_page_to_lru_list(page, lruvec)
         if put_page_testzero(page):
             __ClearPageLRU(page)
-            del_page_from_lru_list(page, lruvec, page_off_lru(page))
+            __ClearPageActive(page)
+            del_page_from_lru_list(page, lruvec, lru)
             list_add(page.lru, pages_to_free)
     return pages_to_free
 
@@ -224,20 +168,3 @@ def shrink_inactive_list(nr_to_scan, zone, lruvec, lru=LRU_INACTIVE_FILE):
     spin_unlock_irq(zone.lru_lock)
     free_unref_page_list(pages_to_free)
     return nr_taken
-
-
-@cite("mm/compaction.c", "3.13", thread="004")
-def isolate_migratepages_page(page, dst):
-    """What isolate_migratepages_range() does with one frame: true if it is now on ``dst``.
-
-    On behalf of CMA, which takes unevictable pages, too.  *Locks:* takes lru_lock.
-    """
-    zone = page_pgdat(page)
-    spin_lock_irq(zone.lru_lock)
-    lruvec = mem_cgroup_page_lruvec(page, zone)
-    taken = __isolate_lru_page(page, ISOLATE_UNEVICTABLE) == 0
-    if taken:
-        del_page_from_lru_list(page, lruvec, page_lru(page))
-        list_add(page.lru, dst)
-    spin_unlock_irq(zone.lru_lock)
-    return taken

@@ -5,7 +5,6 @@ Moving a charge means isolating the page, and that is all thread 004 wants of it
 pages off their list and puts them back, under mmap_sem of *his* mm and without the page lock.
 """
 
-from mmsim.gup_v3_13 import vm_normal_page
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.lru_release import put_page
 from mmsim.mm_types import (
@@ -18,7 +17,8 @@ from mmsim.mm_types import (
 )
 from mmsim.model.cite import cite
 from mmsim.page import get_page_unless_zero
-from mmsim.unevictable_v3_13 import isolate_lru_page, putback_lru_page
+from mmsim.v3_13.gup import vm_normal_page
+from mmsim.v3_13.vmscan_isolate import isolate_lru_page, putback_lru_page
 
 
 @cite("mm/memcontrol.c", "3.13", symbol="mem_cgroup_move_charge_pte_range")

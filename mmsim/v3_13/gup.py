@@ -9,14 +9,12 @@ FOLL_MLOCK is how mlock(2) itself marks pages: under the ptl, and under the page
 had without waiting.
 """
 
-from mmsim.filemap import trylock_page, unlock_page, wait_on_page_locked
+from mmsim.filemap import trylock_page, wait_on_page_locked
 from mmsim.filemap_cache import filemap_add_folio, filemap_fault, find_get_page
 from mmsim.linux.sched import cond_resched, cpu_relax
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.lru_release import put_page
-from mmsim.lru_v3_13 import lru_add_drain
 from mmsim.memory_model import pfn_to_page
-from mmsim.mlock import mlock_vma_page
 from mmsim.mm_types import (
     PAGE_SIZE,
     VM_LOCKED,
@@ -30,13 +28,16 @@ from mmsim.mm_types import (
     pte_unmap_unlock,
     set_pte_at,
 )
-from mmsim.mm_types_v3_13 import linear_page_index, pte_file, pte_to_pgoff
 from mmsim.model.cite import cite
 from mmsim.model.gate import patched
 from mmsim.page import SetPageUptodate, get_page, get_page_unless_zero
 from mmsim.page_alloc import alloc_page
 from mmsim.rmap import page_add_file_rmap
 from mmsim.swapops import pfn_swap_entry_to_page, pte_to_swp_entry
+from mmsim.v3_13.filemap import unlock_page
+from mmsim.v3_13.mlock import mlock_vma_page
+from mmsim.v3_13.mm_types import linear_page_index, pte_file, pte_to_pgoff
+from mmsim.v3_13.swap import lru_add_drain
 
 FOLL_GET = 0x04
 FOLL_MLOCK = 0x40

@@ -14,14 +14,14 @@ mlock_migrate_page() moves the flag.  It has had nothing to move since 3.7: the 
 PG_mlocked (page_remove_rmap), so a migrated page comes out unmarked and is found again by reclaim.
 """
 
-from mmsim.filemap import lock_page, trylock_page, unlock_page
+from mmsim.engine.door import door
+from mmsim.filemap import lock_page, trylock_page
 from mmsim.filemap_cache import xa_load, xas_store
-from mmsim.linux.bug import BUG_ON
-from mmsim.linux.list import LIST_HEAD, list_del, list_empty
+from mmsim.linux.atomic import atomic_dec
+from mmsim.linux.bug import BUG_ON, VM_BUG_ON
+from mmsim.linux.list import list_del, list_empty
 from mmsim.linux.sleeplock import mutex_lock, mutex_unlock
 from mmsim.linux.spinlock import spin_lock_irq, spin_unlock_irq
-from mmsim.lru_v3_13 import lru_add_drain
-from mmsim.mlock import mlock_migrate_page, mlock_vma_page
 from mmsim.mm_inline import lru_to_page
 from mmsim.mm_types import (
     VM_LOCKED,
@@ -33,12 +33,12 @@ from mmsim.mm_types import (
     pte_unmap_unlock,
     set_pte_at,
 )
-from mmsim.mm_types_v3_13 import pte_file
 from mmsim.model.cite import cite
 from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPagePrivate,
     PageReferenced,
+    PageUnevictable,
     PageUptodate,
     SetPageActive,
     SetPageReferenced,
@@ -50,16 +50,17 @@ from mmsim.page import (
     page_count,
     page_has_private,
     page_mapped,
-    page_ref_freeze,
-    page_ref_unfreeze,
 )
 from mmsim.page_alloc import alloc_page
 from mmsim.page_vma_mapped import vma_address
 from mmsim.rmap import page_add_file_rmap
-from mmsim.rmap_v3_13 import TTU_IGNORE_MLOCK, TTU_MIGRATION, try_to_unmap
 from mmsim.swapops import is_migration_entry, is_writable_migration_entry, pte_to_swp_entry
-from mmsim.unevictable_v3_13 import putback_lru_page
-from mmsim.vmscan_v3_13 import isolate_migratepages_page
+from mmsim.v3_13.filemap import unlock_page
+from mmsim.v3_13.mlock import mlock_migrate_page, mlock_vma_page
+from mmsim.v3_13.mm_types import pte_file
+from mmsim.v3_13.pagemap import page_freeze_refs, page_unfreeze_refs
+from mmsim.v3_13.rmap import TTU_IGNORE_MLOCK, TTU_MIGRATION, try_to_unmap
+from mmsim.v3_13.vmscan_isolate import putback_lru_page
 
 EAGAIN = 11
 PASSES = 3  # 10 in the kernel
@@ -91,6 +92,8 @@ def remove_migration_pte(new, vma, address, old):
 def remove_migration_ptes(old, new):
     """All of them.  *Locks:* both pages locked; takes i_mmap_mutex (sleeps)."""
     mapping = new.mapping
+    if mapping is None:
+        return
     mutex_lock(mapping.i_mmap_mutex)
     for vma in mapping.i_mmap:
         address = vma_address(new, vma)
@@ -106,22 +109,36 @@ def remove_migration_ptes(old, new):
 def migrate_page_move_mapping(mapping, newpage, page):
     """Put the new page into the old one's place in the file; 0 or -EAGAIN.
 
-    *Locks:* both pages locked; takes tree_lock.  *Race:* whoever holds a pin makes it fail; with
-    ``migrate-no-refcheck`` their references are written over.
+    *Locks:* both pages locked; takes tree_lock.  *Race:* whoever holds a pin makes it fail
+    ("migrations_refused"); with ``migrate-no-refcheck`` they are left with a page that belongs to
+    no file ("moved_under_pin").
     """
+    expected_count = 1
+    if mapping is None:
+        # truncated after it was isolated: nobody but us has a reference
+        return 0 if page_count(page) == expected_count else -EAGAIN
     spin_lock_irq(mapping.tree_lock)
     index = page.index
-    expected_count = 2 + page_has_private(page)
-    if not patched("migrate-no-refcheck"):
+    expected_count += 1 + page_has_private(page)
+    if patched("migrate-no-refcheck"):
+        if page.v__refcount != expected_count:
+            door.machine.count("moved_under_pin")
+    else:
         if page_count(page) != expected_count or xa_load(mapping, index) is not page:
+            door.machine.count("migrations_refused")
             spin_unlock_irq(mapping.tree_lock)
             return -EAGAIN
-        if not page_ref_freeze(page, expected_count):
+        if not page_freeze_refs(page, expected_count):
+            door.machine.count("migrations_refused")
             spin_unlock_irq(mapping.tree_lock)
             return -EAGAIN
     get_page(newpage)
     xas_store(mapping, index, newpage)
-    page_ref_unfreeze(page, expected_count - 1)
+    # the page cache's reference to the old page
+    if patched("migrate-no-refcheck"):
+        atomic_dec(page, "_refcount")
+    else:
+        page_unfreeze_refs(page, expected_count - 1)
     spin_unlock_irq(mapping.tree_lock)
     return 0
 
@@ -137,6 +154,7 @@ def migrate_page_copy(newpage, page):
     if PageUptodate(page):
         SetPageUptodate(newpage)
     if TestClearPageActive(page):
+        VM_BUG_ON(lambda: PageUnevictable(page), "mm/migrate.c:513", page)
         SetPageActive(newpage)
     elif TestClearPageUnevictable(page):
         SetPageUnevictable(newpage)
@@ -181,12 +199,13 @@ def __unmap_and_move(page, newpage, force):
             return -EAGAIN
         lock_page(page)
     rc = -EAGAIN
+    # a page without a file was truncated after it was isolated: there is nothing to unmap
     if page.mapping is not None:
         try_to_unmap(page, TTU_MIGRATION | TTU_IGNORE_MLOCK)
-        if not page_mapped(page) or patched("migrate-mapped"):
-            rc = move_to_new_page(newpage, page)
-        if rc:
-            remove_migration_ptes(page, page)
+    if not page_mapped(page) or patched("migrate-mapped"):
+        rc = move_to_new_page(newpage, page)
+    if rc:
+        remove_migration_ptes(page, page)
     unlock_page(page)
     return rc
 
@@ -232,16 +251,3 @@ def migrate_pages(migratepages):
         list_del(page.lru)
         putback_lru_page(page)
     return failed
-
-
-@cite("mm/page_alloc.c", "3.13", thread="004")
-def alloc_contig_range(page):
-    """CMA wants this frame: isolate what is in it and move it away; true if it went.
-
-    *Locks:* may sleep.
-    """
-    lru_add_drain()
-    migratepages = LIST_HEAD("migratepages")
-    if not isolate_migratepages_page(page, migratepages):
-        return False
-    return migrate_pages(migratepages) == 0
