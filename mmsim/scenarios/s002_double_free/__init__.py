@@ -172,19 +172,13 @@ SCENARIO = Scenario(
         Variant(
             "002.pagelocked-swapoff",
             "12 February, and swapoff() has the last reference of a page that reclaim is locking",
-            SOMETIMES, LOCKED_BY_RECLAIM, cast="swapoff",
+            SOMETIMES, LOCKED_BY_RECLAIM, cast="swapoff-alone",
             gates=PAGELOCKED, metrics={"parked_in_process": "> 0"},
-        ),
-        Variant(
-            "002.pagelocked-swap-full",
-            "the same of a TV card's pin: full swap has taken the page out of the swap cache",
-            SOMETIMES, LOCKED_BY_RECLAIM, cast="swap-full",
-            gates=PAGELOCKED,
         ),
         Variant(
             "002.pagelocked-no-count-one",
             "12 February without its three hunks that take a page off the LRU at count 1",
-            SOMETIMES, LOCKED_BY_RECLAIM, cast="swap-exit",
+            SOMETIMES, LOCKED_BY_RECLAIM, cast="exit-alone",
             gates=(*PAGELOCKED, "count-one-left-out"), metrics={"parked": "> 0"},
         ),
         Variant(

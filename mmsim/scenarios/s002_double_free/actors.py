@@ -26,7 +26,7 @@ from mmsim.v2_4.filemap import (
     truncate_complete_page,
 )
 from mmsim.v2_4.memory import handle_pte_fault, kiobuf, mm_struct, unmap_kiobuf, zap_page_range
-from mmsim.v2_4.page import SetPageUptodate, page_cache_get
+from mmsim.v2_4.page import PG_dirty, SetPageUptodate, page_cache_get
 from mmsim.v2_4.page_alloc import page_cache_release
 from mmsim.v2_4.skbuff import net_tx_action, sk_buff
 from mmsim.v2_4.swapfile import try_to_unuse
@@ -78,10 +78,12 @@ class Stage:
         self.vm.mms.append(mm)
         return mm
 
-    def swap_page(self, entry, users=1, ptes=1, buffers=False):
+    def swap_page(self, entry, users=1, ptes=1, buffers=False, dirty=False):
         """A page that the swap cache has and ``users`` - 1 others; ``ptes`` hold its entry.
 
         It has ``buffers`` if it was written out or read in, and nobody has dropped them since.
+        It is ``dirty`` if it has still to be written, which nothing here does: reclaim looks at
+        it again and again, as with a mask without __GFP_FS.
         """
         vm = self.vm
         if vm.swap_info is None:
@@ -92,6 +94,8 @@ class Stage:
         vm.v_nr_swap_pages -= 1
         if buffers:
             page.v_buffers = buffer_head()
+        if dirty:
+            page.v_flags |= 1 << PG_dirty
         return page
 
     def file(self, name):
@@ -105,10 +109,12 @@ def set_stage(m, cast):
     """Boot the pages; spawn who drops references, kswapd, and on further CPUs who allocates."""
     stage = Stage(m, cast)
     turn = 0
-    while stage.used < stage.freers or turn < len(cast.parts):
+    while (stage.used < stage.freers and not cast.alone) or turn < len(cast.parts):
         PARTS[cast.parts[turn % len(cast.parts)]](stage)
         turn += 1
     m.spawn(kswapd, cast.passes, comm="kswapd", cpu=1)
+    if cast.alone:
+        return
     for cpu in range(3, len(m.cpus), 2):
         m.spawn(gcc, stage.process(f"gcc{cpu}", None), comm="gcc", cpu=cpu)
 
@@ -155,11 +161,11 @@ def leave(stage):
     stage.m.spawn(zap_page_range, mm, comm="sh", cpu=cpu)
 
 
-def swap(stage, buffers=False):
+def swap(stage, **page):
     """A process exits whose page is in the swap cache and nowhere else."""
     cpu = stage.cpu()
     entry = stage.used
-    stage.swap_page(entry, buffers=buffers)
+    stage.swap_page(entry, **page)
     mm = stage.process(f"make{entry}", ("swap", entry))
     stage.m.spawn(zap_page_range, mm, comm="make", cpu=cpu)
 
@@ -177,11 +183,11 @@ def swapped(stage, buffers=False):
     stage.m.irq(bttv_irq, btv, comm="bttv", cpu=stage.irq_cpu(cpu))
 
 
-def swapoff(stage, buffers=False):
+def swapoff(stage, **page):
     """swapoff() finds a page in the swap cache whose process has exited."""
     cpu = stage.cpu()
     entry = stage.used
-    stage.swap_page(entry, ptes=0, buffers=buffers)
+    stage.swap_page(entry, ptes=0, **page)
     stage.m.spawn(try_to_unuse, entry, comm="swapoff", cpu=cpu)
 
 
@@ -234,10 +240,12 @@ PARTS = {
     "leave": leave,
     "swap": swap,
     "swap+buffers": partial(swap, buffers=True),
+    "swap+dirty": partial(swap, dirty=True),
     "swapped": swapped,
     "swapped+buffers": partial(swapped, buffers=True),
     "swapoff": swapoff,
     "swapoff+buffers": partial(swapoff, buffers=True),
+    "swapoff+dirty": partial(swapoff, dirty=True),
     "unuse": unuse,
     "unuse+buffers": partial(unuse, buffers=True),
     "fork": fork,

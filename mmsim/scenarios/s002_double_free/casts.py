@@ -2,8 +2,7 @@
 """The casts of thread 002: which parts (actors.py) a variant has, and how they are played.
 
 A cast belongs to what a variant says.  A wide one shows that nothing goes wrong whoever comes by; a
-narrow one gives a rare race its chance: with 8 CPUs "swapoff" is four swapoffs, kswapd and three
-processes that allocate, and nobody else is in their way.
+narrow one gives a rare race its chance.
 """
 
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ class Cast:
     ``context`` is where a lone pin is dropped.  ``irqs`` is where interrupts come in: on the CPU
     of the process they belong to ("own"), of a reclaimer ("reclaim"), all on those of two
     reclaimers ("few", as lines are routed), or anywhere ("any").
-    Pages begin on the active list if ``active``.
+    Pages begin on the active list if ``active``.  ``alone``: each part once, kswapd, and nobody on
+    the other CPUs, for a window that others only make rarer.
     """
 
     parts: tuple[str, ...]
@@ -26,6 +26,7 @@ class Cast:
     context: str = HARDIRQ
     irqs: str = "own"
     active: bool = False
+    alone: bool = False
 
 
 PROCESSES = ("pin", "tv", "fork", "swap", "leave", "swap+buffers")
@@ -44,10 +45,9 @@ CASTS = {
     "tv-anywhere": Cast(("pin",), passes=2, irqs="any"),
     "tv-routed": Cast(("pin",) * 16, passes=4, irqs="few"),
     "tv-active": Cast(("pin",) * 4, passes=2, irqs="reclaim", active=True),
-    "swap-exit": Cast(("swap", "swap+buffers")),
-    "swapoff": Cast(("swapoff", "swapoff+buffers")),
-    "unuse": Cast(("unuse", "unuse+buffers"), passes=2),
-    "swap-full": Cast(("swapped+buffers",)),
+    "exit-alone": Cast(("swap+dirty",), passes=6, alone=True),
+    "swapoff-alone": Cast(("swapoff+dirty",), passes=6, alone=True),
+    "swapoff": Cast(("swapoff", "unuse", "swapoff+buffers", "unuse+buffers"), passes=2),
     # everybody whose last reference can be that of a page which reclaim is about to lock
     "last-put": Cast(("swapoff", "swapped+buffers", "swap", "swapoff+buffers"), passes=2),
     "fork-and-swap-full": Cast(("fork", "swapped")),
