@@ -41,7 +41,7 @@ RATES = {
     "002.stay-on-lru-freed": (8, 0.02),
 }
 
-# About once in 4,000 runs: test_002_every_order.py finds them for certain.
+# About once in 20,000 runs: test_002_every_order.py finds them for certain.
 TOO_RARE = {"002.pagelocked-swapoff", "002.pagelocked-no-count-one"}
 
 CLEAN = [variant.id for variant in find_scenario("002").variants if variant.expect is NEVER]
