@@ -5,11 +5,13 @@ The compiler makes one instruction of each, without a lock prefix.  On SMP anoth
 between its load and its store.  An interrupt does not: on a UP machine the statement is whole.
 """
 
-from mmsim.engine.access import RMW_RELAXED
 from mmsim.engine.door import door
+from mmsim.engine.op import RMW_RELAXED, Ops
 from mmsim.model.struct import access_field
 
 __mmsim_primitive__ = True
+
+_WHOLE = Ops(RMW_RELAXED)
 
 
 def _add(obj, raw, n):
@@ -25,7 +27,7 @@ def add_to(obj, field, n):
     if door.machine.smp:
         setattr(obj, field, getattr(obj, field) + n)
     else:
-        access_field(RMW_RELAXED, obj, field, _add, n)
+        access_field(_WHOLE, obj, field, _add, n)
 
 
 def and_with(obj, field, mask):
@@ -33,4 +35,4 @@ def and_with(obj, field, mask):
     if door.machine.smp:
         setattr(obj, field, getattr(obj, field) & mask)
     else:
-        access_field(RMW_RELAXED, obj, field, _and, mask)
+        access_field(_WHOLE, obj, field, _and, mask)

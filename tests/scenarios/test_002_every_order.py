@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 import mmsim.scenarios.gates  # noqa: F401  (declares what patched() asks for)
+from mmsim.engine.carriers.threads import Threads
 from mmsim.engine.context import Context
+from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
-from mmsim.engine.policy import FOREVER, Policy
-from mmsim.engine.threads import ThreadsCarrier
+from mmsim.engine.policy.base import FOREVER, Policy
 from mmsim.linux.watchdog import stuck
 from mmsim.scenarios.s002_double_free.actors import set_stage
 from mmsim.scenarios.s002_double_free.casts import Cast
@@ -62,38 +63,39 @@ class Turns(Policy):
         return ctx
 
     def _looks(self, ctx: Context) -> bool:
-        _, obj, field = ctx.pending
-        return ctx.at_point and obj is self.page and field in WORDS
+        op, obj, _ = ctx.pending
+        return ctx.at_point and obj is self.page and op.label in WORDS
 
     def kicked(self) -> int | None:
         return 0
 
 
 @pytest.fixture(scope="module")
-def token() -> Iterator[ThreadsCarrier]:
-    carrier = ThreadsCarrier()
-    yield carrier
-    carrier.close()
+def token() -> Iterator[Token]:
+    token = Token(Threads())
+    yield token
+    token.close()
 
 
 def run(
-    token: ThreadsCarrier, gates: tuple[str, ...], part: str, *turns: tuple[str, int]
+    token: Token, gates: tuple[str, ...], part: str, *turns: tuple[str, int]
 ) -> tuple[str, Counter[str]]:
     """The title of the first finding, or ""; and who looked at the page how often."""
     m = Machine(2, era="2.4.18-pre9", gates=frozenset(gates))
     m.on_stuck = stuck
     m.max_steps = 2000
-    m.vm = globals_2_4()
-    set_stage(m, Cast((part,)))
-    policy = Turns(m.vm.mem_map[0], turns)
-    token.run(m, policy)
-    if not m.findings:
-        check(m, None)
+    with m.booted():
+        m.vm = globals_2_4()
+        set_stage(m, Cast((part,)))
+        policy = Turns(m.vm.mem_map[0], turns)
+        token.run(m, policy)
+        if not m.findings:
+            check(m, None)
     return (m.findings[0].title if m.findings else ""), policy.taken
 
 
 def every_order(
-    token: ThreadsCarrier, gates: tuple[str, ...], part: str, other: str, last: str = ""
+    token: Token, gates: tuple[str, ...], part: str, other: str, last: str = ""
 ) -> Counter[str]:
     """What all orders come to.  ``last`` is the context of the last put, if it is not ``other``."""
     last = last or other
@@ -119,7 +121,7 @@ EXIT = [("swap", "make"), pytest.param("swap+buffers", "make", marks=SLOW)]
 
 @pytest.mark.parametrize(("part", "other"), SWAPOFF)
 def test_swapoff_puts_the_last_reference_while_kswapd_has_the_page_lock(
-    token: ThreadsCarrier, part: str, other: str
+    token: Token, part: str, other: str
 ) -> None:
     found = every_order(token, PAGELOCKED, part, other)
     assert found.keys() == {"", LOCKED, TRYLOCK}
@@ -127,7 +129,7 @@ def test_swapoff_puts_the_last_reference_while_kswapd_has_the_page_lock(
 
 @pytest.mark.parametrize(("part", "other"), EXIT)
 def test_so_does_a_process_that_exits_without_the_three_hunks(
-    token: ThreadsCarrier, part: str, other: str
+    token: Token, part: str, other: str
 ) -> None:
     found = every_order(token, NO_COUNT_ONE, part, other)
     assert found.keys() == {"", LOCKED, TRYLOCK}
@@ -135,7 +137,7 @@ def test_so_does_a_process_that_exits_without_the_three_hunks(
 
 @pytest.mark.parametrize(("part", "other"), EXIT)
 def test_with_them_it_waits_for_the_lock_that_kswapd_holds(
-    token: ThreadsCarrier, part: str, other: str
+    token: Token, part: str, other: str
 ) -> None:
     assert every_order(token, PAGELOCKED, part, other).keys() == {""}
 
@@ -143,14 +145,14 @@ def test_with_them_it_waits_for_the_lock_that_kswapd_holds(
 @pytest.mark.parametrize(("part", "other"), [*SWAPOFF, *EXIT])
 @pytest.mark.parametrize("gates", [PRE9, IN_INTERRUPT], ids=["pre9", "in-interrupt"])
 def test_who_takes_the_lru_lock_for_the_last_put_is_safe(
-    token: ThreadsCarrier, gates: tuple[str, ...], part: str, other: str
+    token: Token, gates: tuple[str, ...], part: str, other: str
 ) -> None:
     assert every_order(token, gates, part, other).keys() == {""}
 
 
 @pytest.mark.parametrize(("part", "other"), [*SWAPOFF, *EXIT])
 def test_a_reference_before_the_trylock_closes_the_hole(
-    token: ThreadsCarrier, part: str, other: str
+    token: Token, part: str, other: str
 ) -> None:
     """With the three hunks and without: it does not rest on them."""
     for gates in (GET_FIRST, GET_FIRST_ALONE):
@@ -169,7 +171,7 @@ def test_a_reference_before_the_trylock_closes_the_hole(
     ids=["pagelocked", "in-interrupt", "get-first", "no-buffers"],
 )
 def test_full_swap_leaves_the_last_put_to_an_interrupt(
-    token: ThreadsCarrier, gates: tuple[str, ...], part: str, titles: set[str]
+    token: Token, gates: tuple[str, ...], part: str, titles: set[str]
 ) -> None:
     """No swapoff is needed: the page had buffers when kswapd looked, and was in the swap cache."""
     assert every_order(token, gates, part, "tvtime", "bttv").keys() == titles
