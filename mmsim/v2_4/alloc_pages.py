@@ -5,13 +5,14 @@ Apart from page_alloc.py because it calls vmscan.c, which calls that.  Out of me
 subject: an allocation that finds nothing after one round of reclaim fails instead of looping.
 """
 
+from mmsim.linux.bug import BUG
 from mmsim.linux.list import LIST_HEAD, list_del, list_empty
 from mmsim.linux.sched import PF_FREE_PAGES, PF_MEMALLOC
 from mmsim.model.cite import cite
 from mmsim.model.era import kernel
 from mmsim.v2_4.ledger import ledger
-from mmsim.v2_4.page import list_entry
-from mmsim.v2_4.page_alloc import __free_pages_ok, current_task, rmqueue
+from mmsim.v2_4.page import PageActive, PageDirty, PageLocked, PageLRU, list_entry
+from mmsim.v2_4.page_alloc import __free_pages_ok, current_task, lines, rmqueue
 from mmsim.v2_4.vmscan import GFP_HIGHUSER, try_to_free_pages
 
 
@@ -38,6 +39,18 @@ def balance_classzone(classzone, gfp_mask, order):
             list_del(page.list)
             task.nr_local_pages -= 1
             ledger.allocated_local(page)
+            if page.buffers is not None:
+                BUG(lines(8), page)
+            if page.mapping is not None:
+                BUG(lines(9), page)
+            if PageLocked(page):
+                BUG(lines(10), page)
+            if PageLRU(page):
+                BUG(lines(11), page)
+            if PageActive(page):
+                BUG(lines(12), page)
+            if PageDirty(page):
+                BUG(lines(13), page)
         while not list_empty(local_pages):
             tmp = list_entry(local_pages.prev)
             list_del(tmp.list)

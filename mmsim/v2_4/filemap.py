@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The page cache and the page lock (mm/filemap.c).
 
-The page lock is one bit; whoever wants it sleeps on the page's own wait queue.  Everybody who
-takes it holds a reference, so nobody can lock a page with count 0: the reason why "count 0 and
-locked" could become a message in the patch of 12 February.
+The page lock is one bit; whoever wants it sleeps on the page's own wait queue.  Who takes it holds
+a reference, so that nobody can lock a page with count 0: upon that stands the patch of 12 February,
+for which "count 0 and locked" is a message.  It is not quite true.  shrink_cache tries for the
+lock of a page that it has no reference to, and so does find_trylock_page.  The one relies on
+pagemap_lru_lock, the other on pagecache_lock and the cache's reference.
 
 pagecache_lock protects which page a mapping has at which index, and stands innermost.
+
+Lines of BUG() are those of 2.4.17; whether 2.4.18-pre9 has the same is not known.
 """
 
 from mmsim.linux.atomic import smp_mb
@@ -22,6 +26,7 @@ from mmsim.linux.wait import add_wait_queue, remove_wait_queue, wait_queue_entry
 from mmsim.model.cite import cite
 from mmsim.model.era import kernel
 from mmsim.model.struct import Struct, shared
+from mmsim.v2_4.buffer import block_flushpage
 from mmsim.v2_4.page import (
     ClearPageDirty,
     ClearPageLaunder,
@@ -66,13 +71,6 @@ class address_space:
         return 0xC2000000 + sum(map(ord, self.name)) * 0x40
 
 
-class buffer_head(Struct):
-    """A page's one buffer; ``b_count`` users keep it, and with it the page, from being freed."""
-
-    b_count = shared(0)
-    name = "buffer_head"
-
-
 # -- the page lock ----------------------------------------------------------------------------
 
 
@@ -86,7 +84,7 @@ def unlock_page(page):
     ClearPageLaunder(page)
     smp_mb()
     if not TestClearPageLocked(page):
-        BUG("filemap.c:791", page)
+        BUG("filemap.c:802", page)
     smp_mb()
     if not list_empty(page.wait.head):
         wake_up(page.wait)
@@ -118,7 +116,12 @@ def wait_on_page(page):
 
 @cite("mm/filemap.c", "2.4.17", thread="002")
 def lock_page(page):
-    """Take the page lock.  *Locks:* sleeps.  *Race:* the caller must have a reference."""
+    """Take the page lock.
+
+    2.4 queues as an exclusive waiter (__lock_page), so that one unlock wakes one of them; here all
+    wake up and try again.
+    *Locks:* sleeps.  *Race:* the caller must have a reference.
+    """
     while TryLockPage(page):
         ___wait_on_page(page)
 
@@ -192,7 +195,7 @@ def find_get_page(mapping, index):
 def __remove_inode_page(page):
     """Take a page out of its mapping.  *Locks:* pagecache_lock and the page lock.  *Race:* none."""
     if PageDirty(page):
-        BUG("filemap.c:117", page)
+        BUG("filemap.c:123", page)
     page.mapping.slots[page.index].page = None
     page.mapping = None
 
@@ -207,19 +210,6 @@ def remove_inode_page(page):
 
 
 @cite("mm/filemap.c", "2.4.17", thread="002")
-def try_to_release_page(page, gfp_mask):
-    """Drop the page's buffers and their reference; true if that worked.
-
-    *Locks:* entered with the page lock.  *Race:* a buffer in use keeps them all.
-    """
-    if page.buffers.b_count:
-        return False
-    page.buffers = None
-    page_cache_release(page)
-    return True
-
-
-@cite("mm/filemap.c", "2.4.17", thread="002")
 def truncate_complete_page(page):
     """Throw a page out of its file.
 
@@ -227,7 +217,7 @@ def truncate_complete_page(page):
     *Race:* buffers that are busy stay, and keep the page on the LRU without a mapping:
     shrink_cache frees it when they are done with.
     """
-    if page.buffers is None or try_to_release_page(page, 0):
+    if page.buffers is None or block_flushpage(page, 0):
         lru_cache_del(page)
     ClearPageDirty(page)
     ClearPageUptodate(page)

@@ -15,7 +15,7 @@ from mmsim.model.struct import Struct, shared
 from mmsim.v2_4.alloc_pages import alloc_page
 from mmsim.v2_4.filemap import UnlockPage
 from mmsim.v2_4.page import TryLockPage, page_cache_get, page_count
-from mmsim.v2_4.page_alloc import page_cache_release, put_page
+from mmsim.v2_4.page_alloc import page_cache_release
 from mmsim.v2_4.swap import lru_cache_add, lru_cache_del
 from mmsim.v2_4.swap_state import free_page_and_swap_cache
 from mmsim.v2_4.swapfile import can_share_swap_page, free_swap_and_cache
@@ -67,10 +67,7 @@ def unmap_kiobuf(iobuf):
     whatever that takes; nothing here knows.
     """
     for page in iobuf.maplist:
-        if patched("kiobuf-put-page"):
-            put_page(page)
-        else:
-            page_cache_release(page)
+        page_cache_release(page)
     iobuf.maplist = []
 
 
@@ -143,8 +140,8 @@ def do_wp_page(mm, pte):
 
     spin_lock(mm.page_table_lock)
     if pte.val == val:
-        lru_cache_add(new_page)
         pte.val = ("page", new_page, True)
+        lru_cache_add(new_page)
         door.machine.count("cow_copied")
         new_page = old_page
     spin_unlock(mm.page_table_lock)

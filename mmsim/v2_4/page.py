@@ -3,8 +3,8 @@
 
 ``count`` is the number of users; being on an LRU list is not one of them, which is what thread
 002 is about.  ``list`` (free list, inode queue) and ``lru`` are separate nodes, unlike later.
-All flag operations are atomic; the two places that rewrite the word with a plain load and store
-(__free_pages_ok, __add_to_page_cache) do so by name: ``page.flags = page.flags & ~...``.
+All flag operations are atomic but two: __free_pages_ok and __add_to_page_cache rewrite the word
+with plain loads and stores.
 
 Whether a page is in the swap cache is not a flag: its ``mapping`` is swapper_space.
 """
@@ -263,16 +263,21 @@ def put_page_testzero(page):
 page_cache_get = get_page
 
 
-@cite("include/linux/mm.h", "2.4.18-pre9", thread="002")
 def lru_ref(page):
-    """How many of the page's references belong to the LRU: in 2.4 none does, and no such function
-    is needed; with the proposal of 14 February each threshold needs it."""
+    """How many of the page's references belong to the LRU.
+
+    In 2.4 none does, and no such function is there.  The proposal of 14 February, of which no patch
+    was found, needs it at each threshold.
+    """
     if patched("andrea-2002-02-14"):
         return PageLRU(page)
     return 0
 
 
 @cite("include/linux/mm.h", "2.4.17", thread="002")
-def is_page_cache_freeable(page):
-    """Nobody but the page cache and the buffers (and the LRU, if it counts) uses the page."""
-    return page_count(page) - (page.buffers is not None) - lru_ref(page) == 1
+def is_page_cache_freeable(page, held=0):
+    """Nobody but the page cache and the buffers (and the LRU, if it counts) uses the page.
+
+    ``held`` references are the caller's own: none, but for the variant that takes one.
+    """
+    return page_count(page) - (page.buffers is not None) - lru_ref(page) - held == 1

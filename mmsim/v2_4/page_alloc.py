@@ -5,7 +5,7 @@ __free_pages_ok is the meeting place of thread 002: every patch of February 2002
 answer to what a page that is still on an LRU list should do here.
 
 One order, one zone, no buddies: the races are about who calls the allocator, not about what it
-does.  BUG() lines are those of the tree a patch was made for (``_lines``).
+does.  BUG() lines are those of the tree a patch was made for (``lines``).
 """
 
 from mmsim.engine.door import current, door
@@ -23,6 +23,7 @@ from mmsim.model.cite import cite
 from mmsim.model.era import kernel, refuse_other_eras
 from mmsim.model.gate import patched
 from mmsim.model.struct import Struct, shared
+from mmsim.v2_4.i386 import and_with
 from mmsim.v2_4.ledger import ledger
 from mmsim.v2_4.page import (
     PageActive,
@@ -59,14 +60,19 @@ class zone_t(Struct):
         self.free_list = LIST_HEAD("free_list")
 
 
-# Where __free_pages_ok says BUG(): in_interrupt, buffers, mapping, locked, lru, active.
-_LINES_2_4_17 = ("", 74, 76, 82, 84, 86)
-_LINES_PRE9 = ("", 80, 82, 88, 90, 92)
-_LINES_12_FEB = ("", 74, 76, 82, 93, 97)
-_LINES_2_4_20 = (95, 100, 102, 106, "", 108)
+# Where BUG() stands.  In __free_pages_ok: in_interrupt, buffers, mapping, locked, lru, active.  In
+# rmqueue: lru, active.  In balance_classzone: buffers, mapping, locked, lru, active, dirty.
+# 2.4.17 and 2.4.20 were read.  Those of pre9, and of 12 February on it, follow from the hunks of
+# the two patches: 6 lines more before the first test, and the other patch takes those 6 away and
+# puts 11 in.
+_LINES_2_4_17 = ("", 74, 76, 82, 84, 86, 207, 209, 265, 267, 273, 275, 277, 279)
+_LINES_PRE9 = ("", 80, 82, 88, 90, 92, 213, 215, 271, 273, 279, 281, 283, 285)
+_LINES_12_FEB = ("", 74, 76, 82, 93, 97, 218, 220, 276, 278, 284, 286, 288, 290)
+_LINES_2_4_20 = (95, 100, 102, 106, "", 108, 231, 233, 287, 289, 293, 295, 297, 299)
 
 
-def _lines(test):
+def lines(test):
+    """The place of a BUG() in the tree that the booted kernel's patch was made for."""
     if patched("hugh-2002-02-12"):
         line = _LINES_12_FEB[test]
     elif patched("hugh-2002-02-06"):
@@ -110,21 +116,21 @@ def __free_pages_ok(page, order):
     elif patched("ben-2002-01-01"):
         if PageLRU(page):
             if patched("hugh-2002-02-06") and in_interrupt():
-                BUG(_lines(0), page)
+                BUG(lines(0), page)
             lru_cache_del(page)
             door.machine.count("lru_lock_in_free")
 
     if page.buffers is not None:
-        BUG(_lines(1), page)
+        BUG(lines(1), page)
     if page.mapping is not None:
-        BUG(_lines(2), page)
+        BUG(lines(2), page)
     # PageSwapCache(page) is the same word again
     if PageLocked(page):
-        BUG(_lines(3), page)
+        BUG(lines(3), page)
     if patched("hugh-2002-02-12"):
         if PageLRU(page):
             if TryLockPage(page):
-                BUG(_lines(4), page)
+                BUG(lines(4), page)
             door.machine.count("parked")
             if in_interrupt():
                 door.machine.count("parked_in_interrupt")
@@ -137,11 +143,11 @@ def __free_pages_ok(page, order):
             return
     elif not patched("hugh-stay-on-lru"):
         if PageLRU(page):
-            BUG(_lines(4), page)
+            BUG(lines(4), page)
     if not patched("hugh-stay-on-lru"):
         if PageActive(page):
-            BUG(_lines(5), page)
-    page.flags = page.flags & ~(1 << PG_referenced | 1 << PG_dirty)
+            BUG(lines(5), page)
+    and_with(page, "flags", ~(1 << PG_referenced | 1 << PG_dirty))
 
     task = current_task()
     if task is not None and task.flags & PF_FREE_PAGES:
@@ -223,11 +229,12 @@ def __page_cache_release(page):
         __free_pages_ok(page, 0)
 
 
-@cite("mm/page_alloc.c", "2.4.18-pre9", thread="002")
 def defer_free(page):
     """Rik van Riel's idea: leave a page that an interrupt cannot free to shrink_cache.
 
-    ``list`` links it, since ``lru`` is in use.  *Locks:* takes deferred_lock.
+    A proposal of the list without a patch: no kernel has this function, nor the next.  ``list``
+    links the page, since ``lru`` is in use.
+    *Locks:* takes deferred_lock.
     *Race:* if the lock is taken with interrupts on elsewhere, this deadlocks.
     """
     vm = kernel()
@@ -237,9 +244,8 @@ def defer_free(page):
     door.machine.count("parked")
 
 
-@cite("mm/page_alloc.c", "2.4.18-pre9", thread="002")
 def free_deferred_pages():
-    """Free what interrupts left behind.
+    """Free what interrupts left behind: the other half of defer_free.
 
     *Locks:* entered with pagemap_lru_lock, takes deferred_lock.  *Race:* none if nobody else
     frees these pages where he meets them on the LRU.
@@ -280,9 +286,9 @@ def rmqueue(zone, order):
         set_page_count(page, 1)
         if not patched("hugh-stay-on-lru"):
             if PageLRU(page):
-                BUG("page_alloc.c:207", page)
+                BUG(lines(6), page)
             if PageActive(page):
-                BUG("page_alloc.c:209", page)
+                BUG(lines(7), page)
         return page
     spin_unlock_irqrestore(zone.lock, flags)
     return None

@@ -10,6 +10,7 @@ other way round.  Until 2.5.32 pagemap_lru_lock was taken with interrupts on: no
 of taking it in one.
 """
 
+from mmsim.linux.bug import BUG
 from mmsim.linux.list import list_add, list_del
 from mmsim.linux.spinlock import (
     spin_lock,
@@ -20,9 +21,11 @@ from mmsim.linux.spinlock import (
 from mmsim.model.cite import cite
 from mmsim.model.era import kernel
 from mmsim.model.gate import patched
+from mmsim.v2_4.i386 import add_to
 from mmsim.v2_4.page import (
     ClearPageActive,
     PageActive,
+    PageLRU,
     SetPageActive,
     TestClearPageLRU,
     TestSetPageLRU,
@@ -32,20 +35,38 @@ from mmsim.v2_4.page import (
 
 
 @cite("include/linux/swap.h", "2.4.17", thread="002")
-def add_page_to_active_list(page):
-    """Link and count.  *Locks:* entered with pagemap_lru_lock.  *Race:* none known."""
-    vm = kernel()
-    SetPageActive(page)
-    list_add(page.lru, vm.active_list)
-    vm.nr_active_pages += 1
+def DEBUG_LRU_PAGE(page, where):
+    """A page that is linked has PG_lru, and not yet PG_active.
+
+    A macro: ``where`` is the line that uses it.  2.5.32, of which no tree could be read, links
+    active pages again, which the second test would forbid: there it is left out.
+    *Locks:* entered with pagemap_lru_lock.  *Race:* none known.
+    """
+    if patched("akpm-2.5.32"):
+        return
+    if not PageLRU(page):
+        BUG(where, page)
+    if PageActive(page):
+        BUG(where, page)
 
 
 @cite("include/linux/swap.h", "2.4.17", thread="002")
-def add_page_to_inactive_list(page):
+def add_page_to_active_list(page, where):
     """Link and count.  *Locks:* entered with pagemap_lru_lock.  *Race:* none known."""
     vm = kernel()
+    DEBUG_LRU_PAGE(page, where)
+    SetPageActive(page)
+    list_add(page.lru, vm.active_list)
+    add_to(vm, "nr_active_pages", 1)
+
+
+@cite("include/linux/swap.h", "2.4.17", thread="002")
+def add_page_to_inactive_list(page, where):
+    """Link and count.  *Locks:* entered with pagemap_lru_lock.  *Race:* none known."""
+    vm = kernel()
+    DEBUG_LRU_PAGE(page, where)
     list_add(page.lru, vm.inactive_list)
-    vm.nr_inactive_pages += 1
+    add_to(vm, "nr_inactive_pages", 1)
 
 
 @cite("include/linux/swap.h", "2.4.17", thread="002")
@@ -54,7 +75,7 @@ def del_page_from_active_list(page):
     vm = kernel()
     list_del(page.lru)
     ClearPageActive(page)
-    vm.nr_active_pages -= 1
+    add_to(vm, "nr_active_pages", -1)
 
 
 @cite("include/linux/swap.h", "2.4.17", thread="002")
@@ -62,7 +83,7 @@ def del_page_from_inactive_list(page):
     """Unlink and count.  *Locks:* entered with pagemap_lru_lock.  *Race:* none known."""
     vm = kernel()
     list_del(page.lru)
-    vm.nr_inactive_pages -= 1
+    add_to(vm, "nr_inactive_pages", -1)
 
 
 @cite("mm/swap.c", "2.4.17", thread="002")
@@ -81,7 +102,7 @@ def lru_cache_add(page):
             flags = spin_lock_irqsave(vm.pagemap_lru_lock)
         else:
             spin_lock(vm.pagemap_lru_lock)
-        add_page_to_inactive_list(page)
+        add_page_to_inactive_list(page, "swap.c:62")
         if patched("akpm-2.5.32"):
             spin_unlock_irqrestore(vm.pagemap_lru_lock, flags)
         else:

@@ -18,7 +18,9 @@ def free_page_and_swap_cache(page):
     *Locks:* entered with page_table_lock; with a patch takes pagemap_lru_lock.
     *Race:* count 1 cannot be duplicated here: it is the reference of the pte just cleared, and
     page_table_lock keeps others from finding the page there.  A pin for I/O makes it 2 or more,
-    and the pin's owner may then be the last, in an interrupt.
+    and the pin's owner may then be the last, in an interrupt.  shrink_cache may hold the page
+    lock just then, without a reference; it does so under pagemap_lru_lock, for which lru_cache_del
+    has to wait.
     """
     if PageSwapCache(page) and not TryLockPage(page):
         remove_exclusive_swap_page(page)

@@ -5,23 +5,32 @@ An entry is counted once for each pte that holds it and once for the swap cache.
 this page without copying it?" is answered from counts alone, and the answer is off by one as soon
 as somebody else, such as the LRU, starts to hold references: hence ``lru_ref`` at each threshold.
 
+A page of the swap cache may have buffers, which brw_page made for its I/O and which hold a
+reference.  They go when the page leaves the cache.
+
 swap_state.c and swapfile.c call each other; the cycle is broken here.
 """
 
 from mmsim.engine.door import door
+from mmsim.linux.bug import BUG
 from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
 from mmsim.model.cite import cite
-from mmsim.model.era import kernel
+from mmsim.model.era import era, kernel
 from mmsim.model.gate import patched
 from mmsim.model.struct import Struct, shared
+from mmsim.v2_4.buffer import block_flushpage
 from mmsim.v2_4.filemap import (
     UnlockPage,
+    __remove_inode_page,
     address_space,
     find_get_page,
     find_trylock_page,
     lock_page,
+    wait_on_page,
 )
 from mmsim.v2_4.page import (
+    ClearPageDirty,
+    PageLocked,
     PageSwapCache,
     SetPageDirty,
     lru_ref,
@@ -43,9 +52,10 @@ class swap_entry(Struct):
 
 
 class swap_info_struct:
-    """The one swap device; its lock is the outermost of the four."""
+    """The one swap device.  ``swaplock`` protects the list of devices, and is outermost of all."""
 
     def __init__(self, size):
+        self.swaplock = spin_lock_init("swaplock")
         self.sdev_lock = spin_lock_init("swap_info->sdev_lock")
         self.swap_map = [swap_entry(offset) for offset in range(size)]
 
@@ -55,12 +65,47 @@ class swapper(address_space):
 
 
 @cite("mm/swapfile.c", "2.4.17", thread="002")
-def swap_free(entry):
-    """One user of the entry less.  *Locks:* takes sdev_lock.  *Race:* none known."""
+def swap_info_get(entry):
+    """The device of an entry, locked; None if the entry is not in use.
+
+    *Locks:* returns with swaplock and sdev_lock.
+    *Race:* the count is read without them, as a check of the caller only.
+    """
     p = kernel().swap_info
+    if not p.swap_map[entry].count:
+        return None
+    spin_lock(p.swaplock)
     spin_lock(p.sdev_lock)
-    p.swap_map[entry].count -= 1
+    return p
+
+
+@cite("mm/swapfile.c", "2.4.17", thread="002")
+def swap_info_put(p):
+    """Undo swap_info_get().  *Locks:* drops swaplock and sdev_lock.  *Race:* none."""
     spin_unlock(p.sdev_lock)
+    spin_unlock(p.swaplock)
+
+
+@cite("mm/swapfile.c", "2.4.17", thread="002")
+def swap_entry_free(p, entry):
+    """One user of the entry less; how many are left.
+
+    *Locks:* entered with swaplock and sdev_lock.  *Race:* none.
+    """
+    count = p.swap_map[entry].count - 1
+    p.swap_map[entry].count = count
+    if not count:
+        kernel().nr_swap_pages += 1
+    return count
+
+
+@cite("mm/swapfile.c", "2.4.17", thread="002")
+def swap_free(entry):
+    """One user of the entry less.  *Locks:* takes swaplock, sdev_lock.  *Race:* none known."""
+    p = swap_info_get(entry)
+    if p is not None:
+        swap_entry_free(p, entry)
+        swap_info_put(p)
 
 
 @cite("include/linux/swap.h", "2.4.17", thread="002")
@@ -76,17 +121,25 @@ def __delete_from_swap_cache(page):
 
     *Locks:* pagecache_lock and the page lock.  *Race:* none.
     """
-    page.mapping.slots[page.index].page = None
-    page.mapping = None
+    if not PageLocked(page):
+        BUG("swap_state.c:99", page)
+    if not PageSwapCache(page):
+        BUG("swap_state.c:101", page)
+    ClearPageDirty(page)
+    __remove_inode_page(page)
 
 
 @cite("mm/swap_state.c", "2.4.17", thread="002")
 def delete_from_swap_cache(page):
     """The same, with the lock, the entry and the reference.
 
-    *Locks:* entered with the page lock; takes pagecache_lock, sdev_lock.  *Race:* none known.
+    *Locks:* entered with the page lock; takes pagecache_lock, swaplock, sdev_lock.
+    *Race:* none known.
     """
     vm = kernel()
+    if not PageLocked(page):
+        BUG("swap_state.c:118", page)
+    block_flushpage(page, 0)
     entry = page.index
     spin_lock(vm.pagecache_lock)
     __delete_from_swap_cache(page)
@@ -99,18 +152,21 @@ def delete_from_swap_cache(page):
 def exclusive_swap_page(page):
     """Does nobody but the swap cache hold the page's entry?
 
-    *Locks:* entered with the page lock; takes sdev_lock and pagecache_lock.  *Race:* none known.
+    *Locks:* entered with the page lock; takes swaplock, sdev_lock and pagecache_lock.
+    *Race:* none known.
     """
     vm = kernel()
     retval = 0
-    p = vm.swap_info
-    spin_lock(p.sdev_lock)
-    if p.swap_map[page.index].count == 1:
+    entry = page.index
+    p = swap_info_get(entry)
+    if p is None:
+        return 0
+    if p.swap_map[entry].count == 1:
         spin_lock(vm.pagecache_lock)
         if page_count(page) - (page.buffers is not None) - lru_ref(page) == 2:
             retval = 1
         spin_unlock(vm.pagecache_lock)
-    spin_unlock(p.sdev_lock)
+    swap_info_put(p)
     return retval
 
 
@@ -139,7 +195,8 @@ def can_share_swap_page(page):
 def remove_exclusive_swap_page(page):
     """Give the entry up if the caller and the swap cache are the page's only users.
 
-    *Locks:* entered with the page lock; takes sdev_lock, pagecache_lock.  *Race:* none known.
+    *Locks:* entered with the page lock; takes swaplock, sdev_lock, pagecache_lock.
+    *Race:* none known.
     """
     vm = kernel()
     if not PageSwapCache(page):
@@ -148,8 +205,9 @@ def remove_exclusive_swap_page(page):
         return 0
     entry = page.index
     retval = 0
-    p = vm.swap_info
-    spin_lock(p.sdev_lock)
+    p = swap_info_get(entry)
+    if p is None:
+        return 0
     if p.swap_map[entry].count == 1:
         spin_lock(vm.pagecache_lock)
         if page_count(page) - (page.buffers is not None) - lru_ref(page) == 2:
@@ -157,8 +215,9 @@ def remove_exclusive_swap_page(page):
             SetPageDirty(page)
             retval = 1
         spin_unlock(vm.pagecache_lock)
-    spin_unlock(p.sdev_lock)
+    swap_info_put(p)
     if retval:
+        block_flushpage(page, 0)
         swap_free(entry)
         page_cache_release(page)
     return retval
@@ -168,23 +227,30 @@ def remove_exclusive_swap_page(page):
 def free_swap_and_cache(entry):
     """A pte that held a swap entry goes; so does the page in the swap cache, if it was the last.
 
-    *Locks:* entered with page_table_lock; takes sdev_lock, pagecache_lock, the page lock and,
-    with a patch, pagemap_lru_lock.
+    2.4.17 counts the buffers as a user, and so leaves a page that has them to reclaim.
+
+    *Locks:* entered with page_table_lock; takes swaplock, sdev_lock, pagecache_lock, the page lock
+    and, with a patch, pagemap_lru_lock.
     *Race:* count 1 after leaving the cache is our own reference.  shrink_cache finds the page
-    on the LRU all the same, but takes no reference on a page without mapping and buffers.
+    on the LRU all the same, but takes no reference on a page without mapping and buffers.  If swap
+    is full and somebody else has the page, he is left with the last reference of a page that
+    shrink_cache may have looked at while it was in the cache: see there.
     """
     vm = kernel()
-    p = vm.swap_info
-    spin_lock(p.sdev_lock)
-    p.swap_map[entry].count -= 1
-    last = p.swap_map[entry].count == 1
-    spin_unlock(p.sdev_lock)
-    page = find_trylock_page(vm.swapper_space, entry) if last else None
+    page = None
+    p = swap_info_get(entry)
+    if p is not None:
+        if swap_entry_free(p, entry) == 1:
+            page = find_trylock_page(vm.swapper_space, entry)
+        swap_info_put(p)
     if page is not None:
         page_cache_get(page)
+        others = page_count(page) - lru_ref(page)
+        if era().version > (2, 4, 17):
+            others -= page.buffers is not None
         # Nobody else's, or swap is so full that its other users have to do without: then the count
         # is not 1 after it
-        if page_count(page) - (page.buffers is not None) - lru_ref(page) == 2 or vm_swap_full():
+        if others == 2 or vm_swap_full():
             delete_from_swap_cache(page)
             if patched("hugh-2002-02-12") and not patched("count-one-left-out"):
                 if patched("del-at-any-count") or page_count(page) == 1:
@@ -202,7 +268,7 @@ def free_swap_and_cache(entry):
 def unuse_process(mm, entry, page):
     """Map the page wherever the address space still has the entry.
 
-    *Locks:* takes page_table_lock, under it sdev_lock.  *Race:* none known.
+    *Locks:* takes page_table_lock, under it swaplock and sdev_lock.  *Race:* none known.
     """
     spin_lock(mm.page_table_lock)
     for pte in mm.ptes:
@@ -215,19 +281,26 @@ def unuse_process(mm, entry, page):
 
 @cite("mm/swapfile.c", "2.4.17", thread="002")
 def try_to_unuse(entry):
-    """Empty one slot of a swap device: swapoff().  Reading the page in is left out.
+    """Empty one slot of a swap device: swapoff().
 
-    *Locks:* takes the page lock, page_table_lock, pagecache_lock, sdev_lock; may sleep.
+    Reading the page in, and writing it out once more for an entry still in use, are left out.
+    *Locks:* takes the page lock, page_table_lock, pagecache_lock, swaplock, sdev_lock; may sleep.
     *Race:* a process that exits meanwhile leaves the page to us, and ours is then the last
-    reference of a page on the LRU.
+    reference of a page on the LRU.  shrink_cache may have looked at it while it was in the cache.
     """
     vm = kernel()
+    swap_map = vm.swap_info.swap_map
     page = find_get_page(vm.swapper_space, entry)
     if page is None:
         return
+    wait_on_page(page)
     lock_page(page)
     for mm in vm.mms:
+        if swap_map[entry].count <= 1:
+            break
         unuse_process(mm, entry, page)
+    if (swap_map[entry].count > 0) != PageSwapCache(page):
+        BUG("swapfile.c:677", page)
     if PageSwapCache(page):
         delete_from_swap_cache(page)
     SetPageDirty(page)

@@ -21,7 +21,9 @@ from mmsim.linux.spinlock import (
 from mmsim.model.cite import cite
 from mmsim.model.era import kernel
 from mmsim.model.gate import patched
-from mmsim.v2_4.filemap import UnlockPage, __remove_inode_page, try_to_release_page, wait_on_page
+from mmsim.v2_4.buffer import try_to_release_page
+from mmsim.v2_4.filemap import UnlockPage, __remove_inode_page, wait_on_page
+from mmsim.v2_4.i386 import add_to
 from mmsim.v2_4.page import (
     ClearPageDirty,
     PageActive,
@@ -66,6 +68,14 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
     *Locks:* takes pagemap_lru_lock, under it pagecache_lock and, freeing, zone->lock; may drop it
     to sleep for a page under write-out.
     *Race:* page_count == 0 says that a last put has happened and not how far it has come.
+
+    From TryLockPage to UnlockPage the page may be locked by somebody who has no reference to it.
+    That is right as long as a last put has to take pagemap_lru_lock before it looks at the page
+    lock, as up to pre9 it has.  The patch of 12 February takes that away: a page that was in the
+    swap cache with count 1, or had buffers, at the test before TryLockPage may be on its last
+    reference by then, and __free_pages_ok says BUG to a page that is locked.
+
+    The break for a task that should schedule is left out: nothing here sets need_resched.
     """
     vm = kernel()
     max_scan = vm.nr_inactive_pages // priority
@@ -125,6 +135,12 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
             if page_count(page) - lru_ref(page) != 1 or page.mapping is None:
                 continue
 
+        held = 0  # our own reference, which none of the thresholds may count
+        if patched("get-before-trylock"):
+            if not get_page_unless_zero(page):
+                continue
+            held = 1
+
         if TryLockPage(page):
             if PageLaunder(page) and gfp_mask & __GFP_FS:
                 page_cache_get(page)
@@ -132,9 +148,11 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
                 wait_on_page(page)
                 page_cache_release(page)
                 spin_lock(vm.pagemap_lru_lock)
+            if held:
+                page_cache_release(page)
             continue
 
-        if PageDirty(page) and is_page_cache_freeable(page) and page.mapping is not None:
+        if PageDirty(page) and is_page_cache_freeable(page, held) and page.mapping is not None:
             writepage = page.mapping.writepage
             if gfp_mask & __GFP_FS and writepage is not None:
                 ClearPageDirty(page)
@@ -146,6 +164,8 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
                 page_cache_release(page)
 
                 spin_lock(vm.pagemap_lru_lock)
+                if held:
+                    page_cache_release(page)
                 continue
 
         if page.buffers is not None:
@@ -160,6 +180,8 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
                     UnlockPage(page)
                     __lru_cache_del(page)
                     page_cache_release(page)
+                    if held:
+                        page_cache_release(page)
                     nr_pages -= 1
                     if nr_pages:
                         continue
@@ -170,19 +192,25 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
                 UnlockPage(page)
                 page_cache_release(page)
                 spin_lock(vm.pagemap_lru_lock)
+                if held:
+                    page_cache_release(page)
                 continue
 
         spin_lock(vm.pagecache_lock)
 
         # The test that counts
-        if page.mapping is None or not is_page_cache_freeable(page):
+        if page.mapping is None or not is_page_cache_freeable(page, held):
             spin_unlock(vm.pagecache_lock)
             UnlockPage(page)
+            if held:
+                page_cache_release(page)
             continue
 
         if PageDirty(page):
             spin_unlock(vm.pagecache_lock)
             UnlockPage(page)
+            if held:
+                page_cache_release(page)
             continue
 
         if not PageSwapCache(page):
@@ -197,6 +225,8 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
         __lru_cache_del(page)
         UnlockPage(page)
         page_cache_release(page)
+        if held:
+            page_cache_release(page)
         nr_pages -= 1
         if not nr_pages:
             break
@@ -208,7 +238,8 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
 def shrink_cache_v2_5_32(nr_pages, classzone, gfp_mask, priority):
     """Take a batch off the inactive list, work on it without the lock, put it back.
 
-    Anonymous pages only pass through: what is done to them needs rmap.
+    Anonymous pages only pass through: what is done to them needs rmap.  No tree of 2.5.32 could be
+    read; the lines of BUG() are those of the same tests in 2.4.17, unverified.
     *Locks:* takes the lock irqsave, drops it for the work.
     *Race:* the reference taken here is dropped after the lock.  Taken on a page with count 0 it
     makes this put the last one, once more.
@@ -230,7 +261,7 @@ def shrink_cache_v2_5_32(nr_pages, classzone, gfp_mask, priority):
             page_cache_get(page)
         if not TestClearPageLRU(page):
             BUG("vmscan.c:358", page)
-        vm.nr_inactive_pages -= 1
+        add_to(vm, "nr_inactive_pages", -1)
         list_add(page.lru, page_list)
     spin_unlock_irqrestore(vm.pagemap_lru_lock, flags)
 
@@ -248,9 +279,9 @@ def shrink_cache_v2_5_32(nr_pages, classzone, gfp_mask, priority):
             BUG("vmscan.c:360", page)
         list_del(page.lru)
         if PageActive(page):
-            add_page_to_active_list(page)
+            add_page_to_active_list(page, "vmscan.c")
         else:
-            add_page_to_inactive_list(page)
+            add_page_to_inactive_list(page, "vmscan.c")
         spin_unlock_irqrestore(vm.pagemap_lru_lock, flags)
         page_cache_release(page)
     return nr_pages
@@ -279,7 +310,7 @@ def refill_inactive(nr_pages):
             list_add(page.lru, vm.active_list)
             continue
         del_page_from_active_list(page)
-        add_page_to_inactive_list(page)
+        add_page_to_inactive_list(page, "vmscan.c:552")
         SetPageReferenced(page)
     if irqsafe:
         spin_unlock_irqrestore(vm.pagemap_lru_lock, flags)

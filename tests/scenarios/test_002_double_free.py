@@ -24,6 +24,8 @@ MISS = 1e-6
 # Variant: CPUs, and the share of runs with a finding (a little less than was measured).
 RATES = {
     "002.base2417-put-page": (2, 0.25),
+    "002.base2417-irq": (2, 0.13),
+    "002.base2417-irq-up": (1, 0.05),
     "002.pre9-irq-smp": (2, 0.13),
     "002.pre9-irq-up": (1, 0.10),
     "002.in-interrupt-bug": (2, 0.27),
@@ -38,6 +40,9 @@ RATES = {
     "002.lock-irqsave-no-count-check": (2, 0.018),
     "002.stay-on-lru-freed": (8, 0.02),
 }
+
+# About once in 20,000 runs: test_002_every_order.py finds them for certain.
+TOO_RARE = {"002.pagelocked-swapoff", "002.pagelocked-no-count-one"}
 
 CLEAN = [variant.id for variant in find_scenario("002").variants if variant.expect is NEVER]
 
@@ -85,7 +90,7 @@ def test_every_variant_of_the_thread_is_here() -> None:
 
 def test_every_failing_variant_has_a_rate() -> None:
     failing = {v.id for v in find_scenario("002").variants if v.expect is SOMETIMES}
-    assert failing == RATES.keys()
+    assert failing - TOO_RARE == RATES.keys()
 
 
 @pytest.mark.parametrize("name", RATES)

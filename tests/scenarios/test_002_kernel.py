@@ -26,10 +26,10 @@ from mmsim.scenarios.s002_double_free.stage import (
     swapon,
 )
 from mmsim.v2_4.alloc_pages import alloc_page
+from mmsim.v2_4.buffer import buffer_head
 from mmsim.v2_4.filemap import (
     UnlockPage,
     address_space,
-    buffer_head,
     lock_page,
     truncate_complete_page,
     unlock_page,
@@ -368,7 +368,7 @@ def test_unlocking_what_is_not_locked_is_a_bug() -> None:
     m = boot(BEN)
     with pytest.raises(ContextDied):
         unlock_page(new_page(m.vm, 1))
-    assert m.findings[0].title == "kernel BUG at filemap.c:791!"
+    assert m.findings[0].title == "kernel BUG at filemap.c:802!"
 
 
 # -- the invariants themselves ------------------------------------------------------------------

@@ -7,16 +7,17 @@ CPUs half of them, rounded up, have a freer, the others a reclaimer; an interrup
 CPU of its process, on another's, or, as an IO-APIC sends them, on any.
 
 The set-up is lean: one page for each part in the race, since a run should cost less than the
-hand-overs in it.
+hand-overs in it.  Who plays which part is in casts.py.
 """
 
-from dataclasses import dataclass
+from functools import partial
 
-from mmsim.engine.context import HARDIRQ, SOFTIRQ, TASK
+from mmsim.engine.context import SOFTIRQ, TASK
 from mmsim.model.gate import patched
 from mmsim.scenarios.s002_double_free.stage import cache_page, free_page, new_page, swapon
 from mmsim.v2_4.alloc_pages import alloc_page
 from mmsim.v2_4.bttv import bttv, bttv_irq, bttv_sync
+from mmsim.v2_4.buffer import buffer_head
 from mmsim.v2_4.filemap import (
     UnlockPage,
     add_to_page_cache,
@@ -25,28 +26,11 @@ from mmsim.v2_4.filemap import (
     truncate_complete_page,
 )
 from mmsim.v2_4.memory import handle_pte_fault, kiobuf, mm_struct, unmap_kiobuf, zap_page_range
-from mmsim.v2_4.page import SetPageUptodate, page_cache_get
+from mmsim.v2_4.page import PG_dirty, SetPageUptodate, page_cache_get
 from mmsim.v2_4.page_alloc import page_cache_release
 from mmsim.v2_4.skbuff import net_tx_action, sk_buff
 from mmsim.v2_4.swapfile import try_to_unuse
 from mmsim.v2_4.vmscan import kswapd
-
-
-@dataclass(frozen=True)
-class Cast:
-    """``parts`` are played in turn by the freers; ``passes`` is how often kswapd looks.
-
-    ``context`` is where a lone pin is dropped.  ``irqs`` is where interrupts come in: on the CPU
-    of the process they belong to ("own"), of a reclaimer ("reclaim"), all on those of two
-    reclaimers ("few", as lines are routed), or anywhere ("any").
-    Pages begin on the active list if ``active``.
-    """
-
-    parts: tuple[str, ...] = ("pin",)
-    passes: int = 1
-    context: str = HARDIRQ
-    irqs: str = "own"
-    active: bool = False
 
 
 class Stage:
@@ -94,15 +78,25 @@ class Stage:
         self.vm.mms.append(mm)
         return mm
 
-    def swap_page(self, entry, users=1):
-        """A page that the swap cache has and ``users`` - 1 others; one pte holds its entry."""
+    def swap_page(self, entry, users=1, ptes=1, buffers=False, dirty=False):
+        """A page that the swap cache has and ``users`` - 1 others; ``ptes`` hold its entry.
+
+        It has ``buffers`` if it was written out or read in, and nobody has dropped them since.
+        It is ``dirty`` if it has still to be written, which nothing here does: reclaim looks at
+        it again and again, as with a mask without __GFP_FS.
+        """
         vm = self.vm
         if vm.swap_info is None:
             swapon(vm, 2 * len(self.cpus) + 16)
-        page = self.page(users)
+        page = self.page(users + buffers)
         cache_page(vm, page, vm.swapper_space, entry)
-        vm.swap_info.swap_map[entry].v_count = 2
-        return ("swap", entry)
+        vm.swap_info.swap_map[entry].v_count = ptes + 1
+        vm.v_nr_swap_pages -= 1
+        if buffers:
+            page.v_buffers = buffer_head()
+        if dirty:
+            page.v_flags |= 1 << PG_dirty
+        return page
 
     def file(self, name):
         """A file of one page."""
@@ -115,10 +109,12 @@ def set_stage(m, cast):
     """Boot the pages; spawn who drops references, kswapd, and on further CPUs who allocates."""
     stage = Stage(m, cast)
     turn = 0
-    while stage.used < stage.freers or turn < len(cast.parts):
+    while (stage.used < stage.freers and not cast.alone) or turn < len(cast.parts):
         PARTS[cast.parts[turn % len(cast.parts)]](stage)
         turn += 1
     m.spawn(kswapd, cast.passes, comm="kswapd", cpu=1)
+    if cast.alone:
+        return
     for cpu in range(3, len(m.cpus), 2):
         m.spawn(gcc, stage.process(f"gcc{cpu}", None), comm="gcc", cpu=cpu)
 
@@ -165,31 +161,42 @@ def leave(stage):
     stage.m.spawn(zap_page_range, mm, comm="sh", cpu=cpu)
 
 
-def swap(stage):
+def swap(stage, **page):
     """A process exits whose page is in the swap cache and nowhere else."""
     cpu = stage.cpu()
-    mm = stage.process(f"make{stage.used}", stage.swap_page(stage.used))
+    entry = stage.used
+    stage.swap_page(entry, **page)
+    mm = stage.process(f"make{entry}", ("swap", entry))
     stage.m.spawn(zap_page_range, mm, comm="make", cpu=cpu)
 
 
-def swapped(stage):
+def swapped(stage, buffers=False):
     """A process exits whose buffer was swapped out while the card wrote into it; swap is full."""
     cpu = stage.cpu()
     entry = stage.used
-    val = stage.swap_page(entry, users=2)
+    page = stage.swap_page(entry, users=2, buffers=buffers)
     stage.vm.v_nr_swap_pages = 0
-    page = stage.vm.swapper_space.slots[entry].v_page
     btv = bttv(kiobuf(page))
     stage.vm.bttvs.append(btv)
-    stage.m.spawn(zap_page_range, stage.process(f"tvtime{entry}", val), comm="tvtime", cpu=cpu)
+    mm = stage.process(f"tvtime{entry}", ("swap", entry))
+    stage.m.spawn(zap_page_range, mm, comm="tvtime", cpu=cpu)
     stage.m.irq(bttv_irq, btv, comm="bttv", cpu=stage.irq_cpu(cpu))
 
 
-def swapoff(stage):
-    """A process exits while swapoff() maps its page again."""
+def swapoff(stage, **page):
+    """swapoff() finds a page in the swap cache whose process has exited."""
     cpu = stage.cpu()
     entry = stage.used
-    mm = stage.process(f"cc{entry}", stage.swap_page(entry))
+    stage.swap_page(entry, ptes=0, **page)
+    stage.m.spawn(try_to_unuse, entry, comm="swapoff", cpu=cpu)
+
+
+def unuse(stage, buffers=False):
+    """A process exits while swapoff() maps its page again: either may be the last."""
+    cpu = stage.cpu()
+    entry = stage.used
+    stage.swap_page(entry, buffers=buffers)
+    mm = stage.process(f"cc{entry}", ("swap", entry))
     stage.m.spawn(zap_page_range, mm, comm="cc", cpu=cpu)
     stage.m.spawn(try_to_unuse, entry, comm="swapoff", cpu=stage.cpu())
 
@@ -221,7 +228,8 @@ def private(stage):
 def reader(stage):
     """A process leaves its swap behind, and then reads a file into what that freed."""
     cpu = stage.quiet_cpu()
-    mm = stage.process(f"cat{stage.used}", stage.swap_page(stage.used))
+    stage.swap_page(stage.used)
+    mm = stage.process(f"cat{stage.used}", ("swap", stage.used))
     stage.m.spawn(cat, mm, stage.file(f"data{stage.used}"), comm="cat", cpu=cpu)
 
 
@@ -231,8 +239,15 @@ PARTS = {
     "skb": skb,
     "leave": leave,
     "swap": swap,
+    "swap+buffers": partial(swap, buffers=True),
+    "swap+dirty": partial(swap, dirty=True),
     "swapped": swapped,
+    "swapped+buffers": partial(swapped, buffers=True),
     "swapoff": swapoff,
+    "swapoff+buffers": partial(swapoff, buffers=True),
+    "swapoff+dirty": partial(swapoff, dirty=True),
+    "unuse": unuse,
+    "unuse+buffers": partial(unuse, buffers=True),
     "fork": fork,
     "private": private,
     "reader": reader,

@@ -48,10 +48,6 @@ declare(
         "shrink_cache takes a reference only on a page that has one",
     ),
     Gate(
-        "kiobuf-put-page", "002", "2001-11", "",
-        "unmap_kiobuf drops its pins with put_page(), as before 2.4.16", kind="mutation",
-    ),
-    Gate(
         "free-where-met", "002", "", "",
         "shrink_cache frees a page with count 0 on the LRU, besides those of the special list",
         kind="mutation",
@@ -72,6 +68,11 @@ declare(
         "count-one-left-out", "002", "", "",
         "nobody takes a page off the LRU before he drops its last reference: without the hunks "
         "in do_wp_page, free_page_and_swap_cache and free_swap_and_cache", kind="mutation",
+    ),
+    Gate(
+        "get-before-trylock", "002", "", "",
+        "shrink_cache takes a reference, unless there is none, before it tries for the page lock; "
+        "closes the hole of 12 February", kind="mutation",
     ),
     Gate(
         "del-at-any-count", "002", "", "",
