@@ -27,7 +27,7 @@ from mmsim.linux.wait import (
 )
 from mmsim.model.cite import cite
 from mmsim.page import ClearPageWaiters, PageLocked, PageWriteback, SetPageWaiters
-from mmsim.pagemap import page_lock_of, page_waitqueue, trylock_page
+from mmsim.pagemap import page_bit_of, page_waitqueue, trylock_page
 
 TEST_BIT = {"locked": PageLocked, "writeback": PageWriteback}
 
@@ -107,7 +107,7 @@ def wait_on_page_bit_common_v5_4(page, bit, exclusive, put=None):
         if put is not None:
             put(page)
         if bit_is_set:
-            current().blocked_on = page_lock_of(page)
+            current().blocked_on = page_bit_of(page, bit)
             schedule()
             current().blocked_on = None
         if exclusive:
@@ -158,8 +158,8 @@ def _prepare(q, wait):
     spin_unlock_irqrestore(q.lock, flags)
 
 
-def _sleep_page(page):
-    current().blocked_on = page_lock_of(page)
+def _sleep_page(page, bit):
+    current().blocked_on = page_bit_of(page, bit)
     schedule()
     current().blocked_on = None
 
@@ -173,7 +173,7 @@ def __lock_page_v3_13(page):
     while True:
         _prepare(q, wait)
         if PageLocked(page):
-            _sleep_page(page)
+            _sleep_page(page, "locked")
         if trylock_page(page):
             break
     finish_wait(q, wait)
@@ -187,7 +187,7 @@ def wait_on_page_bit_v3_13(page, bit):
     while True:
         _prepare(q, wait)
         if TEST_BIT[bit](page):
-            _sleep_page(page)
+            _sleep_page(page, bit)
         if not TEST_BIT[bit](page):
             break
     finish_wait(q, wait)

@@ -21,7 +21,6 @@ from mmsim.lru_move import (
     activate_page,
     deactivate_file_page,
     deactivate_page,
-    end_page_writeback,
     lru_deactivate_file_fn,
     lru_deactivate_fn,
     lru_lazyfree_fn,
@@ -40,7 +39,7 @@ from mmsim.memcontrol import (
 from mmsim.mm_inline import page_evictable
 from mmsim.mmzone import add_page_to_lru_list, page_pgdat
 from mmsim.model.cite import cite
-from mmsim.model.era import by_version
+from mmsim.model.era import by_version, era
 from mmsim.page import (
     ClearPageActive,
     ClearPageUnevictable,
@@ -61,7 +60,6 @@ __all__ = [
     "activate_page",
     "deactivate_file_page",
     "deactivate_page",
-    "end_page_writeback",
     "lru_add_drain",
     "lru_cache_add",
     "mark_page_accessed",
@@ -202,8 +200,13 @@ def lru_add_drain():
 
 @cite("mm/swap.c", "5.17", thread="000")
 def __pagevec_release(pvec):
-    """Drop a pagevec's references; what was queued on this CPU goes to the LRU first."""
-    lru_add_drain()
+    """Drop a pagevec's references; what was queued on this CPU goes to the LRU first.
+
+    From 4.15 on that is done once for a pagevec, however often it is filled and released.
+    """
+    if not pvec.percpu_pvec_drained or era().version < (4, 15):
+        lru_add_drain()
+        pvec.percpu_pvec_drained = True
     release_pages(pvec.pages)
     pagevec_reinit(pvec)
 

@@ -28,17 +28,14 @@ from mmsim.model.era import by_version
 from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPageActive,
-    ClearPageReclaim,
     ClearPageReferenced,
     ClearPageSwapBacked,
-    ClearPageWriteback,
     PageActive,
     PageAnon,
     PageCompound,
     PageDirty,
     PageLocked,
     PageLRU,
-    PageReclaim,
     PageReferenced,
     PageSwapBacked,
     PageSwapCache,
@@ -142,18 +139,6 @@ def rotate_reclaimable_page(page):
         if not pagevec_add(pvec, page) or PageCompound(page):
             pagevec_lru_move_fn(pvec, pagevec_move_tail_fn)
         local_irq_restore(flags)
-
-
-@cite("mm/filemap.c", "5.4", thread="000")
-def end_page_writeback(page):
-    """I/O is complete.  (Waking waiters is filemap.py's; nobody waits for these pages.)
-
-    *Locks:* interrupt context.  *Race:* the page is kept by PG_writeback until that is cleared.
-    """
-    if PageReclaim(page):
-        ClearPageReclaim(page)
-        rotate_reclaimable_page(page)
-    ClearPageWriteback(page)
 
 
 # -- activation -----------------------------------------------------------------------------------

@@ -21,7 +21,9 @@ def pagevec_size():
 
 
 class pagevec:
-    """``pages`` grows up to PAGEVEC_SIZE."""
+    """``pages`` grows up to PAGEVEC_SIZE; whether pagevec_release() has drained for it before."""
+
+    percpu_pvec_drained = False
 
     def __init__(self, pages=()):
         self.pages = list(pages)

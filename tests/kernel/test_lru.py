@@ -266,7 +266,8 @@ def test_truncation_begins_where_it_is_told_to() -> None:
 def test_a_pagevec_of_entries_is_no_longer_than_a_pagevec() -> None:
     m = machine("5.4")
     mapping = tmpfs(m, 20)
-    pvec, indices = find_get_entries(mapping, 3)
+    pvec = pagevec()
+    indices = find_get_entries(pvec, mapping, 3)
     assert indices == list(range(3, 18))
     assert isinstance(pvec, pagevec)
     assert all(page.v__refcount == 2 for page in pvec.pages)

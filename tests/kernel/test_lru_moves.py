@@ -11,7 +11,6 @@ from mmsim.lru import (
     activate_page,
     deactivate_file_page,
     deactivate_page,
-    end_page_writeback,
     lru_add_drain,
     lru_cache_add,
     mark_page_accessed,
@@ -20,6 +19,7 @@ from mmsim.lru import (
 )
 from mmsim.memcontrol import commit_charge
 from mmsim.page_alloc import alloc_page
+from mmsim.page_writeback import end_page_writeback
 from mmsim.rmap import anon_vma
 from mmsim.scenarios.invariants import check_mm
 from mmsim.vmscan import (
