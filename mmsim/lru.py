@@ -39,12 +39,11 @@ from mmsim.memcontrol import (
 from mmsim.mm_inline import page_evictable
 from mmsim.mmzone import add_page_to_lru_list, page_pgdat
 from mmsim.model.cite import cite
-from mmsim.model.era import by_version, era
+from mmsim.model.era import by_version
 from mmsim.page import (
     ClearPageActive,
     ClearPageUnevictable,
     PageActive,
-    PageCompound,
     PageLRU,
     PageUnevictable,
     SetPageLRU,
@@ -52,7 +51,14 @@ from mmsim.page import (
     TestClearPageUnevictable,
     get_page,
 )
-from mmsim.pagevec import pagevec, pagevec_add, pagevec_count, pagevec_reinit, pvecs
+from mmsim.pagevec import (
+    pagevec,
+    pagevec_add,
+    pagevec_add_and_need_flush,
+    pagevec_count,
+    pagevec_reinit,
+    pvecs,
+)
 
 __all__ = [
     "__pagevec_lru_add",
@@ -168,7 +174,7 @@ def lru_cache_add(page):
     get_page(page)
     preempt_disable()
     pvec = this_cpu_ptr(pvecs).lru_add
-    if not pagevec_add(pvec, page) or PageCompound(page):
+    if pagevec_add_and_need_flush(pvec, page):
         __pagevec_lru_add(pvec)
     preempt_enable()
 
@@ -202,9 +208,9 @@ def lru_add_drain():
 def __pagevec_release(pvec):
     """Drop a pagevec's references; what was queued on this CPU goes to the LRU first.
 
-    From 4.15 on that is done once for a pagevec, however often it is filled and released.
+    That is done once for a pagevec, however often it is filled and released.
     """
-    if not pvec.percpu_pvec_drained or era().version < (4, 15):
+    if not pvec.percpu_pvec_drained:
         lru_add_drain()
         pvec.percpu_pvec_drained = True
     release_pages(pvec.pages)

@@ -32,7 +32,6 @@ from mmsim.page import (
     ClearPageSwapBacked,
     PageActive,
     PageAnon,
-    PageCompound,
     PageDirty,
     PageLocked,
     PageLRU,
@@ -47,9 +46,11 @@ from mmsim.page import (
     SetPageReferenced,
     TestClearPageLRU,
     get_page,
+    get_page_unless_zero,
     page_mapped,
 )
-from mmsim.pagevec import pagevec_add, pagevec_reinit, pvecs
+from mmsim.page_ext import clear_page_idle, page_is_idle
+from mmsim.pagevec import pagevec_add_and_need_flush, pagevec_reinit, pvecs
 
 
 @cite("mm/swap.c", "5.4", thread="000")
@@ -136,7 +137,7 @@ def rotate_reclaimable_page(page):
         get_page(page)
         flags = local_irq_save()
         pvec = this_cpu_ptr(pvecs).lru_rotate
-        if not pagevec_add(pvec, page) or PageCompound(page):
+        if pagevec_add_and_need_flush(pvec, page):
             pagevec_lru_move_fn(pvec, pagevec_move_tail_fn)
         local_irq_restore(flags)
 
@@ -160,7 +161,7 @@ def activate_page(page):
         preempt_disable()
         pvec = this_cpu_ptr(pvecs).activate_page
         get_page(page)
-        if not pagevec_add(pvec, page) or PageCompound(page):
+        if pagevec_add_and_need_flush(pvec, page):
             pagevec_lru_move_fn(pvec, __activate_page)
         preempt_enable()
 
@@ -191,6 +192,8 @@ def mark_page_accessed(page):
         else:
             __lru_cache_activate_page(page)
         ClearPageReferenced(page)
+    if page_is_idle(page):
+        clear_page_idle(page)
 
 
 # -- deactivation ---------------------------------------------------------------------------------
@@ -241,16 +244,20 @@ def lru_lazyfree_fn(page, lruvec):
 def _queue(page, kind, move_fn):
     preempt_disable()
     pvec = getattr(this_cpu_ptr(pvecs), kind)
-    get_page(page)
-    if not pagevec_add(pvec, page) or PageCompound(page):
+    if pagevec_add_and_need_flush(pvec, page):
         pagevec_lru_move_fn(pvec, move_fn)
     preempt_enable()
 
 
 @cite("mm/swap.c", "5.17")
 def deactivate_file_page(page):
-    """Queue a file page for quick reclaim.  The caller holds a reference."""
-    if not PageUnevictable(page):
+    """Queue a file page for quick reclaim, unless it is about to be freed.
+
+    *Race:* the callers have references, but the get does not rely on it.
+    """
+    if PageUnevictable(page):
+        return
+    if get_page_unless_zero(page):
         _queue(page, "lru_deactivate_file", lru_deactivate_file_fn)
 
 
@@ -258,6 +265,7 @@ def deactivate_file_page(page):
 def deactivate_page(page):
     """Queue a page for deactivation.  The caller holds a reference."""
     if PageLRU(page) and PageActive(page) and not PageUnevictable(page):
+        get_page(page)
         _queue(page, "lru_deactivate", lru_deactivate_fn)
 
 
@@ -271,4 +279,5 @@ def mark_page_lazyfree(page):
         and not PageSwapCache(page)
         and not PageUnevictable(page)
     ):
+        get_page(page)
         _queue(page, "lru_lazyfree", lru_lazyfree_fn)

@@ -21,6 +21,7 @@ from mmsim.page import (
     PageUnevictable,
 )
 from mmsim.pagemap import address_space, page_wait_table
+from mmsim.pagevec import lru_disable
 
 __mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
 
@@ -125,6 +126,8 @@ class kernel_mm:
         self.mem_map = []
         self.memblock_next = {}  # where memblock_alloc() goes on looking, by node
         self.page_wait_table = page_wait_table()
+        self.lru_disable = lru_disable()
+        self.workqueue = None  # where somebody wants other CPUs to do something
         self.swapper_space = address_space("swapper_space")
         self.swapper_space.use_writeback_tags = False
         self.swapper_space.can_writeback = False

@@ -67,6 +67,7 @@ class page(Struct):
     private = shared(0)
     mem_cgroup = shared(None)  # memcg_data from 5.11 on
     compound_head = shared(None)
+    page_ext = shared(0)  # of idle page tracking (page_ext.py)
     data = shared(None)  # the frame's memory, as one value
     state = "free"
     order = 0
