@@ -169,4 +169,15 @@ def test_a_page_whose_writeback_ends_goes_to_the_tail(era: str) -> None:
     assert not m.findings
 
 
+@pytest.mark.parametrize("era", ERAS)
+def test_a_file_page_that_is_about_to_be_freed_is_not_queued(era: str) -> None:
+    m = machine(era)
+    live, dying = listed(m, 2)
+    dying.v__refcount = 0
+    for page in (live, dying):
+        deactivate_file_page(page)
+    assert (live.v__refcount, dying.v__refcount) == (2, 0)
+    assert not m.findings
+
+
 # -- isolation ------------------------------------------------------------------------------------
