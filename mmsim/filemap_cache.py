@@ -200,7 +200,8 @@ def find_get_page_tag(mapping, start, mark):
             return start, None
         page = xa_load(mapping, index)
         if page is None:
-            continue  # gone, and its mark with it
+            cpu_relax()  # it is gone, and its mark is going
+            continue
         if not get_page_unless_zero(page):
             cpu_relax()
             continue

@@ -26,14 +26,10 @@ def _has_pages(cpu):
 def __lru_add_drain_all(force_all_cpus=False):
     """Every CPU empties its pagevecs: those that have any pages, or all.
 
-    A machine without a workqueue is one whose cast nobody needs other CPUs for: only the own
-    pagevecs are drained there, as on UP.
-
     *Locks:* sleeps, for one drain at a time and for the CPUs' kworkers.  *Race:* a CPU fills its
     pagevecs again as soon as it has done its work.
     """
-    wq = kernel().workqueue
-    if wq is None:
+    if door.execution is None:  # nothing runs yet, or any more: there is one CPU, as on UP
         lru_add_drain()
         return
     drain = kernel().lru_disable
@@ -49,7 +45,7 @@ def __lru_add_drain_all(force_all_cpus=False):
     for cpu in range(len(door.machine.cpus)):
         if force_all_cpus or _has_pages(cpu):
             work = work_struct(f"lru_add_drain_work[{cpu}]", lru_add_drain)
-            queue_work_on(wq, cpu, work)
+            queue_work_on(cpu, work)
             has_work.append(work)
     for work in has_work:
         flush_work(work)

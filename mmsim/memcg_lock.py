@@ -10,7 +10,7 @@ The books themselves are not kept here, nor is RCU, for which a mover waits befo
 lock: what would be lost is a count.
 """
 
-from mmsim.engine.context import current
+from mmsim.engine.door import current
 from mmsim.linux.atomic import atomic_read
 from mmsim.linux.spinlock import spin_lock_irqsave, spin_unlock_irqrestore
 from mmsim.model.cite import cite

@@ -127,7 +127,6 @@ class kernel_mm:
         self.memblock_next = {}  # where memblock_alloc() goes on looking, by node
         self.page_wait_table = page_wait_table()
         self.lru_disable = lru_disable()
-        self.workqueue = None  # where somebody wants other CPUs to do something
         self.swapper_space = address_space("swapper_space")
         self.swapper_space.use_writeback_tags = False
         self.swapper_space.can_writeback = False

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from mmsim.engine.execution import Token
 from mmsim.engine.policy import RandomWalk
 from mmsim.engine.seeds import stream
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.filemap import trylock_page, unlock_page
 from mmsim.memcg_lock import __unlock_page_memcg, lock_page_memcg, unlock_page_memcg
 from mmsim.memcg_move import mem_cgroup_move_account
@@ -46,7 +46,7 @@ def test_it_takes_the_lock_of_a_memcg_that_moves(era: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_page_stays_in_its_memcg(token: ThreadsCarrier, seed: int) -> None:
+def test_a_page_stays_in_its_memcg(token: Token, seed: int) -> None:
     """Writeback begins and ends while the page is moved; whoever has the lock sees one memcg."""
     m = machine("5.17", cpus=3)
     (page,) = listed(m, 1)

@@ -99,9 +99,7 @@ def test_unlocking_touches_the_queue_only_if_somebody_may_wait() -> None:
         ("5.17", False, ""),
     ],
 )
-def test_unlocking_what_is_not_locked(
-    token: Token, era: str, debug: bool, expected: str
-) -> None:
+def test_unlocking_what_is_not_locked(token: Token, era: str, debug: bool, expected: str) -> None:
     m = machine(lambda m: unlock_page(m.pages[0]), era=era, DEBUG_VM=debug)
     token.run(m, RoundRobin())
     assert titles(m) == [expected][: bool(expected)]

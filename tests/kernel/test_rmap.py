@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 import mmsim.scenarios.gates  # noqa: F401
 from mmsim.buffer import create_empty_buffers
-from mmsim.engine.access import WRITE, WRITE_ONCE, WRITES
 from mmsim.engine.door import door
 from mmsim.engine.events import Event
+from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
+from mmsim.engine.op import WRITE, WRITE_ONCE, WRITES
 from mmsim.engine.policy import RandomWalk, RoundRobin
 from mmsim.engine.seeds import stream
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.filemap import unlock_page
 from mmsim.linux.list import LIST_HEAD, list_empty, list_nodes
 from mmsim.linux.percpu import per_cpu
-from mmsim.linux.workqueue import alloc_workqueue
 from mmsim.lru import lru_add_drain, put_page
 from mmsim.memblock import memblock_free_all
 from mmsim.memory import madvise_dontneed, user_access
@@ -57,7 +57,6 @@ from mmsim.scenarios.s003_migration_entry.stage import (
     boot,
     check,
     isolate,
-    leave_workqueue,
     memory_of,
     user,
 )
@@ -217,21 +216,21 @@ def test_a_new_page_of_locked_memory_is_mlocked() -> None:
     assert sound(m)
 
 
-def test_the_object_is_known_before_the_index(token: ThreadsCarrier) -> None:
+def test_the_object_is_known_before_the_index(token: Token) -> None:
     """Whoever goes by frame number may look between the two stores."""
     m = memory("own")
     mm, address = m.mem.mms[0], m.mem.places[0]
     madvise_dontneed(mm, address)
     seen: list[Event] = []
-    m.listener = seen.append
+    m.instruments.append(Events(seen.append))
     m.spawn(user_access, mm, address, "new", comm="a")
     token.run(m, RoundRobin())
     stores = [e for e in seen if e.func == "__page_set_anon_rmap" and e.kind in WRITES]
-    assert [(e.field, e.kind) for e in stores] == [("mapping", WRITE_ONCE), ("index", WRITE)]
+    assert [(e.label, e.kind) for e in stores] == [("mapping", WRITE_ONCE), ("index", WRITE)]
 
 
 @pytest.mark.parametrize("mapped", [True, False])
-def test_a_pte_is_added_to_a_locked_page_only(token: ThreadsCarrier, mapped: bool) -> None:
+def test_a_pte_is_added_to_a_locked_page_only(token: Token, mapped: bool) -> None:
     """Whether or not it is the first, and before anything is changed."""
     m = memory("own")
     (page,) = m.mem.pages
@@ -279,7 +278,7 @@ def test_an_idle_walk_does_not_wait_for_a_page_of_a_file() -> None:
 
 
 @pytest.mark.parametrize("preempt", [True, False])
-def test_pages_in_other_cpus_pagevecs_are_moved_too(token: ThreadsCarrier, preempt: bool) -> None:
+def test_pages_in_other_cpus_pagevecs_are_moved_too(token: Token, preempt: bool) -> None:
     """Each CPU empties its own; and as long as somebody moves pages they do not fill again."""
     for seed in range(20):
         m = booted(cpus=3, DEBUG_VM=True)
@@ -294,12 +293,10 @@ def test_pages_in_other_cpus_pagevecs_are_moved_too(token: ThreadsCarrier, preem
 
         def moves(mem: Any = mem, moved: Any = moved) -> None:
             moved.append(do_pages_move(mem.mms[0], mem.places))
-            leave_workqueue()
 
-        mover = m.spawn(moves, comm="mover")
+        m.spawn(moves, comm="mover")
         for cpu in range(3):
             m.spawn(user, mem.mms[0], mem.places, mem.names, True, 3, comm=f"user{cpu}", cpu=cpu)
-        vm.workqueue = alloc_workqueue(m, [mover])
         token.run(m, RandomWalk(stream(seed, "drain")))
         check(m, None)
         assert not m.findings, titles(m)

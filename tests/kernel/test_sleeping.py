@@ -13,6 +13,7 @@ from mmsim.engine.carriers.free import FreeCarrier
 from mmsim.engine.context import SOFTIRQ
 from mmsim.engine.events import Event
 from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
 from mmsim.engine.op import RELEASE, WRITE, WRITES
 from mmsim.engine.policy import RandomWalk, RoundRobin
 from mmsim.linux import irqflags, sched, sleeplock, spinlock, wait
@@ -353,9 +354,7 @@ def test_who_stands_where(token: Token) -> None:
     ("era", "stores"),
     [("5.4", ["next", "prev"]), ("5.17", ["prev", "next"])],
 )
-def test_the_last_word_that_a_waker_writes(
-    token: Token, era: str, stores: list[str]
-) -> None:
+def test_the_last_word_that_a_waker_writes(token: Token, era: str, stores: list[str]) -> None:
     """The waiter looks at ``next`` without the lock; its stack may be gone right after."""
     m = Lab(era=era)
     queue = wait.wait_queue_head("queue")
@@ -371,7 +370,7 @@ def test_the_last_word_that_a_waker_writes(
             stores_seen.append(event)
 
     m.task("a", waits)
-    m.listener = listen
+    m.instruments.append(Events(listen))
     token.run(m, RoundRobin())
     last = stores_seen[-2:]
     assert [event.label for event in last] == stores

@@ -18,10 +18,11 @@ import pytest
 import mmsim.scenarios.gates  # noqa: F401
 from mmsim.engine.context import HARDIRQ
 from mmsim.engine.events import Event
+from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
 from mmsim.engine.policy import RandomWalk, RoundRobin
 from mmsim.engine.schedule import Diverged
 from mmsim.engine.seeds import stream
-from mmsim.engine.threads import ThreadsCarrier
 from mmsim.filemap import lock_page, trylock_page, unlock_page
 from mmsim.filemap_cache import filemap_add_folio
 from mmsim.linux.irqflags import raise_irq
@@ -133,14 +134,14 @@ def test_a_page_that_gets_dirty_meanwhile_is_found_again() -> None:
         ("5.17", "VM_BUG_ON_FOLIO(!folio_test_locked(folio))"),
     ],
 )
-def test_cleaning_takes_the_page_lock(token: ThreadsCarrier, era: str, title: str) -> None:
+def test_cleaning_takes_the_page_lock(token: Token, era: str, title: str) -> None:
     m = machine(era, lambda m: clear_page_dirty_for_io(m.page))
     token.run(m, RoundRobin())
     assert titles(m) == [title]
 
 
 @pytest.mark.parametrize(("era", "line"), [("5.4", 1359), ("5.17", 1645)])
-def test_ending_what_has_not_begun(token: ThreadsCarrier, era: str, line: int) -> None:
+def test_ending_what_has_not_begun(token: Token, era: str, line: int) -> None:
     m = machine(era, ends)
     token.run(m, RoundRobin())
     assert titles(m) == [f"kernel BUG at mm/filemap.c:{line}!"]
@@ -163,7 +164,7 @@ def test_a_page_of_the_swap_cache_has_no_marks() -> None:
 # -- stores through ptes --------------------------------------------------------------------------
 
 
-def test_a_store_after_the_cleaning_dirties_the_page_again(token: ThreadsCarrier) -> None:
+def test_a_store_after_the_cleaning_dirties_the_page_again(token: Token) -> None:
     m = booted("5.17", DEBUG_VM=True)
     vm = boot(m, frames=4)
     mem = memory_of(vm, "file", 1)
@@ -192,7 +193,7 @@ def test_a_store_after_the_cleaning_dirties_the_page_again(token: ThreadsCarrier
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_no_store_is_lost(token: ThreadsCarrier, seed: int) -> None:
+def test_no_store_is_lost(token: Token, seed: int) -> None:
     """What has been stored when all is quiet is what was written last, or the page is dirty."""
     m = booted("5.17", cpus=2, DEBUG_VM=True)
     vm = boot(m, frames=6)
@@ -226,7 +227,7 @@ def test_no_store_is_lost(token: ThreadsCarrier, seed: int) -> None:
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_the_end_wakes_those_who_wait(token: ThreadsCarrier, era: str) -> None:
+def test_the_end_wakes_those_who_wait(token: Token, era: str) -> None:
     for order in (("a", "b", "c"), ("c", "a", "b"), ("b", "c", "a")):
         m = machine(era, waits, waits, ends)
         writeback(m)
@@ -236,7 +237,7 @@ def test_the_end_wakes_those_who_wait(token: ThreadsCarrier, era: str) -> None:
         assert not flag(m.page, "waiters")
 
 
-def test_an_interrupt_ends_it(token: ThreadsCarrier) -> None:
+def test_an_interrupt_ends_it(token: Token) -> None:
     """A sync writes a file and waits for it; the disk's interrupt comes at any point."""
     for seed in range(60):
         m = machine("5.17")
@@ -257,7 +258,7 @@ def test_an_interrupt_ends_it(token: ThreadsCarrier) -> None:
         assert m.trace == [False]
 
 
-def two_cuts(build: Callable[[], Any], token: ThreadsCarrier, most: int) -> Iterator[Any]:
+def two_cuts(build: Callable[[], Any], token: Token, most: int) -> Iterator[Any]:
     """Every order in which a is interrupted once by b, and that one once by a."""
     for first, second in itertools.product(range(most), range(1, most)):
         m = build()
@@ -267,7 +268,7 @@ def two_cuts(build: Callable[[], Any], token: ThreadsCarrier, most: int) -> Iter
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_a_waiter_is_woken_wherever_it_is_interrupted(token: ThreadsCarrier, era: str) -> None:
+def test_a_waiter_is_woken_wherever_it_is_interrupted(token: Token, era: str) -> None:
     def build() -> Any:
         m = machine(era, waits, ends)
         writeback(m)
@@ -278,7 +279,7 @@ def test_a_waiter_is_woken_wherever_it_is_interrupted(token: ThreadsCarrier, era
     assert not any(runs)
 
 
-def test_a_lost_wake_up_is_no_deadlock_on_the_page_lock(token: ThreadsCarrier) -> None:
+def test_a_lost_wake_up_is_no_deadlock_on_the_page_lock(token: Token) -> None:
     """The sleeper holds the page lock, but that is not what it sleeps for."""
 
     def build() -> Any:
@@ -341,7 +342,7 @@ def writes_a_file(m: Any) -> None:
     ("era", "early"),
     [("5.4", False), ("5.9", True), ("5.10", True), ("5.11", False), ("5.17", False)],
 )
-def test_the_wake_up_of_an_earlier_writeback(token: ThreadsCarrier, era: str, early: bool) -> None:
+def test_the_wake_up_of_an_earlier_writeback(token: Token, era: str, early: bool) -> None:
     """a has ended the first writeback and not yet woken anybody when b begins another.
 
     From 5.9 on c takes a's word for it, until 5.11 (c2407cf7d22d) asks again.  5.4 always has.
@@ -390,9 +391,7 @@ def ends_again(m: Any) -> None:
         ("5.17", False, False),
     ],
 )
-def test_the_next_life_of_a_page(
-    token: ThreadsCarrier, era: str, touched: bool, early: bool
-) -> None:
+def test_the_next_life_of_a_page(token: Token, era: str, touched: bool, early: bool) -> None:
     """Between the end of its writeback and the wake-up a page is freed and used again.
 
     Until 5.10 (073861ed77b6) the interrupt goes on with it.  In 5.4 that is a look at another's
@@ -405,7 +404,7 @@ def test_the_next_life_of_a_page(
         writeback(m)
         m.again = None
         events: list[Event] = []
-        m.listener = events.append
+        m.instruments.append(Events(events.append))
         token.run(m, _CutOff(cut, "b", "c", "a", "d"))
         assert not m.findings, titles(m)
         told += m.trace

@@ -24,7 +24,7 @@ from mmsim.move_pages import (
 from mmsim.mremap import setup_arg_pages
 from mmsim.page import PageLRU, SetPageUptodate, get_page_unless_zero, page_mapped
 from mmsim.page_alloc import __free_pages, alloc_page, alloc_pages
-from mmsim.scenarios.s003_migration_entry.stage import leave_workqueue, user
+from mmsim.scenarios.s003_migration_entry.stage import user
 
 # -- pins ---------------------------------------------------------------------------------------
 
@@ -166,7 +166,6 @@ def pfn_walker(start_pfn, end_pfn, rounds):
 def offliner(start_pfn, end_pfn, rounds):
     """Memory offlining: migrates whatever is there."""
     offline_pages(start_pfn, end_pfn, rounds)
-    leave_workqueue()
 
 
 def kcompactd(migratepages, freepages):

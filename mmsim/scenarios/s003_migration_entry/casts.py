@@ -13,7 +13,6 @@ from functools import partial
 
 from mmsim.engine.context import HARDIRQ
 from mmsim.linux.list import LIST_HEAD
-from mmsim.linux.workqueue import alloc_workqueue
 from mmsim.memblock import memblock_free_all
 from mmsim.mm_types import (
     PAGE_SIZE,
@@ -81,15 +80,14 @@ def compacting(m, vm, pages, i):
 
 
 def moving(m, vm, mem, by, i):
-    """Task number ``i`` moves the pages of ``mem``; those who need other CPUs for it."""
+    """Task number ``i`` moves the pages of ``mem``."""
     if by == "kcompactd":
         compacting(m, vm, mem.pages, i)
     elif by == "move_pages":
-        return [m.spawn(mover, mem.mms[0], mem.places, 2, comm=f"mover{i}", cpu=i)]
+        m.spawn(mover, mem.mms[0], mem.places, 2, comm=f"mover{i}", cpu=i)
     else:
         frames = [page.pfn for page in mem.pages]
-        return [m.spawn(offliner, frames[0], frames[-1] + 1, 2, comm=f"offliner{i}", cpu=i)]
-    return []
+        m.spawn(offliner, frames[0], frames[-1] + 1, 2, comm=f"offliner{i}", cpu=i)
 
 
 def on_the_move(m, share=8, pages=3, rounds=8, by="kcompactd", guest=None, guests=1):
@@ -101,13 +99,12 @@ def on_the_move(m, share=8, pages=3, rounds=8, by="kcompactd", guest=None, guest
     groups = max(1, tasks // share)
     vm = boot(m, frames=2 * groups * pages + tasks + 4)
     memories = [memory_of(vm, m.rng.choice(KINDS), pages) for _ in range(groups)]
-    movers = []
     for i in range(tasks):
         mem = memories[i % groups]
         nth = i // groups
         mm = mem.mms[nth % len(mem.mms)]
         if nth == 0:
-            movers += moving(m, vm, mem, by, i)
+            moving(m, vm, mem, by, i)
         elif guest is not None and nth <= guests:
             guest(m, i, mm, mem.places)
         elif mem.kind == "file" and nth % 2:
@@ -115,8 +112,6 @@ def on_the_move(m, share=8, pages=3, rounds=8, by="kcompactd", guest=None, guest
         else:
             write = mem.kind != "forked" and nth % 2 == 0
             m.spawn(user, mm, mem.places, mem.names, write, rounds, comm=f"user{i}", cpu=i)
-    if movers:
-        vm.workqueue = alloc_workqueue(m, movers)
     memblock_free_all(vm)
 
 

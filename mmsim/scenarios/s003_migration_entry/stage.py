@@ -10,7 +10,6 @@ from collections import Counter
 
 from mmsim.linux.bug import report
 from mmsim.linux.list import list_add_tail
-from mmsim.linux.workqueue import destroy_workqueue
 from mmsim.memblock import memblock_alloc
 from mmsim.memory import madvise_dontneed, user_access
 from mmsim.migrate_movable import movable_operations
@@ -31,7 +30,6 @@ from mmsim.mm_types import (
     vm_area_struct,
 )
 from mmsim.mmzone import add_page_to_lru_list, boot_mm, del_page_from_lru_list
-from mmsim.model.era import kernel
 from mmsim.move_pages import do_pages_move
 from mmsim.page_check import bad_page
 from mmsim.pagemap import address_space
@@ -211,14 +209,6 @@ def mover(mm, places, moves):
     """move_pages(2), again and again."""
     for _ in range(moves):
         do_pages_move(mm, places)
-    leave_workqueue()
-
-
-def leave_workqueue():
-    """A task that had other CPUs do something for it is done."""
-    wq = kernel().workqueue
-    if wq is not None:
-        destroy_workqueue(wq)
 
 
 # -- what must hold at the end ------------------------------------------------------------------
