@@ -3,7 +3,7 @@
 
 A page here is anonymous memory of one or two processes, or a page of a file that a process maps
 shared.  Its contents name it, so that a task which reads through a wrong pte reads a wrong name.
-migration_actors.py has who else takes part; which of them meet is said in migration_meetings.py.
+actors.py and devices.py have who else takes part; which of them meet is said in casts.py.
 """
 
 from collections import Counter
