@@ -28,7 +28,7 @@ from mmsim.filemap_v5_4 import (
 )
 from mmsim.linux.atomic import smp_load_acquire, smp_store_release
 from mmsim.linux.bug import VM_BUG_ON_FOLIO, VM_BUG_ON_PAGE
-from mmsim.linux.list import list_add_tail, list_del_init, list_empty
+from mmsim.linux.list import list_add_tail, list_del_init_careful, list_empty
 from mmsim.linux.sched import (
     TASK_UNINTERRUPTIBLE,
     might_sleep,
@@ -55,9 +55,10 @@ from mmsim.lru import put_page
 from mmsim.model.cite import cite
 from mmsim.model.era import IS_ENABLED, by_version, era
 from mmsim.model.gate import patched
-from mmsim.page import ClearPageWaiters, PageLocked, PageWriteback, SetPageWaiters, bit_op
+from mmsim.page import ClearPageWaiters, PageLocked, PageWaiters, SetPageWaiters, bit_op
 from mmsim.pagemap import (
     clear_bit_unlock_is_negative_byte,
+    page_bit_of,
     page_lock_of,
     page_waitqueue,
     try_locked_bit,
@@ -101,7 +102,7 @@ def wake_page_function(wait, mode, key):
             flags |= WQ_FLAG_DONE
     smp_store_release(wait, "flags", flags | WQ_FLAG_WOKEN)
     wake_up_process(wait.private)
-    list_del_init(wait.entry)
+    list_del_init_careful(wait.entry)
     return int(flags & WQ_FLAG_EXCLUSIVE != 0)
 
 
@@ -183,7 +184,7 @@ def folio_wait_bit_common(page, bit, behavior):
             flags = smp_load_acquire(wait, "flags")
             if flags & WQ_FLAG_WOKEN:
                 break
-            current().blocked_on = page_lock_of(page)
+            current().blocked_on = page_bit_of(page, bit)
             schedule()
             current().blocked_on = None
         if behavior != EXCLUSIVE:
@@ -219,6 +220,16 @@ def lock_page(page):
 
 
 wake_up_page_bit = by_version(wake_up_page_bit_v3_13, wake_up_page_bit_v5_4, folio_wake_bit)
+
+
+@cite("mm/filemap.c", "3.13..5.17", symbol="folio_wake")
+def wake_up_page(page, bit):
+    """Wake who waits for ``bit``, if PG_waiters says that anybody does.
+
+    3.13 has no PG_waiters and looks at the queue.
+    """
+    if era().version < (4, 10) or PageWaiters(page):
+        wake_up_page_bit(page, bit)
 
 
 @cite("mm/filemap.c", "5.17", thread="003", symbol="folio_unlock")
@@ -308,10 +319,3 @@ def migration_entry_wait_on_locked(entry, ptep, ptl):
         schedule()
         current().blocked_on = None
     finish_wait(q, wait)
-
-
-@cite("mm/page-writeback.c", "5.17")
-def wait_on_page_writeback(page):
-    """Sleep until writeback is over.  *Locks:* may sleep; the caller holds a reference."""
-    while PageWriteback(page):
-        wait_on_page_bit(page, "writeback")

@@ -12,7 +12,7 @@ knows the page: an assumption about everybody who walks memory by frame number
 """
 
 from mmsim.engine.door import access
-from mmsim.engine.op import NONE, READ_ONCE, WRITE_ONCE, Op
+from mmsim.engine.op import NONE, READ_ONCE, WRITE, WRITE_ONCE, Op
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.linux.bug import VM_BUG_ON_FOLIO
 from mmsim.linux.sched import cpu_relax
@@ -26,21 +26,26 @@ EEXIST = 17
 
 
 class _SlotOps(dict):
-    """Operations of one kind on a slot: a bit, so to speak, of the word ``i_pages``."""
+    """Operations of one kind on a slot: a bit, so to speak, of the word ``i_pages``, or ``marks``.
+    """
 
-    def __init__(self, kind):
+    def __init__(self, kind, word="i_pages"):
         super().__init__()
         self.kind = kind
+        self.word = word
 
     def __missing__(self, index):
         slot = frozenset([str(index)])
         writes = NONE if self.kind is READ_ONCE else slot
-        op = Op(self.kind, "i_pages", reads=slot, writes=writes, label=f"i_pages[{index}]")
+        label = f"{self.word}[{index}]"
+        op = Op(self.kind, self.word, reads=slot, writes=writes, label=label)
         self[index] = op
         return op
 
 
 _LOADS, _STORES = _SlotOps(READ_ONCE), _SlotOps(WRITE_ONCE)
+_MARKS = _SlotOps(WRITE, "marks")
+_FINDS_MARK = Op(READ_ONCE, "marks")  # whichever slots it comes past
 
 
 def _slot(mapping, index):
@@ -64,6 +69,39 @@ def xa_load(mapping, index):
 def xas_store(mapping, index, page):
     """Change a slot.  *Locks:* mapping.xa_lock."""
     access(_STORES[index], mapping, _store, mapping, index, page)
+
+
+def _set_mark(mapping, index, mark):
+    mapping.marks[index] = mapping.marks.get(index, frozenset()) | {mark}
+
+
+def _clear_mark(mapping, index, mark):
+    mapping.marks[index] = mapping.marks.get(index, frozenset()) - {mark}
+
+
+def _init_marks(mapping, index):
+    mapping.marks.pop(index, None)
+
+
+@cite("include/linux/xarray.h", "5.17")
+def xas_set_mark(mapping, index, mark):
+    """Mark a slot "dirty" or "writeback", for those who look for such pages.
+
+    *Locks:* mapping.xa_lock.
+    """
+    access(_MARKS[index], mapping, _set_mark, mapping, index, mark)
+
+
+@cite("include/linux/xarray.h", "5.17")
+def xas_clear_mark(mapping, index, mark):
+    """Take a mark away.  *Locks:* mapping.xa_lock."""
+    access(_MARKS[index], mapping, _clear_mark, mapping, index, mark)
+
+
+@cite("include/linux/xarray.h", "5.17")
+def xas_init_marks(mapping, index):
+    """Take all marks away.  *Locks:* mapping.xa_lock."""
+    access(_MARKS[index], mapping, _init_marks, mapping, index)
 
 
 @cite("mm/filemap.c", "5.17", thread="003")
@@ -116,6 +154,7 @@ def __delete_from_page_cache(page):
         {"5.17": "mm/filemap.c:138"},
     )
     xas_store(mapping, page.index, None)
+    xas_init_marks(mapping, page.index)
     page.mapping = None
     mapping.nrpages = mapping.nrpages - 1
 
@@ -146,6 +185,34 @@ def find_get_page(mapping, index):
             continue
         if xa_load(mapping, index) is page:
             return page
+        put_page(page)
+
+
+def _next_marked(mapping, start, mark):
+    marked = (index for index, marks in mapping.marks.items() if index >= start and mark in marks)
+    return min(marked, default=None)
+
+
+@cite("mm/filemap.c", "5.17", symbol="find_get_pages_range_tag")
+def find_get_page_tag(mapping, start, mark):
+    """(index, page): the next page from ``start`` on with this mark, and a reference; or None.
+
+    A pagevec of them in the kernel, one here.  *Locks:* none (RCU).
+    *Race:* as find_get_page(); the mark may be gone by the time the page is looked at.
+    """
+    while True:
+        index = access(_FINDS_MARK, mapping, _next_marked, mapping, start, mark)
+        if index is None:
+            return start, None
+        page = xa_load(mapping, index)
+        if page is None:
+            cpu_relax()  # it is gone, and its mark is going
+            continue
+        if not get_page_unless_zero(page):
+            cpu_relax()
+            continue
+        if xa_load(mapping, index) is page:
+            return index, page
         put_page(page)
 
 

@@ -26,7 +26,7 @@ from mmsim.linux.wait import (
 )
 from mmsim.model.cite import cite
 from mmsim.page import ClearPageWaiters, PageLocked, PageWriteback, SetPageWaiters
-from mmsim.pagemap import page_lock_of, page_waitqueue, trylock_page
+from mmsim.pagemap import page_bit_of, page_waitqueue, trylock_page
 
 TEST_BIT = {"locked": PageLocked, "writeback": PageWriteback}
 
@@ -103,7 +103,7 @@ def wait_on_page_bit_common_v5_4(page, bit, exclusive, put=None):
         if put is not None:
             put(page)
         if bit_is_set:
-            current().blocked_on = page_lock_of(page)
+            current().blocked_on = page_bit_of(page, bit)
             schedule()
             current().blocked_on = None
         if exclusive:

@@ -6,7 +6,7 @@ driver comes back for a page as soon as it has been told that the page is going.
 """
 
 from mmsim.linux.sleeplock import down_read, up_read
-from mmsim.memory import handle_mm_fault
+from mmsim.memory import VM_FAULT_ERROR, handle_mm_fault
 from mmsim.memory_model import pfn_to_page
 from mmsim.migrate_entries import migration_entry_wait
 from mmsim.mm_types import (
@@ -33,7 +33,8 @@ def hmm_vma_handle_pte(vma, pmd, address):
     """
     pte = pte_offset_map(pmd, address).pte
     if pte_none(pte):
-        return -EFAULT if handle_mm_fault(vma, address, False) else -EBUSY, None
+        failed = handle_mm_fault(vma, address, False) & VM_FAULT_ERROR
+        return -EFAULT if failed else -EBUSY, None
     if not pte_present(pte):
         if is_migration_entry(pte_to_swp_entry(pte)):
             migration_entry_wait(vma.vm_mm, pmd, address)

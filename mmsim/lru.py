@@ -21,7 +21,6 @@ from mmsim.lru_move import (
     activate_page,
     deactivate_file_page,
     deactivate_page,
-    end_page_writeback,
     lru_deactivate_file_fn,
     lru_deactivate_fn,
     lru_lazyfree_fn,
@@ -45,7 +44,6 @@ from mmsim.page import (
     ClearPageActive,
     ClearPageUnevictable,
     PageActive,
-    PageCompound,
     PageLRU,
     PageUnevictable,
     SetPageLRU,
@@ -53,7 +51,14 @@ from mmsim.page import (
     TestClearPageUnevictable,
     get_page,
 )
-from mmsim.pagevec import pagevec, pagevec_add, pagevec_count, pagevec_reinit, pvecs
+from mmsim.pagevec import (
+    pagevec,
+    pagevec_add,
+    pagevec_add_and_need_flush,
+    pagevec_count,
+    pagevec_reinit,
+    pvecs,
+)
 from mmsim.v3_13.swap import __pagevec_lru_add as __pagevec_lru_add_v3_13
 
 __all__ = [
@@ -62,7 +67,6 @@ __all__ = [
     "activate_page",
     "deactivate_file_page",
     "deactivate_page",
-    "end_page_writeback",
     "lru_add_drain",
     "lru_cache_add",
     "mark_page_accessed",
@@ -182,7 +186,7 @@ def lru_cache_add(page):
     get_page(page)
     preempt_disable()
     pvec = this_cpu_ptr(pvecs).lru_add
-    if not pagevec_add(pvec, page) or PageCompound(page):
+    if pagevec_add_and_need_flush(pvec, page):
         __pagevec_lru_add(pvec)
     preempt_enable()
 
@@ -214,8 +218,13 @@ def lru_add_drain():
 
 @cite("mm/swap.c", "5.17", thread="000")
 def __pagevec_release(pvec):
-    """Drop a pagevec's references; what was queued on this CPU goes to the LRU first."""
-    lru_add_drain()
+    """Drop a pagevec's references; what was queued on this CPU goes to the LRU first.
+
+    That is done once for a pagevec, however often it is filled and released.
+    """
+    if not pvec.percpu_pvec_drained:
+        lru_add_drain()
+        pvec.percpu_pvec_drained = True
     release_pages(pvec.pages)
     pagevec_reinit(pvec)
 

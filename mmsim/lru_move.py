@@ -28,17 +28,13 @@ from mmsim.model.era import by_version
 from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPageActive,
-    ClearPageReclaim,
     ClearPageReferenced,
     ClearPageSwapBacked,
-    ClearPageWriteback,
     PageActive,
     PageAnon,
-    PageCompound,
     PageDirty,
     PageLocked,
     PageLRU,
-    PageReclaim,
     PageReferenced,
     PageSwapBacked,
     PageSwapCache,
@@ -50,9 +46,11 @@ from mmsim.page import (
     SetPageReferenced,
     TestClearPageLRU,
     get_page,
+    get_page_unless_zero,
     page_mapped,
 )
-from mmsim.pagevec import pagevec_add, pagevec_reinit, pvecs
+from mmsim.page_ext import clear_page_idle, page_is_idle
+from mmsim.pagevec import pagevec_add_and_need_flush, pagevec_reinit, pvecs
 
 
 @cite("mm/swap.c", "3.13..5.10", thread="000")
@@ -137,21 +135,9 @@ def rotate_reclaimable_page(page):
         get_page(page)
         flags = local_irq_save()
         pvec = this_cpu_ptr(pvecs).lru_rotate
-        if not pagevec_add(pvec, page) or PageCompound(page):
+        if pagevec_add_and_need_flush(pvec, page):
             pagevec_lru_move_fn(pvec, pagevec_move_tail_fn)
         local_irq_restore(flags)
-
-
-@cite("mm/filemap.c", "5.4", thread="000")
-def end_page_writeback(page):
-    """I/O is complete.  (Waking waiters is filemap.py's; nobody waits for these pages.)
-
-    *Locks:* interrupt context.  *Race:* the page is kept by PG_writeback until that is cleared.
-    """
-    if PageReclaim(page):
-        ClearPageReclaim(page)
-        rotate_reclaimable_page(page)
-    ClearPageWriteback(page)
 
 
 # -- activation -----------------------------------------------------------------------------------
@@ -173,7 +159,7 @@ def activate_page(page):
         preempt_disable()
         pvec = this_cpu_ptr(pvecs).activate_page
         get_page(page)
-        if not pagevec_add(pvec, page) or PageCompound(page):
+        if pagevec_add_and_need_flush(pvec, page):
             pagevec_lru_move_fn(pvec, __activate_page)
         preempt_enable()
 
@@ -204,6 +190,8 @@ def mark_page_accessed(page):
         else:
             __lru_cache_activate_page(page)
         ClearPageReferenced(page)
+    if page_is_idle(page):
+        clear_page_idle(page)
 
 
 # -- deactivation ---------------------------------------------------------------------------------
@@ -254,16 +242,20 @@ def lru_lazyfree_fn(page, lruvec):
 def _queue(page, kind, move_fn):
     preempt_disable()
     pvec = getattr(this_cpu_ptr(pvecs), kind)
-    get_page(page)
-    if not pagevec_add(pvec, page) or PageCompound(page):
+    if pagevec_add_and_need_flush(pvec, page):
         pagevec_lru_move_fn(pvec, move_fn)
     preempt_enable()
 
 
 @cite("mm/swap.c", "5.17")
 def deactivate_file_page(page):
-    """Queue a file page for quick reclaim.  The caller holds a reference."""
-    if not PageUnevictable(page):
+    """Queue a file page for quick reclaim, unless it is about to be freed.
+
+    *Race:* the callers have references, but the get does not rely on it.
+    """
+    if PageUnevictable(page):
+        return
+    if get_page_unless_zero(page):
         _queue(page, "lru_deactivate_file", lru_deactivate_file_fn)
 
 
@@ -271,6 +263,7 @@ def deactivate_file_page(page):
 def deactivate_page(page):
     """Queue a page for deactivation.  The caller holds a reference."""
     if PageLRU(page) and PageActive(page) and not PageUnevictable(page):
+        get_page(page)
         _queue(page, "lru_deactivate", lru_deactivate_fn)
 
 
@@ -284,4 +277,5 @@ def mark_page_lazyfree(page):
         and not PageSwapCache(page)
         and not PageUnevictable(page)
     ):
+        get_page(page)
         _queue(page, "lru_lazyfree", lru_lazyfree_fn)

@@ -12,9 +12,12 @@ from errno import EBUSY, EINVAL
 
 from mmsim.filemap import unlock_page
 from mmsim.filemap_cache import find_get_page
+from mmsim.linux.atomic import atomic_dec, atomic_inc, smp_mb
 from mmsim.linux.bug import VM_BUG_ON_FOLIO
 from mmsim.linux.sched import cond_resched
 from mmsim.lru import lru_add_drain, put_page
+from mmsim.lru_drain import lru_add_drain_all
+from mmsim.memcg_lock import __unlock_page_memcg, lock_page_memcg
 from mmsim.memcontrol import (
     folio_lruvec_lock_irqsave,
     page_memcg,
@@ -59,10 +62,13 @@ def mem_cgroup_move_account(page, source, to):
     ret = -EINVAL
     if page_memcg(page) is source:
         ret = 0
+        lock_page_memcg(page)
+        smp_mb()  # from the store on ``to``'s lock is the page's, and nobody has taken that
         if noisolate:
             _relist(page, to)
         else:
             page.mem_cgroup = to
+        __unlock_page_memcg(source)
     unlock_page(page)
     return ret
 
@@ -97,11 +103,13 @@ def mem_cgroup_move_charge_pte_range(mapping, indices, source, to):
 def mem_cgroup_move_charge(mapping, indices, source, to):
     """Move a task's charges (echo $$ > tasks): pagevecs first, then page after page.
 
-    lru_add_drain_all() is one CPU's here; what others' pagevecs hold stays with its old memcg.
-    *Locks:* may sleep.  *Race:* a page in a pagevec is not on the LRU and is left behind.
+    *Locks:* may sleep.  *Race:* a page in a pagevec is not on the LRU and is left behind.  Whoever
+    has passed lock_page_memcg() before ``moving_account`` is waited for (RCU): see memcg_lock.py.
     """
-    lru_add_drain()
+    lru_add_drain_all()
+    atomic_inc(source, "moving_account")
     moved = mem_cgroup_move_charge_pte_range(mapping, indices, source, to)
+    atomic_dec(source, "moving_account")
     cond_resched()
     lru_add_drain()
     return moved

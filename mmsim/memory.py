@@ -12,14 +12,16 @@ must not conclude anything about the page from that copy (``003.stale-pte``).
 
 from mmsim.engine.door import access
 from mmsim.engine.op import ALL, READ, WRITE, Op
-from mmsim.filemap import unlock_page
+from mmsim.filemap import lock_page, unlock_page
 from mmsim.filemap_cache import filemap_fault
-from mmsim.linux.bug import report
+from mmsim.linux.atomic import smp_wmb
+from mmsim.linux.bug import VM_BUG_ON_PAGE, report
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.linux.spinlock import spin_lock, spin_unlock
-from mmsim.lru import lru_cache_add, put_page
+from mmsim.lru import put_page
 from mmsim.memory_model import pfn_to_page
 from mmsim.migrate_entries import migration_entry_wait
+from mmsim.mlock import lru_cache_add_inactive_or_unevictable
 from mmsim.mm_types import (
     _PAGE_ACCESSED,
     _PAGE_DIRTY,
@@ -28,7 +30,10 @@ from mmsim.mm_types import (
     _PAGE_SPECIAL,
     PAGE_SHIFT,
     PAGE_SIZE,
+    VM_SHARED,
+    VM_WRITE,
     find_vma,
+    linear_page_index,
     maybe_mkwrite,
     mk_pte,
     pmd_offset,
@@ -54,8 +59,9 @@ from mmsim.mmu_notifier import (
 )
 from mmsim.model.cite import cite
 from mmsim.model.era import kernel
-from mmsim.page import SetPageDirty, SetPageUptodate
+from mmsim.page import PageAnon, PageLocked, __SetPageUptodate, get_page
 from mmsim.page_alloc import alloc_page
+from mmsim.page_dirty import set_page_dirty
 from mmsim.rmap import page_add_file_rmap, page_add_new_anon_rmap, page_remove_rmap
 from mmsim.swapops import (
     is_migration_entry,
@@ -68,6 +74,8 @@ VM_FAULT_OOM = 0x1
 VM_FAULT_SIGBUS = 0x2
 VM_FAULT_SIGSEGV = 0x40
 VM_FAULT_NOPAGE = 0x100
+VM_FAULT_LOCKED = 0x200
+VM_FAULT_ERROR = VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV
 
 ZERO = 0  # what an anonymous page contains at first, and the zero page always
 
@@ -80,6 +88,7 @@ class vm_fault:
         self.address = address
         self.write = write
         self.pmd = pmd_offset(vma.vm_mm, address)
+        self.page = None
         self.pte = None
         self.orig_pte = 0
         self.ptl = None
@@ -104,7 +113,8 @@ def do_anonymous_page(vmf):
     if page is None:
         return VM_FAULT_OOM
     page.data = ZERO
-    SetPageUptodate(page)
+    smp_wmb()  # contents before the flag, and both before the pte
+    __SetPageUptodate(page)
     entry = maybe_mkwrite(pte_mkdirty(mk_pte(page)), vma)
     vmf.pte, vmf.ptl = pte_offset_map_lock(vmf.pmd, vmf.address)
     if not pte_none(vmf.pte.pte):
@@ -112,7 +122,7 @@ def do_anonymous_page(vmf):
         put_page(page)
         return 0
     page_add_new_anon_rmap(page, vma, vmf.address)
-    lru_cache_add(page)
+    lru_cache_add_inactive_or_unevictable(page, vma)
     set_pte_at(vmf.pte, entry)
     pte_unmap_unlock(vmf.pte, vmf.ptl)
     return 0
@@ -135,20 +145,142 @@ def finish_fault(vmf, page):
     return ret
 
 
+@cite("mm/filemap.c", "5.17")
+def filemap_page_mkwrite(vmf):
+    """A page of the file is going to be stored to: locked and dirty, or it is the file's no more.
+
+    *Locks:* sleeps for the page lock, and returns with it for VM_FAULT_LOCKED.
+    """
+    page = vmf.page
+    lock_page(page)
+    if page.mapping is not vmf.vma.mapping:
+        unlock_page(page)
+        return VM_FAULT_NOPAGE
+    set_page_dirty(page)
+    return VM_FAULT_LOCKED
+
+
+@cite("mm/memory.c", "5.17")
+def do_page_mkwrite(vmf):
+    """Ask the file system; every file here has filemap's answer.  *Locks:* as that."""
+    ret = filemap_page_mkwrite(vmf)
+    if ret & VM_FAULT_NOPAGE:
+        return ret
+    VM_BUG_ON_PAGE(lambda: not PageLocked(vmf.page), "!PageLocked(page)", vmf.page)
+    return ret
+
+
+@cite("mm/memory.c", "5.17")
+def fault_dirty_shared_page(vmf):
+    """The pte can be stored to: the page is dirty.  *Locks:* drops the page lock.
+
+    (Here the kernel would make us wait if too much is dirty.)
+    """
+    page = vmf.page
+    set_page_dirty(page)
+    VM_BUG_ON_PAGE(lambda: PageAnon(page), "PageAnon(page)", page)
+    unlock_page(page)
+    return 0
+
+
+@cite("mm/memory.c", "5.17")
+def __do_fault(vmf):
+    """Find the file's page: locked, in vmf.page.  *Locks:* sleeps for it."""
+    vmf.page = filemap_fault(vmf.vma, linear_page_index(vmf.vma, vmf.address))
+    return VM_FAULT_SIGBUS if vmf.page is None else VM_FAULT_LOCKED
+
+
+@cite("mm/memory.c", "5.17")
+def do_read_fault(vmf):
+    """Map the page for reading; pages around it are left to faults of their own."""
+    ret = __do_fault(vmf)
+    if ret & VM_FAULT_SIGBUS:
+        return ret
+    ret |= finish_fault(vmf, vmf.page)
+    unlock_page(vmf.page)
+    if ret & VM_FAULT_NOPAGE:
+        put_page(vmf.page)
+    return ret
+
+
+@cite("mm/memory.c", "5.17")
+def do_shared_fault(vmf):
+    """Map the page for writing, which the file system has to know.
+
+    *Race:* the page lock is dropped in between, so the page may leave the file.
+    """
+    ret = __do_fault(vmf)
+    if ret & VM_FAULT_SIGBUS:
+        return ret
+    unlock_page(vmf.page)
+    tmp = do_page_mkwrite(vmf)
+    if tmp & VM_FAULT_NOPAGE:
+        put_page(vmf.page)
+        return tmp
+    ret |= finish_fault(vmf, vmf.page)
+    if ret & VM_FAULT_NOPAGE:
+        unlock_page(vmf.page)
+        put_page(vmf.page)
+        return ret
+    return ret | fault_dirty_shared_page(vmf)
+
+
 @cite("mm/memory.c", "5.17")
 def do_fault(vmf):
     """First touch of a shared file mapping.  *Locks:* entered with mmap_lock; sleeps for pages."""
-    vma = vmf.vma
-    pgoff = vma.vm_pgoff + ((vmf.address - vma.vm_start) >> PAGE_SHIFT)
-    page = filemap_fault(vma, pgoff)
-    if page is None:
-        return VM_FAULT_SIGBUS
-    ret = finish_fault(vmf, page)
-    unlock_page(page)
-    if ret & VM_FAULT_NOPAGE:
-        put_page(page)
-        return 0
-    return ret
+    if not vmf.write:
+        return do_read_fault(vmf)
+    return do_shared_fault(vmf)
+
+
+@cite("mm/memory.c", "5.17")
+def finish_mkwrite_fault(vmf):
+    """Make the pte writable if it is still what it was.  *Locks:* page lock; takes the PTL."""
+    vmf.pte, vmf.ptl = pte_offset_map_lock(vmf.pmd, vmf.address)
+    if vmf.pte.pte != vmf.orig_pte:
+        pte_unmap_unlock(vmf.pte, vmf.ptl)
+        return VM_FAULT_NOPAGE
+    entry = pte_mkyoung(vmf.orig_pte)
+    entry = maybe_mkwrite(pte_mkdirty(entry), vmf.vma)
+    set_pte_at(vmf.pte, entry)
+    pte_unmap_unlock(vmf.pte, vmf.ptl)
+    return 0
+
+
+@cite("mm/memory.c", "5.17")
+def wp_page_shared(vmf):
+    """A store to a page of a file that is mapped for reading: since it was last written, usually.
+
+    *Locks:* entered with the PTL, drops it; sleeps for the page lock.
+    *Race:* without the PTL the pte may change, with a reference the page stays.
+    """
+    get_page(vmf.page)
+    pte_unmap_unlock(vmf.pte, vmf.ptl)
+    tmp = do_page_mkwrite(vmf)
+    if tmp & VM_FAULT_NOPAGE:
+        put_page(vmf.page)
+        return tmp
+    tmp = finish_mkwrite_fault(vmf)
+    if tmp & VM_FAULT_NOPAGE:
+        unlock_page(vmf.page)
+        put_page(vmf.page)
+        return tmp
+    fault_dirty_shared_page(vmf)
+    put_page(vmf.page)
+    return 0
+
+
+@cite("mm/memory.c", "5.17")
+def do_wp_page(vmf):
+    """A store through a pte that only allows to read.  *Locks:* entered with the PTL, drops it.
+
+    Nothing is copied on write here: of anonymous memory nobody writes where he may not.
+    """
+    if vmf.vma.vm_flags & (VM_WRITE | VM_SHARED) != VM_WRITE | VM_SHARED:
+        spin_unlock(vmf.ptl)
+        return VM_FAULT_SIGSEGV
+    vmf.page = pfn_to_page(pte_pfn(vmf.orig_pte))
+    return wp_page_shared(vmf)
 
 
 @cite("mm/memory.c", "5.17", thread="003")
@@ -181,7 +313,7 @@ def zap_pte_range(vma, address):
         if not pte_special(ptent):
             page = pfn_to_page(pte_pfn(ptent))
             if pte_dirty(ptent):
-                SetPageDirty(page)
+                set_page_dirty(page)
             page_remove_rmap(page)
     elif not pte_none(ptent):
         entry = pte_to_swp_entry(ptent)
@@ -221,8 +353,7 @@ def handle_pte_fault(vmf):
     entry = vmf.orig_pte
     if vmf.pte.pte == entry:
         if vmf.write and not pte_write(entry):
-            spin_unlock(vmf.ptl)
-            return VM_FAULT_SIGSEGV  # no copy on write here: nobody writes where he may not
+            return do_wp_page(vmf)
         if vmf.write:
             entry = pte_mkdirty(entry)
         set_pte_at(vmf.pte, pte_mkyoung(entry))
@@ -299,5 +430,5 @@ def user_access(mm, address, value=None):
         done, before = access(op, slot, _mmu, slot, mem_map, value)
         if done:
             return True, before
-        if do_user_addr_fault(mm, address, value is not None):
+        if do_user_addr_fault(mm, address, value is not None) & VM_FAULT_ERROR:
             return False, None

@@ -24,7 +24,6 @@ from mmsim.filemap import (
     lock_page,
     trylock_page,
     unlock_page,
-    wait_on_page_writeback,
 )
 from mmsim.linux.atomic import atomic_add
 from mmsim.linux.bug import VM_BUG_ON_PAGE
@@ -50,6 +49,7 @@ from mmsim.page import (
     page_has_private,
     page_mapped,
 )
+from mmsim.page_writeback import wait_on_page_writeback
 from mmsim.rmap import (
     page_get_anon_vma,
     put_anon_vma,

@@ -13,7 +13,9 @@ from mmsim.filemap import (
 )
 from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.lru import put_page
+from mmsim.mlock import mlock_vma_page
 from mmsim.mm_types import (
+    VM_LOCKED,
     is_swap_pte,
     maybe_mkwrite,
     mk_pte,
@@ -66,11 +68,14 @@ def remove_migration_pte(new, vma, address, old):
         entry = pte_to_swp_entry(pvmw.pte.pte)
         if is_writable_migration_entry(entry):
             pte = maybe_mkwrite(pte, vma)
-        set_pte_at(pvmw.pte, pte)
+        # counted first: whoever finds the pte may take it away again at once
         if PageAnon(new):
             page_add_anon_rmap(new, vma, pvmw.address)
         else:
             page_add_file_rmap(new)
+        set_pte_at(pvmw.pte, pte)
+        if vma.vm_flags & VM_LOCKED:
+            mlock_vma_page(new)
         page_vma_mapped_walk_done(pvmw)
     return True
 

@@ -236,6 +236,24 @@ def pte_mkwrite(pte):
 
 
 @cite("arch/x86/include/asm/pgtable.h", "5.17")
+def pte_wrprotect(pte):
+    """Not writable."""
+    return pte & ~_PAGE_RW
+
+
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
+def pte_mkclean(pte):
+    """Not written through since."""
+    return pte & ~_PAGE_DIRTY
+
+
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
+def pte_young(pte):
+    """Translated since it was last made old?"""
+    return pte & _PAGE_ACCESSED != 0
+
+
+@cite("arch/x86/include/asm/pgtable.h", "5.17")
 def pte_mkdirty(pte):
     """Dirty."""
     return pte | _PAGE_DIRTY
@@ -251,6 +269,12 @@ def pte_mkyoung(pte):
 def pte_mkold(pte):
     """Not accessed."""
     return pte & ~_PAGE_ACCESSED
+
+
+@cite("include/linux/pagemap.h", "5.17")
+def linear_page_index(vma, address):
+    """The index in the vma's object that is shown at ``address``."""
+    return ((address - vma.vm_start) >> PAGE_SHIFT) + vma.vm_pgoff
 
 
 @cite("include/linux/mm.h", "5.17")
@@ -273,6 +297,12 @@ def _load(slot):
     return slot.v_pte
 
 
+def _make_old(slot):
+    pte = slot.v_pte
+    slot.v_pte = pte & ~_PAGE_ACCESSED
+    return pte & _PAGE_ACCESSED != 0
+
+
 def _take(slot):
     pte = slot.v_pte
     slot.v_pte = 0
@@ -289,6 +319,12 @@ def set_pte_at(slot, pte):
 def ptep_get_and_clear(slot):
     """Take the entry out: one atomic exchange, since the hardware may be setting its dirty bit."""
     return access(_TAKES, slot, _take, slot)
+
+
+@cite("arch/x86/mm/pgtable.c", "5.17")
+def ptep_test_and_clear_young(slot):
+    """Make the entry old; true if it was young.  One atomic operation, for the same reason."""
+    return access(_TAKES, slot, _make_old, slot)
 
 
 @cite("mm/pgtable-generic.c", "5.17")

@@ -14,6 +14,7 @@ from mmsim.linux.atomic import READ_ONCE, WRITE_ONCE
 from mmsim.linux.sched import TASK_UNINTERRUPTIBLE, schedule
 from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
 from mmsim.linux.wait import (
+    autoremove_wake_function,
     finish_wait,
     prepare_to_wait,
     wait_queue_entry,
@@ -68,7 +69,7 @@ def mmu_interval_read_begin(sub):
     is_invalidating = seq == subscriptions.invalidate_seq
     spin_unlock(subscriptions.lock)
     if is_invalidating:
-        wait = wait_queue_entry()
+        wait = wait_queue_entry(autoremove_wake_function)
         while True:
             prepare_to_wait(subscriptions.wq, wait, TASK_UNINTERRUPTIBLE)
             if READ_ONCE(subscriptions, "invalidate_seq") != seq:

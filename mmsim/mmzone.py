@@ -20,7 +20,8 @@ from mmsim.page import (
     PageSwapBacked,
     PageUnevictable,
 )
-from mmsim.pagemap import page_wait_table
+from mmsim.pagemap import address_space, page_wait_table
+from mmsim.pagevec import lru_disable
 
 __mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
 
@@ -92,13 +93,22 @@ class pglist_data(Struct):
         self.zone = zone(self)
 
 
-class mem_cgroup:
-    """A control group: one lruvec per node."""
+class mem_cgroup(Struct):
+    """A control group: one lruvec per node.
+
+    ``moving_account`` says that pages of it are being moved to another one; then ``move_lock``
+    keeps a page in it (folio_memcg_lock()).
+    """
+
+    moving_account = shared(0)
+    move_lock_task = shared(None)
+    move_lock_flags = shared(0)
 
     def __init__(self, name, address):
         self.name = name
         self.address = address
         self.lruvecs = []
+        self.move_lock = spin_lock_init(f"&memcg->move_lock#{name}")
 
 
 class kernel_mm:
@@ -116,6 +126,10 @@ class kernel_mm:
         self.mem_map = []
         self.memblock_next = {}  # where memblock_alloc() goes on looking, by node
         self.page_wait_table = page_wait_table()
+        self.lru_disable = lru_disable()
+        self.swapper_space = address_space("swapper_space")
+        self.swapper_space.use_writeback_tags = False
+        self.swapper_space.can_writeback = False
 
 
 def boot_mm(machine, nodes=1, memcgs=0, pages=0):

@@ -22,6 +22,7 @@ from mmsim.linux.list import (
 from mmsim.linux.sched import PF_MEMALLOC
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.lru import lru_add_drain, put_page
+from mmsim.lru_drain import lru_cache_disable, lru_cache_enable
 from mmsim.memory_model import pfn_to_page
 from mmsim.migrate import MIGRATE_ASYNC, MIGRATE_SYNC, MIGRATE_SYNC_LIGHT, migrate_pages
 from mmsim.migrate_movable import isolate_movable_page, putback_movable_pages
@@ -71,17 +72,18 @@ def add_page_for_migration(mm, address, pagelist):
 def do_pages_move(mm, addresses, node=None, mode=MIGRATE_SYNC):
     """move_pages(2): migrate the pages at these addresses; how many of the isolated were not.
 
-    *Locks:* sleeps.  Pages in another CPU's pagevec are not found on the LRU and left alone.
+    *Locks:* sleeps.  Pagevecs are off while it looks for the pages and moves them.
     """
-    lru_add_drain()
     pagelist = LIST_HEAD("pagelist")
+    lru_cache_disable()
     for address in addresses:
         add_page_for_migration(mm, address, pagelist)
-    if list_empty(pagelist):
-        return 0
-    err = migrate_pages(pagelist, alloc_migration_target, None, node, mode)
-    if err:
-        putback_movable_pages(pagelist)
+    err = 0
+    if not list_empty(pagelist):
+        err = migrate_pages(pagelist, alloc_migration_target, None, node, mode)
+        if err:
+            putback_movable_pages(pagelist)
+    lru_cache_enable()
     return err
 
 
@@ -111,7 +113,6 @@ def do_migrate_range(start_pfn, end_pfn, mode=MIGRATE_SYNC):
 
     *Locks:* sleeps.
     """
-    lru_add_drain()
     source = LIST_HEAD("source")
     _isolate_range(start_pfn, end_pfn, source)
     if list_empty(source):
@@ -120,6 +121,18 @@ def do_migrate_range(start_pfn, end_pfn, mode=MIGRATE_SYNC):
     if err:
         putback_movable_pages(source)
     return err
+
+
+@cite("mm/memory_hotplug.c", "5.17", thread="003")
+def offline_pages(start_pfn, end_pfn, rounds):
+    """Migrate what is in a range of frames, until nothing is, or ``rounds`` times.
+
+    *Locks:* sleeps.  Pagevecs are off meanwhile.
+    """
+    lru_cache_disable()
+    for _ in range(rounds):
+        do_migrate_range(start_pfn, end_pfn)
+    lru_cache_enable()
 
 
 # -- direct compaction ----------------------------------------------------------------------------

@@ -55,8 +55,8 @@ class page(Struct):
     """One page frame.  ``history`` is page_owner's: who allocated and who freed it, oldest first.
 
     ``order`` is that of the block it heads, ``state`` the checker's view ("free", "pcp",
-    "allocated"), ``lock_owner`` and ``lock_object`` its record of the page lock (pagemap.py); none
-    is a field of struct page and no kernel code reads them.
+    "allocated"), ``lock_owner`` and ``lock_object`` its record of the page lock (pagemap.py) and
+    ``writeback_object`` of PG_writeback; none is a field of struct page, no kernel code reads them.
     """
 
     flags = shared(0)
@@ -67,11 +67,13 @@ class page(Struct):
     private = shared(0)
     mem_cgroup = shared(None)  # memcg_data from 5.11 on
     compound_head = shared(None)
+    page_ext = shared(0)  # of idle page tracking (page_ext.py)
     data = shared(None)  # the frame's memory, as one value
     state = "free"
     order = 0
     lock_owner = None
     lock_object = None
+    writeback_object = None
     slab = None  # the view of it as a slab (slab.py), made when first asked for
     PG: ClassVar[dict[str, int]] = {}
 
@@ -145,8 +147,7 @@ PAGE_CLASSES = {
     "3.13": _page_class("page", _FLAGS_3_13),
     "4.19": _page_class("page", _FLAGS_4_19),
     "5.4": _page_class("page", _FLAGS_5),
-    "5.16": _page_class("page", _FLAGS_5),
-    "5.17": _page_class("page", _FLAGS_5),
+    **dict.fromkeys(("5.9", "5.10", "5.11", "5.16", "5.17"), _page_class("page", _FLAGS_5)),
 }
 
 

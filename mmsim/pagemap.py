@@ -67,6 +67,28 @@ def page_lock_of(page):
     return lock
 
 
+class page_writeback:
+    """PG_writeback of one page as something to wait for.  Checker's, not the kernel's.
+
+    Whoever ends the writeback is a device's interrupt as a rule: nobody holds the bit.
+    """
+
+    owner = None
+
+    def __init__(self, page):
+        self.page = page
+        self.name = f"PG_writeback#{page.name}"
+
+
+def page_bit_of(page, bit):
+    """What ``blocked_on`` names while somebody sleeps for this bit of the page."""
+    if bit == "locked":
+        return page_lock_of(page)
+    if page.writeback_object is None:
+        page.writeback_object = page_writeback(page)
+    return page.writeback_object
+
+
 def _note_unlocked(page):
     owner = page.lock_owner
     page.lock_owner = None
@@ -162,16 +184,19 @@ class address_space(Struct):
 
     ``i_mmap`` are the vmas that map it, under ``i_mmap_rwsem``; ``a_ops`` and ``host`` are whatever
     the file system hangs there.  ``mapping_flags`` are the low bits a pointer to it has: none.
+    ``marks`` are the XArray's: the indices that each of them is set for, entered as slots are.
     """
 
     nrpages = shared(0)
     mapping_flags = 0
-    swap_backed = False  # shmem: mapping_use_writeback_tags and friends ask for it
+    use_writeback_tags = True  # not of the swap cache: mapping_set_no_writeback_tags()
+    can_writeback = True  # not of the swap cache, nor of tmpfs: their backing dev writes nothing
 
     def __init__(self, name, number=0, a_ops=None):
         self.name = name
         self.address = 0xFFFF888002000000 + number * 0x400
         self.slots = {}
+        self.marks = {}
         self.xa_lock = spin_lock_init(f"&xa->xa_lock#{name}")
         self.private_lock = spin_lock_init(f"&mapping->private_lock#{name}")
         self.i_mmap_rwsem = init_rwsem(f"&mapping->i_mmap_rwsem#{name}")

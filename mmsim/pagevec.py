@@ -9,9 +9,13 @@ A CPU's pagevecs are touched by that CPU alone, with preemption off; the one for
 filled from interrupts, with interrupts off.
 """
 
+from mmsim.linux.atomic import atomic_read
 from mmsim.linux.percpu import DEFINE_PER_CPU
+from mmsim.linux.sleeplock import mutex_init
 from mmsim.model.cite import cite
-from mmsim.model.era import era
+from mmsim.model.era import era, kernel
+from mmsim.model.struct import Struct, shared
+from mmsim.page import PageCompound
 
 
 @cite("include/linux/pagevec.h", "5.17")
@@ -21,10 +25,28 @@ def pagevec_size():
 
 
 class pagevec:
-    """``pages`` grows up to PAGEVEC_SIZE."""
+    """``pages`` grows up to PAGEVEC_SIZE.
+
+    ``percpu_pvec_drained``: whoever releases it again and again has drained the CPU's once.
+    """
 
     def __init__(self, pages=()):
         self.pages = list(pages)
+        self.percpu_pvec_drained = False
+
+
+class lru_disable(Struct):
+    """``count``: how many want no page to wait in a pagevec (lru_cache_disable()).
+
+    ``generation`` numbers the drains of all CPUs, of which there is one at a time.
+    """
+
+    count = shared(0)
+    generation = shared(0)
+    name = "lru_disable"
+
+    def __init__(self):
+        self.lock = mutex_init("lru_add_drain_all")
 
 
 class lru_pvecs:
@@ -51,6 +73,18 @@ def pagevec_add(pvec, page):
     """Append; the room that is left (0: drain it now)."""
     pvec.pages.append(page)
     return pagevec_size() - len(pvec.pages)
+
+
+@cite("mm/swap.c", "5.17")
+def lru_cache_disabled():
+    """Is somebody at work who wants all pages on the LRU?  (From 5.13 on.)"""
+    return era().version >= (5, 13) and atomic_read(kernel().lru_disable, "count") > 0
+
+
+@cite("mm/swap.c", "5.17")
+def pagevec_add_and_need_flush(pvec, page):
+    """Append; true if it has to be drained now: it is full, or must not keep this page."""
+    return not pagevec_add(pvec, page) or PageCompound(page) or lru_cache_disabled()
 
 
 @cite("include/linux/pagevec.h", "5.17")

@@ -14,22 +14,27 @@ Lock order: page lock > anon_vma / i_mmap_rwsem > PTL.
 
 from mmsim.linux.atomic import (
     READ_ONCE,
+    WRITE_ONCE,
     atomic_add_negative,
     atomic_dec_and_test,
-    atomic_inc,
     atomic_inc_and_test,
     atomic_inc_not_zero,
     atomic_set,
 )
-from mmsim.linux.bug import VM_BUG_ON_PAGE
+from mmsim.linux.bug import BUG_ON, VM_BUG_ON_PAGE
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_read, down_read_trylock, init_rwsem, up_read
 from mmsim.lru import put_page
+from mmsim.memcg_lock import lock_page_memcg, unlock_page_memcg
+from mmsim.mlock import clear_page_mlock
 from mmsim.mm_types import (
-    PAGE_SHIFT,
     PAGE_SIZE,
+    VM_SHARED,
+    linear_page_index,
     pte_dirty,
+    pte_mkclean,
     pte_write,
+    pte_wrprotect,
     ptep_clear_flush,
     set_pte_at,
     vma_is_temporary_stack,
@@ -44,13 +49,14 @@ from mmsim.model.struct import Struct, shared
 from mmsim.page import (
     PAGE_MAPPING_ANON,
     PageAnon,
-    PageDirty,
     PageLocked,
-    SetPageDirty,
+    PageMlocked,
     __SetPageSwapBacked,
     page_mapped,
 )
+from mmsim.page_dirty import set_page_dirty
 from mmsim.page_vma_mapped import (
+    PVMW_SYNC,
     page_vma_mapped,
     page_vma_mapped_walk,
     page_vma_mapped_walk_done,
@@ -61,6 +67,7 @@ from mmsim.swapops import (
     make_writable_migration_entry,
     swp_entry_to_pte,
 )
+from mmsim.util import page_mapping
 
 
 class anon_vma(Struct):
@@ -156,12 +163,47 @@ def page_lock_anon_vma_read(page):
 
 
 @cite("mm/rmap.c", "5.17")
+def __page_set_anon_rmap(page, vma, address):
+    """Say whose the page is, unless it says so already.  *Locks:* PTL, or nobody knows the page.
+
+    *Race:* whoever goes by frame number may look between the two stores: it finds the object in one
+    piece (WRITE_ONCE), and perhaps an index that is not yet the page's.
+    """
+    anon_vma = vma.anon_vma
+    BUG_ON(anon_vma is None, "mm/rmap.c:1078", page)
+    if PageAnon(page):
+        return
+    WRITE_ONCE(page, "mapping", anon_vma)
+    page.index = linear_page_index(vma, address)
+
+
+@cite("mm/rmap.c", "5.17")
+def __page_check_anon_rmap(page, vma, address):
+    """With DEBUG_VM: does the page say what it has to?  *Locks:* page lock, PTL."""
+    VM_BUG_ON_PAGE(
+        lambda: page.mapping is not vma.anon_vma,
+        "page_anon_vma(page)->root != vma->anon_vma->root",
+        page,
+    )
+    VM_BUG_ON_PAGE(
+        lambda: page.index != linear_page_index(vma, address),
+        "page_to_pgoff(page) != linear_page_index(vma, address)",
+        page,
+    )
+
+
+@cite("mm/rmap.c", "5.17", symbol="do_page_add_anon_rmap")
 def page_add_anon_rmap(page, vma, address):
-    """One more pte.  *Locks:* PTL; the first time also the page lock."""
-    if atomic_inc_and_test(page, "_mapcount"):
-        VM_BUG_ON_PAGE(
-            lambda: not PageLocked(page), "!PageLocked(page)", page, {"5.17": "mm/rmap.c:1159"}
-        )
+    """One more pte.  *Locks:* PTL, and the page lock: asserted before anything is changed."""
+    VM_BUG_ON_PAGE(
+        lambda: not PageLocked(page), "!PageLocked(page)", page, {"5.17": "mm/rmap.c:1159"}
+    )
+    first = atomic_inc_and_test(page, "_mapcount")
+    if first:
+        # the address may be in the next vma by now, if the vma is being cut
+        __page_set_anon_rmap(page, vma, address)
+    else:
+        __page_check_anon_rmap(page, vma, address)
 
 
 @cite("mm/rmap.c", "5.17")
@@ -169,20 +211,26 @@ def page_add_new_anon_rmap(page, vma, address):
     """The first pte of a page nobody else knows.  *Locks:* PTL."""
     __SetPageSwapBacked(page)
     atomic_set(page, "_mapcount", 0)
-    page.index = vma.vm_pgoff + ((address - vma.vm_start) >> PAGE_SHIFT)
-    page.mapping = vma.anon_vma
+    __page_set_anon_rmap(page, vma, address)
 
 
 @cite("mm/rmap.c", "5.17")
 def page_add_file_rmap(page):
     """One more pte.  *Locks:* PTL."""
-    atomic_inc(page, "_mapcount")
+    lock_page_memcg(page)
+    atomic_inc_and_test(page, "_mapcount")
+    unlock_page_memcg(page)
 
 
 @cite("mm/rmap.c", "5.17")
 def page_remove_rmap(page):
-    """One pte less; true if that was the last.  *Locks:* PTL."""
-    return atomic_add_negative(page, "_mapcount", -1)
+    """One pte less; the last takes PG_mlocked with it.  *Locks:* PTL."""
+    lock_page_memcg(page)
+    PageAnon(page)  # which counter
+    if atomic_add_negative(page, "_mapcount", -1):
+        if PageMlocked(page):
+            clear_page_mlock(page)
+    unlock_page_memcg(page)
 
 
 # -- walks --------------------------------------------------------------------------------------
@@ -252,6 +300,51 @@ def rmap_walk(page, rwc):
         rmap_walk_file(page, rwc)
 
 
+# -- before a page is written -------------------------------------------------------------------
+
+
+@cite("mm/rmap.c", "5.17")
+def invalid_mkclean_vma(vma):
+    """Whoever has a private copy does not write to the file."""
+    return not vma.vm_flags & VM_SHARED
+
+
+@cite("mm/rmap.c", "5.17")
+def page_mkclean_one(page, vma, address, cleaned):
+    """Write-protect the page in one vma, and take the pte's dirty bit.
+
+    *Locks:* entered with the page lock and the object's; takes the PTL.
+    *Race:* the hardware sets the dirty bit without any lock, so the entry is taken out first.
+    """
+    pvmw = page_vma_mapped(page, vma, address, PVMW_SYNC)
+    mmu_notifier_invalidate_range_start(vma.vm_mm, address, address + PAGE_SIZE)
+    if page_vma_mapped_walk(pvmw):
+        pte = pvmw.pte.pte
+        if pte_dirty(pte) or pte_write(pte):
+            entry = ptep_clear_flush(pvmw.pte)
+            entry = pte_wrprotect(entry)
+            entry = pte_mkclean(entry)
+            set_pte_at(pvmw.pte, entry)
+            cleaned.append(address)
+        page_vma_mapped_walk_done(pvmw)
+    mmu_notifier_invalidate_range_end(vma.vm_mm, address, address + PAGE_SIZE)
+    return True
+
+
+@cite("mm/rmap.c", "5.17", symbol="folio_mkclean")
+def page_mkclean(page):
+    """Make every store to the page fault; how many ptes were writable or dirty.
+
+    *Locks:* entered with the page lock, which the faults will want; may sleep for the object's.
+    """
+    BUG_ON(not PageLocked(page), "mm/rmap.c:1023", page)
+    if not page_mapped(page) or page_mapping(page) is None:
+        return 0
+    cleaned = []
+    rmap_walk(page, rmap_walk_control(page_mkclean_one, cleaned, invalid_vma=invalid_mkclean_vma))
+    return len(cleaned)
+
+
 # -- taking mappings away for migration ---------------------------------------------------------
 
 
@@ -278,8 +371,8 @@ def try_to_migrate_one(page, vma, address, arg):
     mmu_notifier_invalidate_range_start(vma.vm_mm, address, address + PAGE_SIZE)
     if page_vma_mapped_walk(pvmw):
         pteval = ptep_clear_flush(pvmw.pte)
-        if pte_dirty(pteval) and not PageDirty(page):
-            SetPageDirty(page)
+        if pte_dirty(pteval):
+            set_page_dirty(page)
         if pte_write(pteval):
             entry = make_writable_migration_entry(page)
         else:

@@ -10,7 +10,7 @@ turn from one node and the other: the locks are swapped at every page.
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.linux.bug import VM_BUG_ON_PAGE
 from mmsim.linux.sched import cond_resched
-from mmsim.lru import pagevec_release
+from mmsim.lru import pagevec, pagevec_release
 from mmsim.model.cite import cite
 from mmsim.page import PageWriteback
 from mmsim.pagemap import trylock_page
@@ -25,9 +25,10 @@ def shmem_undo_range(mapping, start=0):
     *Locks:* may sleep for page locks; takes tree and LRU locks.  *Race:* readers, reclaim and
     walkers may have references; then the last of them frees the page, not we.
     """
+    pvec = pagevec()  # one for both: pagevec_release() drains for it once
     index = start
     while True:
-        pvec, indices = find_get_entries(mapping, index)
+        indices = find_get_entries(pvec, mapping, index)
         if not indices:
             break
         for page in pvec.pages:
@@ -46,7 +47,7 @@ def shmem_undo_range(mapping, start=0):
     index = start
     while True:
         cond_resched()
-        pvec, indices = find_get_entries(mapping, index)
+        indices = find_get_entries(pvec, mapping, index)
         if not indices:
             if index == start:
                 break

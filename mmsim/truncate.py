@@ -8,12 +8,14 @@ with no page lock, no tree lock, and the page to be found only on the LRU and by
 
 from mmsim.engine.door import access
 from mmsim.engine.op import READ_ONCE, Op
+from mmsim.filemap import lock_page, unlock_page
 from mmsim.filemap_cache import delete_from_page_cache, xa_load
 from mmsim.linux.bug import VM_BUG_ON_PAGE
-from mmsim.linux.sched import cpu_relax
-from mmsim.lru import put_page
+from mmsim.linux.sched import cond_resched, cpu_relax
+from mmsim.lru import pagevec_release, put_page
 from mmsim.model.cite import cite
 from mmsim.page import ClearPageDirty, PageTail, get_page_unless_zero, page_mapped
+from mmsim.page_writeback import wait_on_page_writeback
 from mmsim.pagevec import pagevec, pagevec_add
 
 _FINDS = Op(READ_ONCE, "i_pages")  # whichever slots it comes past
@@ -25,12 +27,11 @@ def _next_entry(mapping, start):
 
 
 @cite("mm/filemap.c", "5.4", thread="000")
-def find_get_entries(mapping, start):
-    """A pagevec of the file's pages from ``start`` on, a reference each, and their indices.
+def find_get_entries(pvec, mapping, start):
+    """Fill a pagevec with the file's pages from ``start`` on, a reference each; their indices.
 
     *Locks:* none (RCU).  *Race:* each reference is taken unless zero, and the slot looked at again.
     """
-    pvec = pagevec()
     indices = []
     index = start
     while True:
@@ -47,7 +48,7 @@ def find_get_entries(mapping, start):
         index += 1
         if not pagevec_add(pvec, page):
             break
-    return pvec, indices
+    return indices
 
 
 @cite("mm/truncate.c", "5.4", symbol="truncate_cleanup_page")
@@ -75,3 +76,22 @@ def truncate_inode_page(mapping, page):
     truncate_cleanup_page(page)
     delete_from_page_cache(page)
     return True
+
+
+@cite("mm/truncate.c", "5.4", symbol="truncate_inode_pages_range")
+def truncate_inode_pages(mapping):
+    """Remove every page of a file that nobody maps, waiting for those that are being written.
+
+    The wait is what keeps a page under writeback, which has no reference for it, from being freed.
+    (The kernel first goes through the file once to take what it can get without waiting.)
+    *Locks:* sleeps for page locks and writeback.
+    """
+    pvec = pagevec()
+    while find_get_entries(pvec, mapping, 0):
+        for page in pvec.pages:
+            lock_page(page)
+            wait_on_page_writeback(page)
+            truncate_inode_page(mapping, page)
+            unlock_page(page)
+        pagevec_release(pvec)
+        cond_resched()

@@ -34,7 +34,7 @@ def page_mapping(page):
     if PageSlab(page):
         return None
     if PageSwapCache(page):
-        return kernel().swapper_space
+        return kernel().swapper_space  # swap_address_space(): one is enough for the slots here
     mapping = page.mapping
     if getattr(mapping, "mapping_flags", 0) & PAGE_MAPPING_ANON:
         return None

@@ -11,7 +11,7 @@ With DEBUG_LIST the neighbours are checked first and a corruption is a BUG at li
 
 import zlib
 
-from mmsim.linux.atomic import READ_ONCE, smp_load_acquire
+from mmsim.linux.atomic import READ_ONCE, smp_load_acquire, smp_store_release
 from mmsim.linux.bug import page_fault, report
 from mmsim.model.era import IS_ENABLED, era
 from mmsim.model.struct import Struct, shared
@@ -207,6 +207,17 @@ def list_del_init(entry):
     """Unlink and make it an empty list."""
     __list_del_entry(entry)
     INIT_LIST_HEAD(entry)
+
+
+def list_del_init_careful(entry):
+    """list_del_init() for an entry whose owner looks at it without the lock (from 5.9 on).
+
+    ``next`` comes last, as a release: once list_empty_careful() sees it, nothing touches the entry
+    any more, and its owner may give the memory back.
+    """
+    __list_del_entry(entry)
+    entry.prev = entry
+    smp_store_release(entry, "next", entry)
 
 
 def list_move(entry, head):

@@ -2,15 +2,21 @@
 """Wait queues (include/linux/wait.h, kernel/sched/wait.c, 5.17).
 
 A waiter enqueues an entry under the queue's lock, sets its own state, tests its condition again
-and schedules.  A waker walks the entries under the same lock and calls each entry's function,
-which decides whether it is meant.  filemap.py builds the page lock on this, with its own functions.
+and schedules.  A waker walks the entries under the same lock, from the front, and calls each
+entry's function, which decides whether it is meant.  filemap.py builds the page lock on this, with
+its own functions.
+
+Who waits with others goes to the front, who waits to be the only one goes to the tail: a walk
+reaches the first exclusive entry, where it ends, after everybody who has to be woken in any case.
 """
 
 from mmsim.engine.door import current
 from mmsim.linux.list import (
     LIST_HEAD,
+    list_add,
     list_add_tail,
     list_del_init,
+    list_del_init_careful,
     list_empty,
     list_empty_careful,
     list_head,
@@ -21,6 +27,7 @@ from mmsim.linux.spinlock import (
     spin_lock_irqsave,
     spin_unlock_irqrestore,
 )
+from mmsim.model.era import era
 from mmsim.model.struct import Struct, shared
 
 __mmsim_primitive__ = True
@@ -33,7 +40,7 @@ WQ_FLAG_DONE = 0x10
 
 
 class wait_queue_head:
-    """``lock`` and the list of entries, oldest first."""
+    """``lock`` and the list of entries."""
 
     def __init__(self, name):
         self.name = name
@@ -67,12 +74,24 @@ def autoremove_wake_function(wait, mode, key):
     """Wake the task and take the entry off the queue."""
     woken = default_wake_function(wait, mode, key)
     if woken:
-        list_del_init(wait.entry)
+        if era().version >= (5, 9):
+            list_del_init_careful(wait.entry)
+        else:
+            list_del_init(wait.entry)
     return woken
 
 
 def add_wait_queue(queue, wait):
-    """Enqueue."""
+    """Enqueue, to be woken with the others."""
+    wait.v_flags &= ~WQ_FLAG_EXCLUSIVE  # the waiter's word: wakers only read it
+    flags = spin_lock_irqsave(queue.lock)
+    list_add(wait.entry, queue.head)
+    spin_unlock_irqrestore(queue.lock, flags)
+
+
+def add_wait_queue_exclusive(queue, wait):
+    """Enqueue, to be woken alone."""
+    wait.v_flags |= WQ_FLAG_EXCLUSIVE  # the waiter's word: wakers only read it
     flags = spin_lock_irqsave(queue.lock)
     list_add_tail(wait.entry, queue.head)
     spin_unlock_irqrestore(queue.lock, flags)
@@ -87,6 +106,17 @@ def remove_wait_queue(queue, wait):
 
 def prepare_to_wait(queue, wait, state):
     """Enqueue if not queued, and say that we are about to sleep."""
+    wait.v_flags &= ~WQ_FLAG_EXCLUSIVE  # the waiter's word: wakers only read it
+    flags = spin_lock_irqsave(queue.lock)
+    if list_empty(wait.entry):
+        list_add(wait.entry, queue.head)
+    set_current_state(state)
+    spin_unlock_irqrestore(queue.lock, flags)
+
+
+def prepare_to_wait_exclusive(queue, wait, state):
+    """The same, to be woken alone."""
+    wait.v_flags |= WQ_FLAG_EXCLUSIVE  # the waiter's word: wakers only read it
     flags = spin_lock_irqsave(queue.lock)
     if list_empty(wait.entry):
         list_add_tail(wait.entry, queue.head)
@@ -104,7 +134,10 @@ def finish_wait(queue, wait):
 
 
 def __wake_up_locked_key(queue, mode, nr_exclusive, key):
-    """Call the entries' functions, oldest first; a negative value stops the walk."""
+    """Call the entries' functions from the front; a negative value stops the walk.
+
+    The kernel drops the lock for a moment after every 64 entries, which no queue here has.
+    """
     node = queue.head.next
     while node is not queue.head:
         after = node.next

@@ -22,7 +22,7 @@ from mmsim.model.cite import cite
 from mmsim.page import PageLocked
 from mmsim.pagemap import (
     clear_bit_unlock_is_negative_byte,
-    page_lock_of,
+    page_bit_of,
     page_waitqueue,
     trylock_page,
 )
@@ -69,8 +69,8 @@ def _prepare(q, wait):
     spin_unlock_irqrestore(q.lock, flags)
 
 
-def _sleep_page(page):
-    current().blocked_on = page_lock_of(page)
+def _sleep_page(page, bit):
+    current().blocked_on = page_bit_of(page, bit)
     schedule()
     current().blocked_on = None
 
@@ -84,7 +84,7 @@ def __lock_page(page):
     while True:
         _prepare(q, wait)
         if PageLocked(page):
-            _sleep_page(page)
+            _sleep_page(page, "locked")
         if trylock_page(page):
             break
     finish_wait(q, wait)
@@ -98,7 +98,7 @@ def wait_on_page_bit(page, bit):
     while True:
         _prepare(q, wait)
         if TEST_BIT[bit](page):
-            _sleep_page(page)
+            _sleep_page(page, bit)
         if not TEST_BIT[bit](page):
             break
     finish_wait(q, wait)

@@ -45,6 +45,7 @@ OURS = {
     "page_check.py": {"checks_pcp"},  # an IS_ENABLED that several functions share
     "pagemap.py": {
         "page_lock_of",  # the checker's record of who holds a page lock
+        "page_bit_of",
         "note_locked",
         "try_locked_bit",
         "page_wait_table",

@@ -19,7 +19,7 @@ ANON, ACTIVE, FILE = 0, 1, 2  # LRU_INACTIVE_ANON, LRU_ACTIVE_ANON, LRU_INACTIVE
 
 def machine(era: str, *gates: str, **config: Any) -> Any:
     config = {"DEBUG_VM": True, "DEBUG_LIST": True, **config}
-    m = booted(era, nodes=2, memcgs=2, pages=32, gates=gates, **config)
+    m = booted(era, cpus=config.pop("cpus", 1), nodes=2, memcgs=2, pages=32, gates=gates, **config)
     memblock_free_all(m.vm)
     return m
 

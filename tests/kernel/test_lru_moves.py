@@ -11,7 +11,6 @@ from mmsim.lru import (
     activate_page,
     deactivate_file_page,
     deactivate_page,
-    end_page_writeback,
     lru_add_drain,
     lru_cache_add,
     mark_page_accessed,
@@ -20,6 +19,7 @@ from mmsim.lru import (
 )
 from mmsim.memcontrol import commit_charge
 from mmsim.page_alloc import alloc_page
+from mmsim.page_writeback import end_page_writeback
 from mmsim.rmap import anon_vma
 from mmsim.scenarios.invariants import check_mm
 from mmsim.vmscan import (
@@ -166,6 +166,17 @@ def test_a_page_whose_writeback_ends_goes_to_the_tail(era: str) -> None:
     end_page_writeback(third)
     lru_add_drain()
     assert on(m, 0, ANON) == [second, first, third]
+    assert not m.findings
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_file_page_that_is_about_to_be_freed_is_not_queued(era: str) -> None:
+    m = machine(era)
+    live, dying = listed(m, 2)
+    dying.v__refcount = 0
+    for page in (live, dying):
+        deactivate_file_page(page)
+    assert (live.v__refcount, dying.v__refcount) == (2, 0)
     assert not m.findings
 
 

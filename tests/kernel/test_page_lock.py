@@ -28,6 +28,7 @@ from mmsim.linux.bitops import test_bit as bit_is_set
 from mmsim.linux.sched import TASK_UNINTERRUPTIBLE, schedule_timeout, set_current_state
 from mmsim.memblock import memblock_alloc, memblock_free_all
 from mmsim.page import get_page
+from mmsim.page_writeback import wait_on_page_writeback
 from tests.engine.lab import Only, kinds, run, titles
 from tests.kernel.booted import booted, points
 
@@ -224,13 +225,14 @@ def test_the_lock_waits_for_its_own_bit_only(token: Token) -> None:
     """PG_writeback has waiters in the same queue; unlocking the page does not wake them."""
 
     def waits(m: Any) -> None:
-        filemap.wait_on_page_writeback(m.pages[0])
+        wait_on_page_writeback(m.pages[0])
 
     m = machine(waits, lambda m: unlock_page(m.pages[0]))
     trylock_page(m.pages[0])
     m.pages[0].v_flags |= m.pages[0].m_writeback
     token.run(m, Only("a", "b"))
     assert kinds(m) == ["hung-task"]
+    assert "sleeps for PG_writeback#pfn:00100, held by nobody" in m.findings[0].detail[0]
     assert bit_is_set(15, m.pages[0], "flags")
 
 

@@ -12,15 +12,26 @@ from hypothesis import strategies as st
 import mmsim.scenarios.gates  # noqa: F401
 from mmsim.buffer import create_empty_buffers
 from mmsim.engine.door import door
+from mmsim.engine.events import Event
+from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
+from mmsim.engine.op import WRITE, WRITE_ONCE, WRITES
+from mmsim.engine.policy import RandomWalk, RoundRobin
+from mmsim.engine.seeds import stream
+from mmsim.filemap import unlock_page
 from mmsim.linux.list import LIST_HEAD, list_empty, list_nodes
-from mmsim.lru import put_page
+from mmsim.linux.percpu import per_cpu
+from mmsim.lru import lru_add_drain, put_page
 from mmsim.memblock import memblock_free_all
 from mmsim.memory import madvise_dontneed, user_access
+from mmsim.memory_model import pfn_to_page
 from mmsim.migrate import ENOMEM, MIGRATE_SYNC, migrate_pages
 from mmsim.migrate_entries import remove_migration_ptes
+from mmsim.mlock import mlock_vma_page
 from mmsim.mm_types import (
     PAGE_SIZE,
     VM_GROWSDOWN,
+    VM_LOCKED,
     VM_READ,
     VM_STACK_INCOMPLETE_SETUP,
     VM_WRITE,
@@ -31,14 +42,24 @@ from mmsim.mm_types import (
     pte_pfn,
     pte_present,
     pte_write,
+    pte_young,
 )
 from mmsim.move_pages import alloc_migration_target, do_pages_move
 from mmsim.mremap import setup_arg_pages
 from mmsim.page import get_page, page_mapped
+from mmsim.page_ext import page_is_idle, page_is_young
+from mmsim.page_idle import page_idle_bitmap_read, page_idle_bitmap_write
 from mmsim.page_vma_mapped import vma_address
 from mmsim.pagemap import trylock_page
-from mmsim.rmap import page_get_anon_vma, try_to_migrate
-from mmsim.scenarios.s003_migration_entry.stage import boot, check, isolate, memory_of
+from mmsim.pagevec import pvecs
+from mmsim.rmap import page_add_anon_rmap, page_get_anon_vma, try_to_migrate
+from mmsim.scenarios.s003_migration_entry.stage import (
+    boot,
+    check,
+    isolate,
+    memory_of,
+    user,
+)
 from mmsim.swapops import (
     SWP_MIGRATION_READ,
     SWP_MIGRATION_WRITE,
@@ -48,6 +69,8 @@ from mmsim.swapops import (
     swp_entry,
     swp_entry_to_pte,
 )
+from mmsim.util import page_mapping
+from mmsim.vmscan import isolate_lru_page
 from tests.engine.lab import titles
 from tests.kernel.booted import booted
 
@@ -156,6 +179,129 @@ def test_a_page_moves_and_nobody_notices(kind: str) -> None:
             m.mem.mms
         )
     assert sound(m)
+
+
+@pytest.mark.parametrize("kind", ["own", "file"])
+def test_an_mlocked_page_stays_mlocked(kind: str) -> None:
+    """The last pte takes PG_mlocked with it, and the first that comes back sets it."""
+    m = memory(kind, pages=2, flags=VM_READ | VM_WRITE | VM_LOCKED)
+    for page in m.mem.pages:
+        lru_add_drain()
+        trylock_page(page)
+        mlock_vma_page(page)
+        unlock_page(page)
+    lru_add_drain()
+    assert m.vm.node_data[0].v_vmstat_mlock == 2
+    assert do_pages_move(m.mem.mms[0], m.mem.places[:1]) == 0
+    lru_add_drain()
+    (slot,) = slots(m, m.mem.places[0])
+    new = pfn_to_page(pte_pfn(slot.v_pte))
+    assert new is not m.mem.pages[0]
+    assert {"mlocked", "unevictable", "lru"} <= set(new.flag_names())
+    assert m.vm.node_data[0].v_vmstat_mlock == 2
+    assert sound(m)
+
+
+def test_a_new_page_of_locked_memory_is_mlocked() -> None:
+    m = memory("own", flags=VM_READ | VM_WRITE | VM_LOCKED)
+    mm, address = m.mem.mms[0], m.mem.places[0]
+    madvise_dontneed(mm, address)
+    assert user_access(mm, address, "new") == (True, 0)
+    lru_add_drain()
+    (slot,) = slots(m, address)
+    page = pfn_to_page(pte_pfn(slot.v_pte))
+    assert {"uptodate", "mlocked", "unevictable"} <= set(page.flag_names())
+    madvise_dontneed(mm, address)
+    assert m.vm.node_data[0].v_vmstat_mlock == 0
+    assert sound(m)
+
+
+def test_the_object_is_known_before_the_index(token: Token) -> None:
+    """Whoever goes by frame number may look between the two stores."""
+    m = memory("own")
+    mm, address = m.mem.mms[0], m.mem.places[0]
+    madvise_dontneed(mm, address)
+    seen: list[Event] = []
+    m.instruments.append(Events(seen.append))
+    m.spawn(user_access, mm, address, "new", comm="a")
+    token.run(m, RoundRobin())
+    stores = [e for e in seen if e.func == "__page_set_anon_rmap" and e.kind in WRITES]
+    assert [(e.label, e.kind) for e in stores] == [("mapping", WRITE_ONCE), ("index", WRITE)]
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_a_pte_is_added_to_a_locked_page_only(token: Token, mapped: bool) -> None:
+    """Whether or not it is the first, and before anything is changed."""
+    m = memory("own")
+    (page,) = m.mem.pages
+    page.v__mapcount = 0 if mapped else -1
+    m.spawn(page_add_anon_rmap, page, m.mem.vmas[0], m.mem.places[0], comm="a")
+    token.run(m, RoundRobin())
+    assert titles(m) == ["VM_BUG_ON_PAGE(!PageLocked(page))"]
+    assert page.v__mapcount == (0 if mapped else -1)
+
+
+def test_a_page_of_the_swap_cache_has_the_swappers_mapping() -> None:
+    m = memory("own")
+    (page,) = m.mem.pages
+    assert page_mapping(page) is None
+    page.v_flags |= page.m_swapcache
+    assert page_mapping(page) is m.vm.swapper_space
+
+
+# -- who uses a page ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_idle_walk_makes_ptes_old(kind: str) -> None:
+    m = memory(kind)
+    (page,) = m.mem.pages
+    page_idle_bitmap_write(m.vm.mem_map)
+    assert not any(pte_young(slot.v_pte) for slot in slots(m, m.mem.places[0]))
+    assert page_is_young(page), "reclaim has to know"
+    assert page_idle_bitmap_read(m.vm.mem_map) == [page]
+    user_access(m.mem.mms[-1], m.mem.places[0])
+    assert page_idle_bitmap_read(m.vm.mem_map) == []
+    assert sound(m)
+
+
+def test_an_idle_walk_does_not_wait_for_a_page_of_a_file() -> None:
+    m = memory("file")
+    (page,) = m.mem.pages
+    trylock_page(page)
+    page_idle_bitmap_write(m.vm.mem_map)
+    assert page_is_idle(page)
+    assert all(pte_young(slot.v_pte) for slot in slots(m, m.mem.places[0]))
+
+
+# -- other CPUs' pagevecs -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preempt", [True, False])
+def test_pages_in_other_cpus_pagevecs_are_moved_too(token: Token, preempt: bool) -> None:
+    """Each CPU empties its own; and as long as somebody moves pages they do not fill again."""
+    for seed in range(20):
+        m = booted(cpus=3, DEBUG_VM=True)
+        m.preempt = preempt
+        vm = boot(m, frames=12)
+        mem = memory_of(vm, "own", 3)
+        memblock_free_all(vm)
+        for number, page in enumerate(mem.pages):
+            assert not isolate_lru_page(page)  # whose reference is the pagevec's now
+            per_cpu(pvecs, number).lru_add.pages.append(page)
+        moved = []
+
+        def moves(mem: Any = mem, moved: Any = moved) -> None:
+            moved.append(do_pages_move(mem.mms[0], mem.places))
+
+        m.spawn(moves, comm="mover")
+        for cpu in range(3):
+            m.spawn(user, mem.mms[0], mem.places, mem.names, True, 3, comm=f"user{cpu}", cpu=cpu)
+        token.run(m, RandomWalk(stream(seed, "drain")))
+        check(m, None)
+        assert not m.findings, titles(m)
+        assert moved == [0]
+        assert m.metrics["pgmigrate_success"] == 3
 
 
 def test_a_dirty_page_stays_dirty() -> None:

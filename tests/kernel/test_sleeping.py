@@ -11,9 +11,13 @@ import pytest
 
 from mmsim.engine.carriers.free import FreeCarrier
 from mmsim.engine.context import SOFTIRQ
+from mmsim.engine.events import Event
 from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
+from mmsim.engine.op import RELEASE, WRITE, WRITES
 from mmsim.engine.policy import RandomWalk, RoundRobin
 from mmsim.linux import irqflags, sched, sleeplock, spinlock, wait
+from mmsim.linux.list import list_nodes
 from tests.engine.lab import Lab, every_order, kinds, run, steps, titles
 
 UNINTERRUPTIBLE = sched.TASK_UNINTERRUPTIBLE
@@ -195,10 +199,9 @@ def test_an_interrupt_comes_before_the_clock_moves(token: Token) -> None:
 def wait_for(queue: Any, word: Any, *, exclusive: bool = False) -> None:
     """wait_event(queue, word.n)"""
     entry = wait.wait_queue_entry(wait.autoremove_wake_function)
-    if exclusive:
-        entry.v_flags = wait.WQ_FLAG_EXCLUSIVE
+    prepare = wait.prepare_to_wait_exclusive if exclusive else wait.prepare_to_wait
     while True:
-        wait.prepare_to_wait(queue, entry, UNINTERRUPTIBLE)
+        prepare(queue, entry, UNINTERRUPTIBLE)
         if word.n:
             break
         sched.schedule()
@@ -246,7 +249,7 @@ def test_looking_before_queueing_misses_it_in_some_orders(token: Token) -> None:
 def test_wake_up_takes_one_exclusive_waiter(
     token: Token, wake: Callable[[Any], None], expected: str
 ) -> None:
-    """The oldest first, everybody who is not exclusive on the way."""
+    """Whoever is not exclusive stands in front of those who are, however late it came."""
     m = Lab(4)
     queue = wait.wait_queue_head("queue")
     m.task("one", lambda w: (wait_for(queue, w, exclusive=True), m.says()))
@@ -258,8 +261,7 @@ def test_wake_up_takes_one_exclusive_waiter(
         wake(queue)
 
     m.task("waker", waker, cpu=3)
-    # plain entries are queued first here: both exclusive waiters stand behind it
-    token.run(m, _InOrder("plain", "one", "two", "waker"))
+    token.run(m, _InOrder("one", "two", "plain", "waker"))
     assert sorted(m.trace) == sorted(expected.split())
     assert kinds(m) == ["hung-task"] * (wake is wait.wake_up)
 
@@ -284,8 +286,7 @@ def test_an_exclusive_waiter_that_has_not_slept_yet_takes_the_wake_up(
 
     def exclusive(word: Any) -> None:
         entry = wait.wait_queue_entry(wait.autoremove_wake_function)
-        entry.v_flags = wait.WQ_FLAG_EXCLUSIVE
-        wait.prepare_to_wait(queue, entry, UNINTERRUPTIBLE)
+        wait.prepare_to_wait_exclusive(queue, entry, UNINTERRUPTIBLE)
         word.m  # noqa: B018
         sched.schedule()
         m.says()
@@ -321,12 +322,59 @@ def test_a_custom_wake_function_can_refuse_or_stop_the_walk(token: Token) -> Non
     def body(word: Any) -> None:
         queue = wait.wait_queue_head("queue")
         for func in (refuses, stops, refuses):
-            wait.add_wait_queue(queue, wait.wait_queue_entry(func))
+            wait.add_wait_queue_exclusive(queue, wait.wait_queue_entry(func))
         wait.wake_up_all(queue)
 
     m.task("a", body)
     token.run(m, RoundRobin())
     assert calls == ["refuses", "stops"]
+
+
+def test_who_stands_where(token: Token) -> None:
+    m = Lab()
+    entries = {}
+
+    def body(word: Any) -> None:
+        queue = wait.wait_queue_head("queue")
+        for name, add in (
+            ("first", wait.add_wait_queue_exclusive),
+            ("second", wait.add_wait_queue_exclusive),
+            ("plain", wait.add_wait_queue),
+        ):
+            entries[name] = wait.wait_queue_entry()
+            add(queue, entries[name])
+        order = [node.owner for node in list_nodes(queue.head)]
+        assert order == [entries[name] for name in ("plain", "first", "second")]
+
+    m.task("a", body)
+    token.run(m, RoundRobin())
+
+
+@pytest.mark.parametrize(
+    ("era", "stores"),
+    [("5.4", ["next", "prev"]), ("5.17", ["prev", "next"])],
+)
+def test_the_last_word_that_a_waker_writes(token: Token, era: str, stores: list[str]) -> None:
+    """The waiter looks at ``next`` without the lock; its stack may be gone right after."""
+    m = Lab(era=era)
+    queue = wait.wait_queue_head("queue")
+    stores_seen: list[Event] = []
+
+    def waits(word: Any) -> None:
+        entry = wait.wait_queue_entry(wait.autoremove_wake_function)
+        wait.prepare_to_wait(queue, entry, UNINTERRUPTIBLE)
+        wait.wake_up(queue)
+
+    def listen(event: Event) -> None:
+        if event.obj == "wait_queue_entry.entry" and event.kind in WRITES:
+            stores_seen.append(event)
+
+    m.task("a", waits)
+    m.instruments.append(Events(listen))
+    token.run(m, RoundRobin())
+    last = stores_seen[-2:]
+    assert [event.label for event in last] == stores
+    assert last[-1].kind is (RELEASE if era == "5.17" else WRITE)
 
 
 def test_add_and_remove(token: Token) -> None:

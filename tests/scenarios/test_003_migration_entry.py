@@ -18,10 +18,9 @@ import pytest
 from mmsim.engine.events import Event
 from mmsim.engine.instruments import Events
 from mmsim.run import Runner, RunResult
-from mmsim.scenarios import s003_migration_entry
 from mmsim.scenarios.api import NEVER, SOMETIMES, Variant
 from mmsim.scenarios.registry import find_scenario, find_variant
-from mmsim.scenarios.s003_migration_entry.casts import devices
+from mmsim.scenarios.s003_migration_entry.casts import known_cast
 
 MISS = 1e-6
 CPUS = 8
@@ -30,7 +29,8 @@ CPUS = 8
 RATES = {
     "003.unlock-first": 0.20,
     "003.unlock-first-516": 0.20,
-    "003.lost-bit": 0.035,
+    "003.lost-bit": 0.025,
+    "003.lost-bit-no-debug": 0.10,
     "003.fresh-page-trylock": 0.13,
     "003.rmap-miss": 0.015,
     "003.rmap-miss-no-bug": 0.012,
@@ -107,6 +107,12 @@ def test_every_variant_of_the_thread_is_here() -> None:
         "remove-bug-on",
         "remove-bug-on-rmap-miss",
     }
+
+
+def test_a_cast_that_does_not_exist_is_refused() -> None:
+    for name in ("", "devils"):
+        with pytest.raises(ValueError, match=r"003\.base: no cast .*anybody, on-the-move"):
+            known_cast(replace(find_variant("003.base"), cast=name))
 
 
 def test_every_failing_variant_has_a_rate() -> None:
@@ -195,21 +201,18 @@ def test_a_missed_entry_stays_where_it_is() -> None:
     assert first_failure("003.rmap-miss-no-bug", "a migration entry is left", runs=1500)
 
 
-def test_the_reference_of_5_16_makes_migration_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_of_5_16_makes_migration_try_again() -> None:
     """Among devices, nobody but those who wait for entries ever has a reference too many."""
-    monkeypatch.setitem(s003_migration_entry.MEETINGS, "003.old-get", devices)
-    old = find_variant("003.old-get")
-    new = replace(old, era="5.17")
+    old, new = find_variant("003.old-get-devices"), find_variant("003.no-get-devices")
     for cpus in (2, 8):
         assert counted(old, 15, cpus)["eagain"] > 0
         assert counted(new, 15, cpus)["eagain"] == 0
 
 
-def test_a_reference_kept_asleep_costs_more_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reference_kept_asleep_costs_more_tries() -> None:
     """5.16 drops it before it sleeps; older kernels held on to it until they were woken."""
     tries = {}
-    for name in ("003.old-get", "003.wait-with-reference"):
-        monkeypatch.setitem(s003_migration_entry.MEETINGS, name, devices)
+    for name in ("003.old-get-devices", "003.wait-with-reference"):
         tries[name] = counted(find_variant(name), 15)["eagain"]
     dropped, kept = tries.values()
     assert kept > 2 * dropped > 0
@@ -254,7 +257,7 @@ def test_the_deleted_assertion_would_have_fired() -> None:
     ],
 )
 def test_a_failure_replays_and_can_be_watched(name: str, functions: set[str]) -> None:
-    failure = first_failure(name)
+    failure = first_failure(name, r"swapops\.h:258|blocked")
     seen: list[Event] = []
     with Runner(find_variant(name), cpus=CPUS, seed=99) as runner:
         again = runner.replay(failure.schedule)

@@ -10,7 +10,7 @@ from mmsim.filemap_cache import find_get_page
 from mmsim.linux.atomic import atomic_dec_and_test
 from mmsim.linux.list import LIST_HEAD, NULL, list_add, list_del
 from mmsim.linux.sched import cond_resched
-from mmsim.lru import end_page_writeback, lru_add_drain, mark_page_accessed, put_page
+from mmsim.lru import lru_add_drain, mark_page_accessed, put_page
 from mmsim.memcg_move import mem_cgroup_move_charge
 from mmsim.memcontrol import commit_charge, page_memcg
 from mmsim.mmu_gather import tlb_flush_mmu_free
@@ -28,6 +28,7 @@ from mmsim.page import (
     get_page_unless_zero,
 )
 from mmsim.page_idle import page_idle_bitmap_write
+from mmsim.page_writeback import end_page_writeback
 from mmsim.rmap import page_remove_rmap
 from mmsim.shmem import shmem_evict_inode, shmem_truncate_range
 from mmsim.vmscan import shrink_active_list, shrink_inactive_list

@@ -30,51 +30,14 @@ order of unlock and removal (``003.unlock-first``) every few runs; a wake-up los
 few times in a hundred.
 """
 
-from functools import partial
-
 from mmsim.scenarios.api import NEVER, SOMETIMES, Scenario, Variant
-from mmsim.scenarios.s003_migration_entry.casts import (
-    anybody,
-    devices,
-    first_faults,
-    fresh_pages,
-    on_the_move,
-    pairs_of_frames,
-    read_into,
-    reading_ahead,
-    stacks_on_the_move,
-    touched,
-)
+from mmsim.scenarios.s003_migration_entry.casts import CASTS, known_cast
 from mmsim.scenarios.s003_migration_entry.stage import check
-
-MEETINGS = {
-    "003.unlock-first": on_the_move,
-    "003.unlock-first-516": on_the_move,
-    "003.lost-bit": touched,
-    "003.lost-bit-atomic": touched,
-    "003.fresh-page-trylock": fresh_pages,
-    "003.fresh-page-check-first": fresh_pages,
-    "003.rmap-miss": stacks_on_the_move,
-    "003.rmap-miss-no-bug": partial(stacks_on_the_move, using=(0, 2)),
-    "003.rmap-skip-temp-vma": stacks_on_the_move,
-    "003.stale-pte": partial(devices, share=3, pages=2),
-    "003.stale-pte-no-bug": partial(devices, share=3, pages=2),
-    "003.lock-under-ptl": partial(devices, pages=1),
-    "003.drop-ptl-early": partial(devices, pages=1),
-    "003.no-ptl-remove": partial(devices, share=2, pages=2),
-    "003.lost-waiters": partial(devices, share=2, pages=2),
-    "003.waiters-after-test": first_faults,
-    "003.double-unlock": read_into,
-    "003.pf-memalloc-lock": reading_ahead,
-    "003.async-lock": reading_ahead,
-    "003.newpage-blocking-lock": pairs_of_frames,
-    "003.remove-bug-on-rmap-miss": partial(stacks_on_the_move, reuse=2),
-}
 
 
 def setup(m, v):
-    """Boot the machine of the variant; ``003.base`` and a few others are ready for everybody."""
-    MEETINGS.get(v.id, anybody)(m)
+    """Boot the machine of the variant, with its cast."""
+    CASTS[v.cast](m)
 
 
 BUG = r"^kernel BUG at include/linux/swapops\.h:258!$"
@@ -95,6 +58,7 @@ LIVELOCK = r"^livelock: no progress under fair scheduling$"
 ATOMIC = r"^BUG: scheduling while atomic$"
 
 DEBUG = {"DEBUG_VM": True, "PREEMPT": True}
+PLAIN = {"PREEMPT": True}
 
 SCENARIO = Scenario(
     id="003",
@@ -111,127 +75,179 @@ SCENARIO = Scenario(
             "003.base",
             "5.17 as it is; each run is one of the machines of the other variants",
             NEVER, config=DEBUG, metrics={"stalls": "== 0"},
+            cast="anybody",
         ),
         Variant(
             "003.unlock-first",
             "migration unlocks the old page before it removes the entries",
             SOMETIMES, (BUG, NOT_LOCKED[1]), ("unlock-first",), DEBUG,
+            cast="on-the-move",
         ),
         Variant(
             "003.unlock-first-516",
             "the same before ffa65753c431: the assertion is older",
             SOMETIMES, (BUG, NOT_LOCKED[1]), ("unlock-first",), DEBUG, era="5.16",
+            cast="on-the-move",
         ),
         Variant(
             "003.lost-bit",
             "somebody sets another flag of the page by load and store: PG_locked is lost between",
             SOMETIMES, (BUG, *NOT_LOCKED, HUNG, STUCK_BIT), ("lost-bit",), DEBUG,
+            cast="touched",
         ),
         Variant(
             "003.lost-bit-atomic",
             "the same flag, set atomically",
             NEVER, config=DEBUG,
+            cast="touched",
+        ),
+        Variant(
+            "003.lost-bit-no-debug",
+            "PG_locked is lost without DEBUG_VM: nobody notices before a fault does",
+            SOMETIMES, (BUG, HUNG, STUCK_BIT), ("lost-bit",), PLAIN,
+            cast="touched-devices",
+        ),
+        Variant(
+            "003.lost-bit-atomic-no-debug",
+            "the same flag, set atomically",
+            NEVER, config=PLAIN,
+            cast="touched-devices",
         ),
         Variant(
             "003.fresh-page-trylock",
             "a pfn walker locks a page before it looks whose it is, and so does its owner",
             SOMETIMES, NOT_LOCKED, ("fresh-page-trylock",), DEBUG,
+            cast="fresh-pages",
         ),
         Variant(
             "003.fresh-page-check-first",
             "it looks first, locks, and looks again",
             NEVER, config=DEBUG,
+            cast="fresh-pages",
         ),
         Variant(
             "003.rmap-miss",
             "exec moves its stack while one of its pages is migrated: removal misses the entry",
             SOMETIMES, (BUG,), ("rmap-miss",), DEBUG,
+            cast="stacks",
         ),
         Variant(
             "003.rmap-miss-no-bug",
             "the same without the assertion: nothing is said, and the fault never ends",
             SOMETIMES, (LIVELOCK, LEFT), ("rmap-miss", "remove-bug-on"), DEBUG,
+            cast="stacks-given-up",
         ),
         Variant(
             "003.rmap-skip-temp-vma",
             "migration leaves the stack of an unfinished exec alone, as it does since 2010",
             NEVER, config=DEBUG,
+            cast="stacks",
         ),
         Variant(
             "003.stale-pte",
             "the fault looks up the page of a pte that it has read without the PTL: a false alarm",
             SOMETIMES, (BUG,), ("stale-pte",), DEBUG,
+            cast="devices-of-two-pages",
         ),
         Variant(
             "003.old-get",
             "5.16: the fault holds a reference as it sets out to wait, and migration tries again",
             NEVER, config=DEBUG, era="5.16", metrics={"eagain": "> 0"},
+            cast="anybody",
+        ),
+        Variant(
+            "003.old-get-devices",
+            "5.16 where only faults have references: devices that come back for their pages",
+            NEVER, config=DEBUG, era="5.16", metrics={"eagain": "> 0"},
+            cast="devices",
+        ),
+        Variant(
+            "003.no-get-devices",
+            "5.17 with the same people: nobody has a reference too many",
+            NEVER, config=DEBUG, metrics={"eagain": "== 0"},
+            cast="devices",
         ),
         Variant(
             "003.stale-pte-no-bug",
             "the same without the assertion: it was about nothing",
             NEVER, (), ("stale-pte", "remove-bug-on"), DEBUG,
+            cast="devices-of-two-pages",
         ),
         Variant(
             "003.wait-with-reference",
             "older than 5.0: the fault keeps its reference while it sleeps",
             NEVER, (), ("wait-with-reference",), DEBUG, era="5.16", metrics={"eagain": "> 0"},
+            cast="devices",
         ),
         Variant(
             "003.lock-under-ptl",
             "the fault takes the page lock itself, under the PTL: it sleeps with a spinlock",
             SOMETIMES, (ATOMIC,), ("lock-under-ptl",), DEBUG,
+            cast="devices-of-a-page",
         ),
         Variant(
             "003.drop-ptl-early",
             "the fault drops the PTL before it is queued, and has no reference: the page is freed",
             SOMETIMES, (*BAD_PAGE, HUNG), ("drop-ptl-early",), DEBUG,
+            cast="devices-of-a-page",
         ),
         Variant(
             "003.no-ptl-remove",
             "entries are removed without the PTL",
             SOMETIMES, (BUG, *BAD_PAGE, HUNG), ("no-ptl-remove",), DEBUG,
+            cast="device-each",
         ),
         Variant(
             "003.lost-waiters",
             "a flag of the old page is cleared by load and store: PG_waiters is lost, nobody wakes",
             SOMETIMES, (HUNG,), ("lost-waiters",), DEBUG,
+            cast="device-each",
         ),
         Variant(
             "003.waiters-after-test",
             "a waiter sets PG_waiters after it has looked at PG_locked",
             SOMETIMES, (HUNG,), ("waiters-after-test",), DEBUG,
+            cast="first-faults",
         ),
         Variant(
             "003.double-unlock",
             "a bio completes twice, and the second time unlocks somebody else's lock",
             SOMETIMES, (BUG, *NOT_LOCKED), ("double-unlock",), DEBUG,
+            cast="read-into",
         ),
         Variant(
             "003.pf-memalloc-lock",
             "direct compaction sleeps for page locks, one of which its own caller holds",
             SOMETIMES, (DEADLOCK,), ("pf-memalloc-lock",), DEBUG,
+            cast="reading-ahead",
         ),
         Variant(
             "003.async-lock",
             "MIGRATE_ASYNC sleeps for page locks",
             SOMETIMES, (DEADLOCK,), ("async-lock",), DEBUG, metrics={"stalls": "> 0"},
+            cast="reading-ahead",
         ),
         Variant(
             "003.newpage-blocking-lock",
             "migration sleeps for the new page's lock, holding the old one's",
             SOMETIMES, (DEADLOCK,), ("newpage-blocking-lock",), DEBUG,
+            cast="pairs-of-frames",
         ),
         Variant(
             "003.remove-bug-on",
             "the wrong fix, on a kernel that has nothing to fix",
             NEVER, (), ("remove-bug-on",), DEBUG, metrics={"unlocked_entries": "== 0"},
+            cast="anybody",
         ),
         Variant(
             "003.remove-bug-on-rmap-miss",
             "the wrong fix on a kernel that misses entries, while frames are used again",
             SOMETIMES, (LIVELOCK, LEFT, HUNG), ("rmap-miss", "remove-bug-on"), DEBUG,
             metrics={"unlocked_entries": "> 0"},
+            cast="stacks-and-readers",
         ),
     ),
 )
+
+for variant in SCENARIO.variants:
+    known_cast(variant)

@@ -19,7 +19,7 @@ from mmsim.move_pages import (
     MIGRATE_SYNC_LIGHT,
     __alloc_pages_slowpath,
     compact_isolated,
-    do_migrate_range,
+    offline_pages,
 )
 from mmsim.mremap import setup_arg_pages
 from mmsim.page import PageLRU, SetPageUptodate, get_page_unless_zero, page_mapped
@@ -165,8 +165,7 @@ def pfn_walker(start_pfn, end_pfn, rounds):
 
 def offliner(start_pfn, end_pfn, rounds):
     """Memory offlining: migrates whatever is there."""
-    for _ in range(rounds):
-        do_migrate_range(start_pfn, end_pfn)
+    offline_pages(start_pfn, end_pfn, rounds)
 
 
 def kcompactd(migratepages, freepages):

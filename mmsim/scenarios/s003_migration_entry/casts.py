@@ -9,6 +9,8 @@ Most meetings begin when kcompactd has isolated its pages and is about to move t
 before is not what the thread is about, and a run is worth more if it is short.
 """
 
+from functools import partial
+
 from mmsim.engine.context import HARDIRQ
 from mmsim.linux.list import LIST_HEAD
 from mmsim.memblock import memblock_free_all
@@ -79,12 +81,12 @@ def compacting(m, vm, pages, i):
 
 def moving(m, vm, mem, by, i):
     """Task number ``i`` moves the pages of ``mem``."""
-    frames = [page.pfn for page in mem.pages]
     if by == "kcompactd":
         compacting(m, vm, mem.pages, i)
     elif by == "move_pages":
         m.spawn(mover, mem.mms[0], mem.places, 2, comm=f"mover{i}", cpu=i)
     else:
+        frames = [page.pfn for page in mem.pages]
         m.spawn(offliner, frames[0], frames[-1] + 1, 2, comm=f"offliner{i}", cpu=i)
 
 
@@ -118,6 +120,17 @@ def moved_by_others(m):
     on_the_move(m, by=m.rng.choice(("move_pages", "offlining")))
 
 
+def device_of(m, mem, i):
+    """A device that has all pages of ``mem``, and its driver, task number ``i``."""
+    copies = [mirror(mem.mms[0], address) for address in mem.places]
+    for copy, page in zip(copies, mem.pages, strict=True):
+        copy.v_page = page
+        copy.v_invalidate_seq = -1
+    task = m.spawn(device_user, copies, mem.names, comm=f"device{i}", cpu=i)
+    for copy in copies:
+        copy.task = task
+
+
 def devices(m, share=8, pages=3):
     """For every ``share`` tasks some pages: one task moves them, the others are devices' drivers.
 
@@ -132,13 +145,7 @@ def devices(m, share=8, pages=3):
         if i < groups:
             compacting(m, vm, mem.pages, i)
         else:
-            copies = [mirror(mem.mms[0], address) for address in mem.places]
-            for copy, page in zip(copies, mem.pages, strict=True):
-                copy.v_page = page
-                copy.v_invalidate_seq = -1
-            task = m.spawn(device_user, copies, mem.names, comm=f"device{i}", cpu=i)
-            for copy in copies:
-                copy.task = task
+            device_of(m, mem, i)
     memblock_free_all(vm)
 
 
@@ -171,6 +178,28 @@ def touched(m):
         m.spawn(toucher, mm, places, 2, comm=f"gup{i}", cpu=i)
 
     on_the_move(m, guest=guest, guests=2)
+
+
+def touched_devices(m, share=4, pages=1, touches=2, rounds=6):
+    """For every ``share`` tasks a page: it is moved, two mark it as accessed, a device has it.
+
+    Without DEBUG_VM whoever comes upon a lost lock bit first is the device, which is back as soon
+    as the entry is there.
+    """
+    tasks = tasks_of(m)
+    groups = max(1, tasks // share)
+    vm = boot(m, frames=2 * groups * pages + tasks)
+    memories = [memory_of(vm, "own", pages) for _ in range(groups)]
+    for i in range(tasks):
+        mem = memories[i % groups]
+        nth = i // groups
+        if nth == 0:
+            compacting(m, vm, mem.pages, i)
+        elif nth <= touches:
+            m.spawn(toucher, mem.mms[0], mem.places, rounds, comm=f"gup{i}", cpu=i)
+        else:
+            device_of(m, mem, i)
+    memblock_free_all(vm)
 
 
 def read_into(m):
@@ -280,6 +309,7 @@ MEETINGS = (
     devices,
     first_faults,
     touched,
+    touched_devices,
     read_into,
     fresh_pages,
     stacks_on_the_move,
@@ -292,3 +322,30 @@ OFTEN = (*MEETINGS, on_the_move, devices, devices, devices)
 def anybody(m):
     """One of them, most often those with many who wait for entries."""
     m.rng.choice(OFTEN)(m)
+
+
+CASTS = {
+    "anybody": anybody,
+    "on-the-move": on_the_move,
+    "moved-by-others": moved_by_others,
+    "devices": devices,
+    "devices-of-two-pages": partial(devices, share=3, pages=2),
+    "devices-of-a-page": partial(devices, pages=1),
+    "device-each": partial(devices, share=2, pages=2),
+    "first-faults": first_faults,
+    "touched": touched,
+    "touched-devices": touched_devices,
+    "read-into": read_into,
+    "fresh-pages": fresh_pages,
+    "stacks": stacks_on_the_move,
+    "stacks-given-up": partial(stacks_on_the_move, using=(0, 2)),
+    "stacks-and-readers": partial(stacks_on_the_move, reuse=2),
+    "reading-ahead": reading_ahead,
+    "pairs-of-frames": pairs_of_frames,
+}
+
+
+def known_cast(variant):
+    """Raises ValueError if the variant's cast is none of these."""
+    if variant.cast not in CASTS:
+        raise ValueError(f"{variant.id}: no cast {variant.cast!r}: {', '.join(CASTS)}")

@@ -3,7 +3,7 @@
 
 A page here is anonymous memory of one or two processes, or a page of a file that a process maps
 shared.  Its contents name it, so that a task which reads through a wrong pte reads a wrong name.
-migration_actors.py has who else takes part; which of them meet is said in migration_meetings.py.
+actors.py and devices.py have who else takes part; which of them meet is said in casts.py.
 """
 
 from collections import Counter
@@ -118,7 +118,7 @@ def new_file(vm):
 
 
 def cached_page(vm, mapping, index):
-    """A page of a file, in the page cache and mapped by nobody."""
+    """A page of a file, in the page cache, clean and mapped by nobody."""
     page = memblock_alloc(vm)
     page.v_flags = page.m_uptodate
     page.v_data = f"{mapping.name}:{index}"
@@ -171,6 +171,9 @@ class memory_of:
             self.pages = [cached_page(vm, mapping, i) for i in range(nr_pages)]
             for page, address in zip(self.pages, self.places, strict=True):
                 _map(page, self.vmas[0], address)
+                if flags & VM_WRITE:  # a pte that can be stored to has made its page dirty
+                    page.v_flags |= page.m_dirty
+                    mapping.marks[page.v_index] = frozenset({"dirty"})
         else:
             if kind == "forked":
                 flags &= ~VM_WRITE
