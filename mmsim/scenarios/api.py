@@ -46,6 +46,7 @@ class Variant:
     finding.  ``config`` are kernel options without ``CONFIG_``; besides those that kernel code
     asks for (DEBUG_VM, DEBUG_LIST, DEBUG_SPINLOCK ...) PREEMPT and SMP (default on) are read here.
     ``metrics`` declares conditions on a metric's mean over runs, such as ``{"retries": "> 0"}``.
+    ``cast`` names who takes part, where a scenario has several casts; its ``setup`` looks it up.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Variant:
     config: Mapping[str, Any] = field(default_factory=dict)
     era: str = ""
     metrics: Mapping[str, str] = field(default_factory=dict)
+    cast: str = ""
     scenario: Scenario = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
 
     @property
