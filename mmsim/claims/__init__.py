@@ -3,8 +3,9 @@
 
 A claim is a statement or question of a mail in our own words, with what one would see if it were
 right.  Its verdict is computed from runs: all of that is seen, confirmed; none of it, refuted;
-some of it, half; and open if nothing here can settle it.  Nothing in this package says what a
-verdict is.
+some of it, half; and open if nothing here can settle it.  What holds because the model is built
+that way is said to hold by construction, and confirms nothing.  Nothing in this package says what
+a verdict is.
 """
 
 from __future__ import annotations

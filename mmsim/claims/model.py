@@ -6,6 +6,12 @@ say so.  Conditions are about what one would *see*: a variant that fails with th
 that stays clean in so many runs, a metric that is nought, a rate that is lower than another.
 
 A clean variant is never proof; its figures give the upper bound of the failure rate.
+
+Some conditions cannot fail: where a gate turns two statements round, the assertion between them
+fires, and that tells nothing about a kernel.  A claim that rests on such conditions alone says
+``by_construction``; if one condition of several is like that, ByConstruction marks it.  Neither is
+counted as confirmed.  Both are run all the same: if what the model makes true is not seen, the
+model is broken.
 """
 
 from __future__ import annotations
@@ -29,6 +35,7 @@ class Settled(Enum):
     REFUTED = "refuted"
     HALF = "half"
     OPEN = "open"
+    BY_CONSTRUCTION = "by construction"
 
 
 class Condition(Protocol):
@@ -49,6 +56,7 @@ class Claim:
     """``text`` in our words; ``who`` said or asked it; ``sees`` what one would see if it is right.
 
     ``note`` says what no run can: where the statement was made obsolete, what stays open.
+    ``by_construction``, if given, is the reason why its conditions cannot but hold in the model.
     """
 
     id: str
@@ -56,6 +64,7 @@ class Claim:
     text: str
     sees: tuple[Condition, ...] = ()
     note: str = ""
+    by_construction: str = ""
 
     @property
     def thread(self) -> str:
@@ -67,20 +76,48 @@ class Claim:
         return tuple(dict.fromkeys(v for sight in self.sees for v in sight.variants()))
 
     def settle(self, tallies: Tallies) -> Settled:
-        """The verdict these runs give."""
-        seen = [sight.holds(tallies) for sight in self.sees]
-        if not seen:
-            return Settled.OPEN
-        if all(seen):
-            return Settled.CONFIRMED
-        return Settled.HALF if any(seen) else Settled.REFUTED
+        """The verdict these runs give.
+
+        A condition that is true by construction does not count, unless it is not seen.
+        """
+        if not self.sees:
+            return Settled.BY_CONSTRUCTION if self.by_construction else Settled.OPEN
+        counted = [
+            sight.holds(tallies)
+            for sight in self.sees
+            if not (isinstance(sight, ByConstruction) and sight.holds(tallies))
+        ]
+        if not counted:
+            return Settled.BY_CONSTRUCTION
+        if all(counted):
+            return Settled.BY_CONSTRUCTION if self.by_construction else Settled.CONFIRMED
+        return Settled.HALF if any(counted) else Settled.REFUTED
 
     def evidence(self, tallies: Tallies) -> tuple[str, ...]:
-        """A line a condition: seen or not, and the figures."""
-        return tuple(
-            f"{'+' if sight.holds(tallies) else '-'} {sight.figures(tallies)}"
-            for sight in self.sees
-        )
+        """A line a condition and its figures: ``+`` seen, ``=`` seen by construction, ``-`` not."""
+        lines = []
+        for sight in self.sees:
+            seen = "=" if self.by_construction or isinstance(sight, ByConstruction) else "+"
+            mark = seen if sight.holds(tallies) else "-"
+            lines.append(f"{mark} {sight.figures(tallies)}")
+        return tuple(lines)
+
+
+@dataclass(frozen=True)
+class ByConstruction:
+    """A condition that the model makes true, for ``reason``: shown, but it confirms nothing."""
+
+    condition: Condition
+    reason: str
+
+    def variants(self) -> tuple[str, ...]:
+        return self.condition.variants()
+
+    def holds(self, tallies: Tallies) -> bool:
+        return self.condition.holds(tallies)
+
+    def figures(self, tallies: Tallies) -> str:
+        return f"{self.condition.figures(tallies)}; by construction: {self.reason}"
 
 
 def _count(tally: Tally) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from mmsim.claims import claims
-from mmsim.claims.model import Claim, Clean, Fails, Settled
+from mmsim.claims.model import ByConstruction, Claim, Clean, Fails, Settled
 from mmsim.claims.settle import answers, needed
 from mmsim.scenarios.registry import find_variant
 from mmsim.stress.source import Library
@@ -87,7 +87,7 @@ def test_every_variant_that_a_claim_needs_exists():
 
 def test_an_open_claim_says_why():
     for c in claims():
-        assert c.sees or c.note, c.id
+        assert c.sees or c.note or c.by_construction, c.id
 
 
 class Counted:
@@ -122,6 +122,50 @@ def test_the_verdict_is_made_of_what_is_seen(bad, good, verdict):
 
 def test_without_conditions_a_claim_is_open():
     assert Claim("002.x", "us", "text", note="why").settle({}) is Settled.OPEN
+
+
+@pytest.mark.parametrize(
+    ("bad", "good", "verdict", "marks"),
+    [
+        (3, 0, Settled.BY_CONSTRUCTION, "=="),
+        (0, 0, Settled.HALF, "-="),  # the construction is broken: that is told, not hidden
+        (0, 2, Settled.REFUTED, "--"),
+    ],
+)
+def test_what_is_true_by_construction_is_not_confirmed(bad, good, verdict, marks):
+    sees = (Fails("002.a", "double"), Clean("002.b"))
+    subject = Claim("002.x", "us", "text", sees, by_construction="the gate says so")
+    counted = {"002.a": Counted("002.a", 10, bad), "002.b": Counted("002.b", 10, good)}
+    (answer,) = answers([subject], counted)
+    assert answer.settled is verdict
+    assert "".join(line[0] for line in answer.evidence) == marks
+
+
+@pytest.mark.parametrize(
+    ("bad", "good", "verdict", "marks"),
+    [
+        (3, 0, Settled.CONFIRMED, "+="),
+        (0, 0, Settled.REFUTED, "-="),  # what cannot fail does not make a half of it
+        (3, 2, Settled.HALF, "+-"),
+        (0, 2, Settled.REFUTED, "--"),
+    ],
+)
+def test_one_condition_by_construction_does_not_count(bad, good, verdict, marks):
+    sees = (Fails("002.a", "double"), ByConstruction(Clean("002.b"), "nobody looks"))
+    subject = Claim("002.x", "us", "text", sees)
+    counted = {"002.a": Counted("002.a", 10, bad), "002.b": Counted("002.b", 10, good)}
+    (answer,) = answers([subject], counted)
+    assert answer.settled is verdict
+    assert "".join(line[0] for line in answer.evidence) == marks
+    assert "nobody looks" in answer.evidence[1]
+    assert subject.variants() == ("002.a", "002.b")
+
+
+def test_only_conditions_by_construction_confirm_nothing():
+    subject = Claim("002.x", "us", "text", (ByConstruction(Clean("002.b"), "why"),))
+    assert subject.settle({"002.b": Counted("002.b", 10, 0)}) is Settled.BY_CONSTRUCTION
+    without = Claim("002.x", "us", "text", by_construction="why")
+    assert without.settle({}) is Settled.BY_CONSTRUCTION
 
 
 def test_the_same_title_in_another_function_is_not_seen():

@@ -18,12 +18,15 @@ from mmsim.stress.output import console
 from mmsim.stress.parser import whole
 from mmsim.stress.source import Library
 
-HELP = "what the mails claim, settled by runs: confirmed, refuted, half or open"
+HELP = "what the mails claim, settled by runs: confirmed, refuted, half, open"
 DESCRIPTION = """\
 Every statement and question of the five mail threads, in our own words, with the
 verdict that the runs of its variants give. A claim says what one would see if it
 were right; all of it seen is confirmed, none of it refuted, some of it half; what
 no run here can settle is open. '+' marks what was seen, '-' what was not.
+
+A claim that the model makes true is marked '=' and counted apart, as holding by
+construction: that it is seen says nothing about the kernel.
 """
 INCOMPLETE = 3
 
@@ -87,6 +90,8 @@ def _show(settled: tuple[Answer, ...]) -> None:
         out.out(f"    {claim.text}", highlight=False)
         for line in answer.evidence:
             out.out(f"    {line}", highlight=False)
+        if claim.by_construction:
+            out.out(f"    by construction: {claim.by_construction}", highlight=False)
         if claim.note:
             out.out(f"    note: {claim.note}", highlight=False)
         out.out("")
@@ -112,6 +117,7 @@ def _write(
                 "verdict": answer.settled.value,
                 "evidence": list(answer.evidence),
                 "variants": list(answer.claim.variants()),
+                "by_construction": answer.claim.by_construction,
                 "note": answer.claim.note,
             }
             for answer in settled
