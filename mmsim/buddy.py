@@ -20,6 +20,7 @@ from mmsim.page import (
     PageBuddy,
     buddy_mapcount,
 )
+from mmsim.page_owner import page_is
 
 
 @cite("mm/page_alloc.c", "5.17")
@@ -53,6 +54,8 @@ def __free_one_page(page, pfn, zone, order):
         "page->flags & PAGE_FLAGS_CHECK_AT_PREP",
         page,
     )
+    for i in range(1 << order):
+        page_is(pfn_to_page(pfn + i), "free")
     while order < MAX_ORDER - 1:
         buddy_pfn = pfn ^ (1 << order)
         buddy = pfn_to_page(buddy_pfn)
@@ -63,9 +66,6 @@ def __free_one_page(page, pfn, zone, order):
         page = pfn_to_page(pfn)
         order += 1
     set_buddy_order(page, order)
-    page.order = order
-    for i in range(1 << order):
-        pfn_to_page(pfn + i).state = "free"
     list_add(page.lru, zone.free_area[order])
 
 
@@ -77,8 +77,6 @@ def expand(zone, page, low, high):
         half = pfn_to_page(page.pfn + (1 << high))
         list_add(half.lru, zone.free_area[high])
         set_buddy_order(half, high)
-        half.state = "free"
-        half.order = high
 
 
 @cite("mm/page_alloc.c", "5.17")

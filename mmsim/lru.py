@@ -43,7 +43,6 @@ from mmsim.model.cite import cite
 from mmsim.model.era import by_version
 from mmsim.page import (
     ClearPageActive,
-    ClearPageUnevictable,
     PageActive,
     PageCompound,
     PageLRU,
@@ -82,13 +81,11 @@ def __pagevec_lru_add_fn_v5_4(page, lruvec):
     *Locks:* lru_lock; the pagevec holds a reference.  *Race:* PG_lru is set before PG_mlocked is
     looked at, with a full barrier between; munlock does the reverse.  One of them sees the other.
     """
+    TestClearPageUnevictable(page)
     VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
     SetPageLRU(page)
     smp_mb()
-    if page_evictable(page):
-        if PageUnevictable(page):
-            ClearPageUnevictable(page)
-    else:
+    if not page_evictable(page):
         ClearPageActive(page)
         SetPageUnevictable(page)
     add_page_to_lru_list(page, lruvec)
@@ -202,8 +199,13 @@ def lru_add_drain():
 
 @cite("mm/swap.c", "5.17", thread="000")
 def __pagevec_release(pvec):
-    """Drop a pagevec's references; what was queued on this CPU goes to the LRU first."""
-    lru_add_drain()
+    """Drop a pagevec's references; what was queued on this CPU goes to the LRU first.
+
+    That is done once for a pagevec, however often it is filled and released.
+    """
+    if not pvec.percpu_pvec_drained:
+        lru_add_drain()
+        pvec.percpu_pvec_drained = True
     release_pages(pvec.pages)
     pagevec_reinit(pvec)
 

@@ -21,10 +21,14 @@ def pagevec_size():
 
 
 class pagevec:
-    """``pages`` grows up to PAGEVEC_SIZE."""
+    """``pages`` grows up to PAGEVEC_SIZE.
+
+    ``percpu_pvec_drained``: whoever releases it again and again has drained the CPU's once.
+    """
 
     def __init__(self, pages=()):
         self.pages = list(pages)
+        self.percpu_pvec_drained = False
 
 
 class lru_pvecs:

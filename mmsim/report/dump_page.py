@@ -74,7 +74,8 @@ def _dump_4_19(page: PageSnapshot, era: Era) -> list[str]:
 def _dump_5_4(page: PageSnapshot, era: Era) -> list[str]:
     compound = ""
     if page.order:
-        compound = f" head:{era.hexword(page.address)} order:{page.order} compound_mapcount:0"
+        head = era.hexword(page.head or page.address)
+        compound = f" head:{head} order:{page.order} compound_mapcount:0"
         if era.version < (5, 7):
             compound = " compound_mapcount: 0"
     kind, mapping_line = _mapping_kind(page)
@@ -96,7 +97,7 @@ def _dump_5_17(page: PageSnapshot, era: Era) -> list[str]:
     ]
     if page.order:
         lines.append(
-            f"head:{era.hexword(page.address)} order:{page.order} "
+            f"head:{era.hexword(page.head or page.address)} order:{page.order} "
             "compound_mapcount:0 compound_pincount:0"
         )
     if page.memcg:
