@@ -28,6 +28,8 @@ RATES = {
     "001.v1-recheck-only": 0.12,
     "001.pageslab-precheck": 0.04,
     "001.get-first-norecheck": 0.025,
+    "001.get-first-compare-first": 0.012,
+    "001.block-no-compound-recheck": 0.02,
     "001.isolate-no-recheck": 0.09,
     "001.compound-after-get": 0.025,
     "001.movable-slab": 0.17,
