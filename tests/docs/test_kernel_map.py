@@ -39,6 +39,7 @@ OURS = {
         "lru_lock_of",  # where an era keeps its lru_lock
     },
     "page.py": {
+        "bit_op",  # the operation that a macro declares
         "buddy_mapcount",  # a number that is a different one in 3.13
     },
     "memblock.py": {"compound_at_boot"},  # prep_compound_page() without points

@@ -45,7 +45,7 @@ RATES = {
     "000.no-lock-swap": 0.04,
     "000.hold-both-locks": 0.20,
     "000.nonatomic-flag": 0.05,
-    "000.late-flag-realloc": 0.03,
+    "000.late-flag-realloc": 0.025,
     "000.driver-clears-lru": 0.95,
 }
 
