@@ -20,6 +20,7 @@ from mmsim.page import (
     PageBuddy,
     buddy_mapcount,
 )
+from mmsim.page_owner import page_is
 
 
 @cite("mm/page_alloc.c", "5.17")
@@ -58,6 +59,8 @@ def __free_one_page(page, pfn, zone, order):
             "5.17": "mm/page_alloc.c:1084",
         },
     )
+    for i in range(1 << order):
+        page_is(pfn_to_page(pfn + i), "free")
     while order < MAX_ORDER - 1:
         buddy_pfn = pfn ^ (1 << order)
         buddy = pfn_to_page(buddy_pfn)
@@ -68,9 +71,6 @@ def __free_one_page(page, pfn, zone, order):
         page = pfn_to_page(pfn)
         order += 1
     set_buddy_order(page, order)
-    page.order = order
-    for i in range(1 << order):
-        pfn_to_page(pfn + i).state = "free"
     list_add(page.lru, zone.free_area[order])
 
 
@@ -82,8 +82,6 @@ def expand(zone, page, low, high):
         half = pfn_to_page(page.pfn + (1 << high))
         list_add(half.lru, zone.free_area[high])
         set_buddy_order(half, high)
-        half.state = "free"
-        half.order = high
 
 
 @cite("mm/page_alloc.c", "5.17")

@@ -62,14 +62,13 @@ GFP_NOFS = 0x40  # __GFP_IO
 GFP_KERNEL = GFP_NOFS | GFP_FS
 
 COMPACT_CLUSTER_MAX = SWAP_CLUSTER_MAX
-pageblock_nr_pages = 2  # 512 in the kernel; lru_lock is dropped between blocks
 
-# what became of one page: where C has goto and break
-ISOLATED = "isolate_success"
-FAILED = "isolate_fail"
-FAILED_PUT = "isolate_fail_put"
-SKIPPED = "continue"
-ABORTED = "break"
+# where the checks of one page frame lead: C's labels, and its two ways to leave the loop's body
+ISOLATE_SUCCESS = "isolate_success"
+ISOLATE_FAIL = "isolate_fail"
+ISOLATE_FAIL_PUT = "isolate_fail_put"
+CONTINUE = "continue"
+BREAK = "break"
 
 
 class compact_control:
@@ -85,36 +84,27 @@ class compact_control:
         self.migratepages = LIST_HEAD("cc->migratepages")
         self.nr_migratepages = 0
         self.migrate_pfn = kernel().mem_map[0].pfn
-        self.last_migrated_pfn = 0
-
-
-class block_scan:
-    """The locals of isolate_migratepages_block(): where it is, and whether it has the lock."""
-
-    def __init__(self, low_pfn):
-        self.low_pfn = low_pfn
-        self.locked = None
-        self.flags = False
-        self.nr_isolated = 0
+        self.last_migrated_pfn = 0  # 4.19
+        self.rescan = False  # 5.17: this block is being scanned again, and as a whole
 
 
 def _trace_precheck(page, skip, own):
     """A trace point: what the pinned-page check said.  Whoever listens looks without points."""
-    tracer = getattr(kernel(), "compaction_trace", None)
+    tracer = kernel().compaction_trace
     if tracer is not None:
         tracer.precheck(page, skip, own)
 
 
 def _trace_refused(page):
     """A trace point: the first patch's second comparison turned a page away."""
-    tracer = getattr(kernel(), "compaction_trace", None)
+    tracer = kernel().compaction_trace
     if tracer is not None:
         tracer.refused(page)
 
 
 def _trace_isolated(page):
     """A trace point: a page was taken off the LRU."""
-    tracer = getattr(kernel(), "compaction_trace", None)
+    tracer = kernel().compaction_trace
     if tracer is not None:
         tracer.isolated(page)
 
@@ -163,200 +153,214 @@ def compact_trylock_irqsave(lock, cc):
     return True, flags
 
 
-@cite("mm/compaction.c", "4.19", thread="001", symbol="isolate_migratepages_block")
-def unlock(scan):
-    """Drop lru_lock if it is held."""
-    if scan.locked is not None:
-        spin_unlock_irqrestore(scan.locked, scan.flags)
-        scan.locked = None
-
-
 @cite("mm/compaction.c", "4.19", thread="001")
-def compact_unlock_should_abort(scan, cc):
-    """Let interrupts in every so often; the lock is not taken back.
+def compact_should_abort(cc):
+    """Let others run; asynchronous compaction would rather give up than do that.
 
-    (There are no signals here, and when to reschedule is the policy's to say.)
+    (When to reschedule is the policy's to say here, so nothing is ever given up.)
     """
-    unlock(scan)
     if cc.mode != MIGRATE_ASYNC:
         cond_resched()
     return False
 
 
-@cite("mm/compaction.c", "4.19", thread="001", symbol="isolate_migratepages_block")
-def pinned(page, own):
-    """The comparison itself: more references than ptes, ``own`` of them ours."""
-    return page_count(page) - own > page_mapcount(page)
+@cite("mm/compaction.c", "4.19", thread="001")
+def compact_unlock_should_abort(lock, flags, locked, cc):
+    """(locked, abort): let interrupts in every so often; the lock is not taken back.
+
+    (There are no signals here.)
+    """
+    if locked:
+        spin_unlock_irqrestore(lock, flags)
+    return False, compact_should_abort(cc)
 
 
-@cite("mm/compaction.c", "4.19", thread="001", symbol="isolate_migratepages_block")
-def looks_pinned_v4_19(page, own):
-    """The admittedly racy check: is it anonymous and has it references that no pte explains?
+def _pinned_v4_19(page, own):
+    """Is it anonymous, and has it references that no pte explains?  ``own`` of them are ours.
 
-    Then it cannot be migrated, and lru_lock is not worth taking.  *Locks:* none, or lru_lock.
-    *Race:* the window of thread 001: the page may be anything by the time of page_mapcount().
+    Then it cannot be migrated, and lru_lock is not worth taking.  *Race:* the window of thread 001:
+    the page may be anything by the time of page_mapcount().
     """
     if patched("v1-opencode"):
-        if PageCompound(page):
-            return False
-        count = page_count(page) - own
-        mapcount = atomic_read(page, "_mapcount") + 1
-        return count > mapcount + (not PageAnon(page) or PageSwapCache(page))
-    if page_mapping(page) is not None:
-        return False
-    if patched("pageslab-precheck") and PageSlab(page):
-        return True
-    if patched("get-first-no-minus-one"):
-        own = 0
-    return pinned(page, own)
-
-
-@cite("mm/compaction.c", "4.19", thread="001", symbol="isolate_migratepages_block")
-def isolate_page_v4_19(cc, scan, page, isolate_mode):
-    """What the loop does with one page: one of the words above.
-
-    *Locks:* lru_lock is held or not, before and after: ``scan.locked``.
-    *Race:* see the top of the file; the lines before the lock are the window.
-    """
-    pgdat = cc.pgdat
-    got = 0
-    if PageBuddy(page):
-        order = page.private  # page_order_unsafe: it may be no order any more
-        if isinstance(order, int) and 0 < order < MAX_ORDER:
-            scan.low_pfn += (1 << order) - 1
-        return SKIPPED
-    if patched("compound-after-get"):
-        if not get_page_unless_zero(page):
-            return FAILED
-        got = 1
-        if PageCompound(page):
-            return FAILED_PUT
+        pinned = False
+        if not PageCompound(page):
+            count = page_count(page) - own
+            mapcount = atomic_read(page, "_mapcount") + 1
+            pinned = count > mapcount + (not PageAnon(page) or PageSwapCache(page))
+    elif page_mapping(page) is not None:
+        pinned = False
+    elif patched("pageslab-precheck") and PageSlab(page):
+        pinned = True
     else:
-        if PageCompound(page):
-            order = compound_order(page)
-            if order < MAX_ORDER:
-                scan.low_pfn += (1 << order) - 1
-            return FAILED
-        if not PageLRU(page):
-            if __PageMovable(page) and not PageIsolated(page):
-                unlock(scan)
-                if isolate_movable_page(page, isolate_mode):
-                    return ISOLATED
-            return FAILED
-        if patched("get-first"):
-            if not get_page_unless_zero(page):
-                return FAILED
-            got = 1
-            if not patched("get-first-norecheck") and not PageLRU(page):
-                return FAILED_PUT
-    fail = FAILED_PUT if got else FAILED
-    if not patched("check-under-lock"):
-        skip = looks_pinned_v4_19(page, got)
-        _trace_precheck(page, skip, got)
-        if skip:
-            return fail
-    if not cc.gfp_mask & GFP_FS and page_mapping(page) is not None:
-        return fail
-    if scan.locked is None:
-        taken, scan.flags = compact_trylock_irqsave(pgdat.lru_lock, cc)
-        if not taken:
-            if got:
-                put_page(page)
-            return ABORTED
-        scan.locked = pgdat.lru_lock
-        if not patched("block-no-recheck"):
-            if not patched("get-first-norecheck") and not PageLRU(page):
-                return fail
-            if not patched("compound-after-get") and PageCompound(page):
-                scan.low_pfn += (1 << compound_order(page)) - 1
-                return fail
-        if patched("v1-recheck"):
-            extra = not PageAnon(page) or PageSwapCache(page)
-            if page_count(page) - got > page_mapcount(page) + extra:
-                _trace_refused(page)
-                return fail
-    if patched("check-under-lock"):
-        skip = looks_pinned_v4_19(page, got)
-        _trace_precheck(page, skip, got)
-        if skip:
-            return fail
-    lruvec = mem_cgroup_page_lruvec(page, pgdat)
-    if got:
-        ClearPageLRU(page)
-    elif patched("isolate-trusts-lru"):
-        if not get_page_unless_zero(page):
-            return FAILED
-        ClearPageLRU(page)
-    elif __isolate_lru_page(page, isolate_mode) != 0:
-        return FAILED
-    VM_BUG_ON_PAGE(
-        lambda: PageCompound(page), "PageCompound(page)", page, {"4.19": "mm/compaction.c:876"}
-    )
-    del_page_from_lru_list(page, lruvec, page_lru(page))
-    atomic_add(pgdat, "vmstat_isolated", 1)
-    _trace_isolated(page)
-    return ISOLATED
+        if patched("get-first-no-minus-one"):
+            own = 0
+        pinned = page_count(page) - own > page_mapcount(page)
+    _trace_precheck(page, pinned, own)
+    return pinned
 
 
-@cite("mm/compaction.c", "4.19", thread="001")
+@cite("mm/compaction.c", "4.19..5.10", thread="001")
 def isolate_migratepages_block_v4_19(cc, low_pfn, end_pfn, isolate_mode):
     """Isolate what can be migrated in [low_pfn, end_pfn), onto cc->migratepages.
 
     The first frame not scanned; 0 if nothing was done.  *Locks:* takes lru_lock, interrupts off,
     when it has found the first page worth it, and drops it every 32 frames; may sleep before.
+    *Race:* see the top of the file; what comes before the lock is the window.
     """
-    scan = block_scan(low_pfn)
-    while too_many_isolated(cc.pgdat):
+    pgdat = cc.pgdat
+    nr_isolated = 0
+    flags = False
+    locked = False
+    skip_on_failure = False
+    next_skip_pfn = 0
+
+    while too_many_isolated(pgdat):
         if cc.mode == MIGRATE_ASYNC:
             return 0
         congestion_wait()
-    skip_on_failure = cc.direct_compaction and cc.mode == MIGRATE_ASYNC
-    next_skip_pfn = block_end_pfn(low_pfn, cc.order) if skip_on_failure else 0
-    while scan.low_pfn < end_pfn:
-        if skip_on_failure and scan.low_pfn >= next_skip_pfn:
+    if compact_should_abort(cc):
+        return 0
+    if cc.direct_compaction and cc.mode == MIGRATE_ASYNC:
+        skip_on_failure = True
+        next_skip_pfn = block_end_pfn(low_pfn, cc.order)
+
+    low_pfn -= 1
+    while (low_pfn := low_pfn + 1) < end_pfn:
+        if skip_on_failure and low_pfn >= next_skip_pfn:
             # all of the last aligned block was isolated: go and migrate it
-            if scan.nr_isolated:
+            if nr_isolated:
                 break
-            next_skip_pfn = block_end_pfn(scan.low_pfn, cc.order)
-        if scan.low_pfn % SWAP_CLUSTER_MAX == 0 and compact_unlock_should_abort(scan, cc):
+            next_skip_pfn = block_end_pfn(low_pfn, cc.order)
+        if low_pfn % SWAP_CLUSTER_MAX == 0:
+            locked, abort = compact_unlock_should_abort(pgdat.lru_lock, flags, locked, cc)
+            if abort:
+                break
+
+        page = pfn_to_page(low_pfn)
+        got = 0  # references that a patch has made us take before the checks are over
+        goto = ISOLATE_FAIL
+        while True:  # the checks: ``break`` goes to the label
+            if page is None:
+                break
+            if PageBuddy(page):
+                freepage_order = page.private  # page_order_unsafe(): it may be no order any more
+                if isinstance(freepage_order, int) and 0 < freepage_order < MAX_ORDER:
+                    low_pfn += (1 << freepage_order) - 1
+                goto = CONTINUE
+                break
+            if patched("compound-after-get"):
+                if not get_page_unless_zero(page):
+                    break
+                got = 1
+                goto = ISOLATE_FAIL_PUT
+                if PageCompound(page):
+                    break
+            else:
+                if PageCompound(page):
+                    order = compound_order(page)
+                    if order < MAX_ORDER:
+                        low_pfn += (1 << order) - 1
+                    break
+                if not PageLRU(page):
+                    if __PageMovable(page) and not PageIsolated(page):
+                        if locked:
+                            spin_unlock_irqrestore(pgdat.lru_lock, flags)
+                            locked = False
+                        if isolate_movable_page(page, isolate_mode):
+                            goto = ISOLATE_SUCCESS
+                    break
+                if patched("get-first"):
+                    if not get_page_unless_zero(page):
+                        break
+                    got = 1
+                    goto = ISOLATE_FAIL_PUT
+                    late = patched("get-first-norecheck") or patched("get-first-compare-first")
+                    if not late and not PageLRU(page):
+                        break
+            if not patched("check-under-lock") and _pinned_v4_19(page, got):
+                break
+            if not cc.gfp_mask & GFP_FS and page_mapping(page) is not None:
+                break
+            if patched("get-first-compare-first") and not PageLRU(page):
+                break
+            if not locked:
+                locked, flags = compact_trylock_irqsave(pgdat.lru_lock, cc)
+                if not locked:
+                    if got:
+                        put_page(page)
+                    goto = BREAK
+                    break
+                if not patched("block-no-recheck") and not patched("get-first-norecheck"):
+                    if not PageLRU(page):
+                        break
+                if not patched("block-no-compound-recheck") and not patched("compound-after-get"):
+                    # on the LRU and compound: a THP, whose order is safe to read
+                    if PageCompound(page):
+                        low_pfn += (1 << compound_order(page)) - 1
+                        break
+                if patched("v1-recheck"):
+                    extra = not PageAnon(page) or PageSwapCache(page)
+                    if page_count(page) - got > page_mapcount(page) + extra:
+                        _trace_refused(page)
+                        break
+            if patched("check-under-lock") and _pinned_v4_19(page, got):
+                break
+            lruvec = mem_cgroup_page_lruvec(page, pgdat)
+            if got:
+                ClearPageLRU(page)
+            elif patched("isolate-trusts-lru"):
+                if not get_page_unless_zero(page):
+                    break
+                ClearPageLRU(page)
+            elif __isolate_lru_page(page, isolate_mode) != 0:
+                break
+            VM_BUG_ON_PAGE(
+                lambda p=page: PageCompound(p), "PageCompound(page)", page,
+                {"4.19": "mm/compaction.c:876"},
+            )
+            del_page_from_lru_list(page, lruvec, page_lru(page))
+            atomic_add(pgdat, "vmstat_isolated", 1)
+            _trace_isolated(page)
+            goto = ISOLATE_SUCCESS
             break
-        page = pfn_to_page(scan.low_pfn)
-        found = FAILED if page is None else isolate_page_v4_19(cc, scan, page, isolate_mode)
-        if found is ABORTED:
+
+        if goto is CONTINUE:
+            continue
+        if goto is BREAK:
             break
-        if found is ISOLATED:
+        if goto is ISOLATE_SUCCESS:
             list_add(page.lru, cc.migratepages)
             cc.nr_migratepages += 1
-            scan.nr_isolated += 1
+            nr_isolated += 1
             if not cc.last_migrated_pfn:
-                cc.last_migrated_pfn = scan.low_pfn
+                cc.last_migrated_pfn = low_pfn
             if cc.nr_migratepages == COMPACT_CLUSTER_MAX:
-                scan.low_pfn += 1
+                low_pfn += 1
                 break
-        if found is FAILED_PUT:
-            unlock(scan)  # the put may be the last, and would take the lock
+            continue
+        if goto is ISOLATE_FAIL_PUT:
+            # the put may be the last, and would take the lock
+            if locked:
+                spin_unlock_irqrestore(pgdat.lru_lock, flags)
+                locked = False
             put_page(page)
-            found = FAILED
-        if found is FAILED and skip_on_failure:
-            next_skip_pfn = give_up_block(cc, scan, next_skip_pfn)
-        scan.low_pfn += 1
-    unlock(scan)
-    return min(scan.low_pfn, end_pfn)
+        if not skip_on_failure:
+            continue
+        # the block of cc->order cannot be had: put back what was isolated of it
+        if nr_isolated:
+            if locked:
+                spin_unlock_irqrestore(pgdat.lru_lock, flags)
+                locked = False
+            putback_movable_pages(cc.migratepages)
+            cc.nr_migratepages = 0
+            cc.last_migrated_pfn = 0
+            nr_isolated = 0
+        if low_pfn < next_skip_pfn:
+            low_pfn = next_skip_pfn - 1
+            next_skip_pfn += 1 << cc.order
 
-
-@cite("mm/compaction.c", "4.19", thread="001", symbol="isolate_migratepages_block")
-def give_up_block(cc, scan, next_skip_pfn):
-    """One page failed, so the block of cc->order cannot be had: put back what was isolated of it.
-
-    *Locks:* drops lru_lock if there is something to put back.
-    """
-    if scan.nr_isolated:
-        unlock(scan)
-        putback_movable_pages(cc.migratepages)
-        cc.nr_migratepages = 0
-        cc.last_migrated_pfn = 0
-        scan.nr_isolated = 0
-    if scan.low_pfn < next_skip_pfn:
-        scan.low_pfn = next_skip_pfn - 1
-        next_skip_pfn += 1 << cc.order
-    return next_skip_pfn
+    # PageBuddy may have led outside of the range
+    low_pfn = min(low_pfn, end_pfn)
+    if locked:
+        spin_unlock_irqrestore(pgdat.lru_lock, flags)
+    return low_pfn

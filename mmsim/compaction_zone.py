@@ -5,9 +5,9 @@ kcompactd works in the background and may wait for locks.  A task whose allocati
 failed compacts by itself: at first asynchronously, with PF_MEMALLOC set so that it does not go into
 reclaim from there, and giving up a block at its first failure.
 
-Where pages would go is not modelled: the free scanner finds nothing, compaction_alloc() returns
-NULL, migrate_pages() -ENOMEM, and every isolated page is put back.  That happens in life whenever
-the two scanners meet.
+Where pages would go is not modelled: every migration fails, migrate_pages() says how many pages it
+could not move, namely all, and they are put back.  Nor are the hints which blocks to skip, so each
+scan begins at the start of the zone and goes to its end, where the free scanner is.
 """
 
 from mmsim.compaction import (
@@ -15,61 +15,149 @@ from mmsim.compaction import (
     MIGRATE_ASYNC,
     MIGRATE_SYNC,
     MIGRATE_SYNC_LIGHT,
+    block_end_pfn,
     compact_control,
     isolate_migratepages_block_v4_19,
-    pageblock_nr_pages,
 )
 from mmsim.compaction_v5_17 import isolate_migratepages_block_v5_17
 from mmsim.engine.door import current
-from mmsim.linux.sched import PF_MEMALLOC
-from mmsim.lru import lru_add_drain
+from mmsim.linux.sched import PF_MEMALLOC, preempt_disable, preempt_enable
+from mmsim.lru import lru_add_drain, lru_add_drain_cpu
 from mmsim.migrate_movable import putback_movable_pages
 from mmsim.model.cite import cite
-from mmsim.model.era import era, kernel
+from mmsim.model.era import by_version, kernel
+from mmsim.page_alloc import drain_local_pages
 from mmsim.vmscan import ISOLATE_ASYNC_MIGRATE, ISOLATE_UNEVICTABLE
 
+ISOLATE_ABORT, ISOLATE_NONE, ISOLATE_SUCCESS = range(3)
 
-def isolate_migratepages_block(cc, low_pfn, end_pfn, isolate_mode):
-    """The era's own."""
-    if era().version >= (5, 11):
-        return isolate_migratepages_block_v5_17(cc, low_pfn, end_pfn, isolate_mode)
-    return isolate_migratepages_block_v4_19(cc, low_pfn, end_pfn, isolate_mode)
+isolate_migratepages_block = by_version(
+    isolate_migratepages_block_v4_19, isolate_migratepages_block_v5_17
+)
 
 
-@cite("mm/compaction.c", "4.19", thread="001")
-def isolate_migratepages(cc):
-    """Isolate from the next block that has anything; false at the end, or when told to give up."""
-    isolate_mode = ISOLATE_ASYNC_MIGRATE if cc.mode != MIGRATE_SYNC else 0
-    if getattr(kernel(), "sysctl_compact_unevictable_allowed", True):
-        isolate_mode |= ISOLATE_UNEVICTABLE
+def _zone_end_pfn():
     mem_map = kernel().mem_map
-    block = getattr(kernel(), "pageblock_nr_pages", pageblock_nr_pages)
-    end = mem_map[0].pfn + len(mem_map)
-    while cc.migrate_pfn < end:
-        block_end = min(cc.migrate_pfn + block, end)
-        low_pfn = isolate_migratepages_block(cc, cc.migrate_pfn, block_end, isolate_mode)
-        if not low_pfn or cc.contended:
-            return False
-        cc.migrate_pfn = low_pfn
-        if cc.nr_migratepages:
-            return True
-    return False
+    return mem_map[0].pfn + len(mem_map)
+
+
+@cite("include/linux/pageblock-flags.h", "5.17")
+def pageblock_start_pfn(pfn):
+    """The first frame of the block; blocks are counted from the zone's first frame."""
+    first = kernel().mem_map[0].pfn
+    return pfn - (pfn - first) % kernel().pageblock_nr_pages
+
+
+@cite("mm/compaction.c", "5.17")
+def block_start_pfn(pfn, order):
+    """Start of the naturally aligned block of that order."""
+    return pfn & ~((1 << order) - 1)
 
 
 @cite("mm/compaction.c", "4.19", thread="001")
-def compact_zone(cc):
-    """Walk the zone once: isolate block by block, find no place for the pages, put them back.
+def compact_finished(cc):
+    """Was it told to give up, or has the scanner come to the end?"""
+    return cc.contended or cc.migrate_pfn >= _zone_end_pfn()
 
-    *Locks:* none held; may sleep.
+
+def _isolate_mode(cc):
+    mode = ISOLATE_ASYNC_MIGRATE if cc.mode != MIGRATE_SYNC else 0
+    if kernel().sysctl_compact_unevictable_allowed:
+        mode |= ISOLATE_UNEVICTABLE
+    return mode
+
+
+def _block_end(low_pfn):
+    return min(pageblock_start_pfn(low_pfn) + kernel().pageblock_nr_pages, _zone_end_pfn())
+
+
+@cite("mm/compaction.c", "4.19", thread="001")
+def isolate_migratepages_v4_19(cc):
+    """Isolate from the block that the scanner has come to."""
+    block_end = _block_end(cc.migrate_pfn)
+    low_pfn = isolate_migratepages_block_v4_19(cc, cc.migrate_pfn, block_end, _isolate_mode(cc))
+    if not low_pfn or cc.contended:
+        return ISOLATE_ABORT
+    cc.migrate_pfn = low_pfn
+    return ISOLATE_SUCCESS if cc.nr_migratepages else ISOLATE_NONE
+
+
+@cite("mm/compaction.c", "5.17", thread="001")
+def isolate_migratepages_v5_17(cc):
+    """Isolate from the block that the scanner has come to."""
+    block_end = _block_end(cc.migrate_pfn)
+    if isolate_migratepages_block_v5_17(cc, cc.migrate_pfn, block_end, _isolate_mode(cc)):
+        return ISOLATE_ABORT
+    return ISOLATE_SUCCESS if cc.nr_migratepages else ISOLATE_NONE
+
+
+@cite("mm/compaction.c", "4.19..5.10", thread="001")
+def compact_zone_v4_19(cc):
+    """Walk the zone once: isolate block by block, fail to migrate, put back.
+
+    *Locks:* none held; may sleep.  It drains the pagevecs of this CPU only, first and whenever it
+    has left a block that it migrated from (all CPUs' are drained by who writes to
+    /proc/sys/vm/compact_memory).
     """
-    while True:
-        more = isolate_migratepages(cc)
-        if cc.nr_migratepages:
+    cc.last_migrated_pfn = 0
+    lru_add_drain()  # migrate_prep_local()
+    while not compact_finished(cc):
+        isolated = isolate_migratepages_v4_19(cc)
+        if isolated == ISOLATE_ABORT:
             putback_movable_pages(cc.migratepages)
             cc.nr_migratepages = 0
-        if not more:
             break
+        if isolated == ISOLATE_SUCCESS:
+            cc.nr_migratepages = 0
+            putback_movable_pages(cc.migratepages)
+            if cc.direct_compaction and cc.mode == MIGRATE_ASYNC:
+                # one page of the aligned block could not be migrated: skip the rest of it
+                cc.migrate_pfn = block_end_pfn(cc.migrate_pfn - 1, cc.order)
+                cc.last_migrated_pfn = 0
+        if cc.order > 0 and cc.last_migrated_pfn:
+            if cc.last_migrated_pfn < block_start_pfn(cc.migrate_pfn, cc.order):
+                preempt_disable()  # get_cpu()
+                lru_add_drain_cpu()
+                drain_local_pages(cc.pgdat.zone)
+                preempt_enable()
+                cc.last_migrated_pfn = 0
+
+
+@cite("mm/compaction.c", "5.11..5.17", thread="001")
+def compact_zone_v5_17(cc):
+    """Walk the zone once: isolate block by block, fail to migrate, put back.
+
+    A block that is scanned again, because the first scan stopped at 32 pages, is then taken as a
+    whole (cc->rescan).  *Locks:* none held; may sleep.  It drains pagevecs as 4.19 does.
+    """
+    last_migrated_pfn = 0
     lru_add_drain()
+    while not compact_finished(cc):
+        iteration_start_pfn = cc.migrate_pfn
+        start = pageblock_start_pfn(iteration_start_pfn)
+        cc.rescan = pageblock_start_pfn(last_migrated_pfn) == start
+        isolated = isolate_migratepages_v5_17(cc)
+        if isolated == ISOLATE_ABORT:
+            putback_movable_pages(cc.migratepages)
+            cc.nr_migratepages = 0
+            break
+        if isolated == ISOLATE_SUCCESS:
+            last_migrated_pfn = iteration_start_pfn
+            cc.nr_migratepages = 0
+            putback_movable_pages(cc.migratepages)
+            if cc.direct_compaction and cc.mode == MIGRATE_ASYNC:
+                cc.migrate_pfn = block_end_pfn(cc.migrate_pfn - 1, cc.order)
+                last_migrated_pfn = 0
+        if cc.order > 0 and last_migrated_pfn:
+            if last_migrated_pfn < block_start_pfn(cc.migrate_pfn, cc.order):
+                preempt_disable()  # lru_add_drain_cpu_zone()
+                lru_add_drain_cpu()
+                drain_local_pages(cc.pgdat.zone)
+                preempt_enable()
+                last_migrated_pfn = 0
+
+
+compact_zone = by_version(compact_zone_v4_19, compact_zone_v5_17)
 
 
 @cite("mm/compaction.c", "4.19", thread="001")

@@ -42,7 +42,6 @@ from mmsim.model.cite import cite
 from mmsim.model.era import by_version
 from mmsim.page import (
     ClearPageActive,
-    ClearPageUnevictable,
     PageActive,
     PageLRU,
     PageUnevictable,
@@ -87,16 +86,14 @@ def __pagevec_lru_add_fn_v5_4(page, lruvec):
     *Locks:* lru_lock; the pagevec holds a reference.  *Race:* PG_lru is set before PG_mlocked is
     looked at, with a full barrier between; munlock does the reverse.  One of them sees the other.
     """
+    TestClearPageUnevictable(page)
     VM_BUG_ON_PAGE(
         lambda: PageLRU(page), "PageLRU(page)", page,
         {"4.19": "mm/swap.c:872", "5.4": "mm/swap.c:911"},
     )
     SetPageLRU(page)
     smp_mb()
-    if page_evictable(page):
-        if PageUnevictable(page):
-            ClearPageUnevictable(page)
-    else:
+    if not page_evictable(page):
         ClearPageActive(page)
         SetPageUnevictable(page)
     add_page_to_lru_list(page, lruvec)

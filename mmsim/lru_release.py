@@ -54,7 +54,8 @@ from mmsim.page import (
     page_count,
     put_page_testzero,
 )
-from mmsim.page_alloc import __free_pages_ok, free_unref_page, free_unref_page_list
+from mmsim.page_alloc import free_the_page, free_unref_page, free_unref_page_list
+from mmsim.util import compound_order
 
 
 @cite("mm/swap.c", "2.6.16", thread="000", symbol="__page_cache_release")
@@ -131,7 +132,7 @@ def __put_single_page(page):
 def free_compound_page(page):
     """The destructor of most compound pages."""
     mem_cgroup_uncharge(page)
-    __free_pages_ok(page, page.order)
+    free_the_page(page, compound_order(page))
 
 
 @cite("mm/swap.c", "5.17", thread="000")

@@ -9,7 +9,7 @@ ago, ``memblock_free_all`` gives the rest to the buddy lists.
 from mmsim.linux.list import LIST_POISON1, LIST_POISON2, list_add_tail
 from mmsim.mmzone import MAX_ORDER
 from mmsim.model.cite import cite
-from mmsim.page import buddy_mapcount
+from mmsim.page import TAIL_MAPPING, buddy_mapcount
 
 
 @cite("mm/memblock.c", "5.17")
@@ -35,10 +35,20 @@ def memblock_alloc(vm, node=0, order=0):
             p.history.append("allocated at boot")
         page.v__refcount = 1
         page.state = "allocated"
-        page.order = order
         vm.memblock_next[node] = i + n
         return page
     raise RuntimeError(f"node{node} has no frame left: boot_mm(pages=...) is too small")
+
+
+def compound_at_boot(vm, page, order):
+    """Set-up only: what prep_compound_page() makes of a block, as raw values."""
+    page.v_flags |= page.m_head
+    first = page.pfn - vm.mem_map[0].pfn + 1
+    tails = vm.mem_map[first : first + (1 << order) - 1]
+    for tail in tails:
+        tail.v_mapping = TAIL_MAPPING
+        tail.v_compound_head = page
+    tails[0].v_compound_order = order
 
 
 @cite("mm/memblock.c", "5.17")
@@ -61,7 +71,7 @@ def memblock_free_all(vm):
         page = mem_map[i]
         for p in mem_map[i : i + (1 << order)]:
             p.lru.v_next, p.lru.v_prev = LIST_POISON1, LIST_POISON2
-        page.v_private = page.order = order
+        page.v_private = order
         page.v__mapcount = buddy_mapcount()
         list_add_tail(page.lru, vm.node_data[page.node].zone.free_area[order])
         i += 1 << order

@@ -11,7 +11,7 @@ A page that is charged to nobody is on the root's lruvec.  Moving charges betwee
 memcg_move.py.
 """
 
-from mmsim.linux.bug import VM_BUG_ON_FOLIO, VM_BUG_ON_PAGE
+from mmsim.linux.bug import VM_BUG_ON_FOLIO, VM_BUG_ON_PAGE, VM_WARN_ON_ONCE_FOLIO
 from mmsim.linux.list import list_empty, list_entry
 from mmsim.linux.spinlock import (
     spin_lock_irq,
@@ -22,11 +22,12 @@ from mmsim.linux.spinlock import (
 from mmsim.mmzone import (
     add_page_to_lru_list,
     del_page_from_lru_list,
+    mem_cgroup_disabled,
     page_lru,
     page_pgdat,
 )
 from mmsim.model.cite import cite
-from mmsim.model.era import era, kernel
+from mmsim.model.era import IS_ENABLED, era, kernel
 from mmsim.page import ClearPageLRU, PageLRU, SetPageLRU, page_count
 
 
@@ -43,6 +44,8 @@ def mem_cgroup_page_lruvec(page, pgdat):
     *Locks:* lru_lock, until 5.10.  *Race:* stable only while the memcg is: page lock, isolation,
     or no reference left.
     """
+    if mem_cgroup_disabled():
+        return kernel().root_mem_cgroup.lruvecs[pgdat.node_id]
     memcg = page.mem_cgroup
     if memcg is None:
         memcg = kernel().root_mem_cgroup
@@ -52,19 +55,30 @@ def mem_cgroup_page_lruvec(page, pgdat):
 @cite("include/linux/memcontrol.h", "5.17", thread="000")
 def folio_lruvec(page):
     """The page's lruvec now.  *Race:* as mem_cgroup_page_lruvec()."""
-    return mem_cgroup_page_lruvec(page, page_pgdat(page))
+    memcg = page_memcg(page)
+    VM_WARN_ON_ONCE_FOLIO(
+        lambda: memcg is None and not mem_cgroup_disabled(),
+        "!memcg && !mem_cgroup_disabled()",
+        page,
+    )
+    if memcg is None:
+        memcg = kernel().root_mem_cgroup
+    return memcg.lruvecs[page.node]
 
 
 @cite("mm/memcontrol.c", "5.17", thread="000")
 def lruvec_memcg_debug(lruvec, page):
     """With DEBUG_VM: is this lruvec still the page's?  *Locks:* the lruvec's."""
-
-    def changed():
-        memcg = page_memcg(page)
-        return lruvec.memcg is not (kernel().root_mem_cgroup if memcg is None else memcg)
-
+    if not IS_ENABLED("DEBUG_VM") or mem_cgroup_disabled():
+        return
+    memcg = page_memcg(page)
+    if memcg is None:
+        memcg = kernel().root_mem_cgroup
+        text = "lruvec_memcg(lruvec) != root_mem_cgroup"
+    else:
+        text = "lruvec_memcg(lruvec) != memcg"
     VM_BUG_ON_FOLIO(
-        changed, "lruvec_memcg(lruvec) != memcg", page, {"5.17": "mm/memcontrol.c:1178"}
+        lambda: lruvec.memcg is not memcg, text, page, {"5.17": "mm/memcontrol.c:1178"}
     )
 
 
@@ -100,11 +114,10 @@ def unlock_page_lruvec_irqrestore(lruvec, flags):
 
 @cite("include/linux/memcontrol.h", "5.17", thread="000")
 def folio_matches_lruvec(page, lruvec):
-    """Is the page on this lruvec: same node, same memcg?"""
-    memcg = page_memcg(page)
-    if memcg is None:
-        memcg = kernel().root_mem_cgroup
-    return lruvec.pgdat is page_pgdat(page) and lruvec.memcg is memcg
+    """Is the page on this lruvec: same node, same memcg?  (An uncharged page has none.)"""
+    if lruvec.pgdat is not page_pgdat(page):
+        return False
+    return mem_cgroup_disabled() or lruvec.memcg is page_memcg(page)
 
 
 @cite("include/linux/memcontrol.h", "5.17", thread="000")

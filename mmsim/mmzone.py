@@ -9,10 +9,11 @@ differ in name only.  ``lru_lock_of`` is the one place that knows.
 """
 
 from mmsim.linux.atomic import atomic_add
+from mmsim.linux.bug import VM_BUG_ON_FOLIO, WARN_ONCE, report
 from mmsim.linux.list import LIST_HEAD, list_add, list_add_tail, list_del
 from mmsim.linux.spinlock import spin_lock_init
 from mmsim.model.cite import cite
-from mmsim.model.era import era, kernel, refuse_other_eras
+from mmsim.model.era import IS_ENABLED, by_version, era, kernel, refuse_other_eras
 from mmsim.model.struct import Struct, shared
 from mmsim.page import (
     PAGE_CLASSES,
@@ -111,8 +112,17 @@ class mem_cgroup(Struct):
         self.move_lock = spin_lock_init(f"&memcg->move_lock#{name}")
 
 
-class kernel_mm:
-    """The globals of a booted 3.13 .. 5.17: ``node_data``, ``memcgs`` (root first), ``mem_map``."""
+class kernel_mm(Struct):
+    """The globals of a booted 3.13 .. 5.17: ``node_data``, ``memcgs`` (root first), ``mem_map``.
+
+    ``nr_bad_pages`` is bad_page()'s count of its reports.
+    """
+
+    nr_bad_pages = shared(0)
+    name = "kernel"
+    pageblock_nr_pages = 2  # 512 in the kernel; compaction drops its lock between blocks
+    sysctl_compact_unevictable_allowed = True
+    compaction_trace = None  # who listens to compaction's trace points
 
     def __init__(self, nodes, memcgs):
         self.node_data = [pglist_data(n) for n in range(nodes)]
@@ -162,8 +172,8 @@ def page_lru_base_type(page):
     return LRU_INACTIVE_ANON if PageSwapBacked(page) else LRU_INACTIVE_FILE
 
 
-@cite("include/linux/mm_inline.h", "5.17")
-def page_lru(page):
+@cite("include/linux/mm_inline.h", "3.13..5.11")
+def page_lru_v5_4(page):
     """The list a page belongs on by its flags.  *Locks:* lru_lock.  *Race:* none known."""
     if PageUnevictable(page):
         return LRU_UNEVICTABLE
@@ -173,10 +183,62 @@ def page_lru(page):
     return lru
 
 
+@cite("include/linux/mm_inline.h", "5.12..5.17")
+def folio_lru_list(page):
+    """The list a page belongs on by its flags.  *Locks:* lru_lock.  *Race:* none known."""
+    VM_BUG_ON_FOLIO(
+        lambda: PageActive(page) and PageUnevictable(page),
+        "folio_test_active(folio) && folio_test_unevictable(folio)",
+        page,
+    )
+    if PageUnevictable(page):
+        return LRU_UNEVICTABLE
+    lru = page_lru_base_type(page)
+    if PageActive(page):
+        lru += LRU_ACTIVE
+    return lru
+
+
+page_lru = by_version(page_lru_v5_4, folio_lru_list)
+
+_LRU_SIZE = ("size0", "size1", "size2", "size3", "size4")
+
+
+@cite("include/linux/memcontrol.h", "5.17")
+def mem_cgroup_disabled():
+    """Booted with cgroup_disable=memory: the root's lruvecs then stand for the nodes' own."""
+    return len(kernel().memcgs) == 1
+
+
+@cite("mm/memcontrol.c", "5.4")
+def mem_cgroup_update_lru_size(lruvec, lru, nr_pages):
+    """Account pages on a list, and notice when more were taken off than had been put on.
+
+    *Locks:* lru_lock.  *Race:* a plain load and store: under the wrong lock an update is lost.
+    """
+    lru_size = _LRU_SIZE[lru]
+    if nr_pages < 0:
+        setattr(lruvec, lru_size, getattr(lruvec, lru_size) + nr_pages)
+    size = getattr(lruvec, lru_size)
+    if WARN_ONCE(size < 0, "mem_cgroup_update_lru_size: lru_size is negative"):
+        if IS_ENABLED("DEBUG_VM"):
+            report("VM_BUG_ON", "VM_BUG_ON(1)", fatal=True)
+        setattr(lruvec, lru_size, 0)
+    if nr_pages > 0:
+        setattr(lruvec, lru_size, getattr(lruvec, lru_size) + nr_pages)
+
+
 @cite("include/linux/mm_inline.h", "5.17")
 def update_lru_size(lruvec, lru, nr_pages):
-    """Account pages on a list.  *Locks:* lru_lock."""
-    atomic_add(lruvec, f"size{lru}", nr_pages)
+    """Account pages on a list.  *Locks:* lru_lock.
+
+    There are two counts in C: the memcg's, and the node's statistics, which are per CPU and
+    unaffected by races.  Here a booted memcg controller has the first, others the second.
+    """
+    if mem_cgroup_disabled():
+        atomic_add(lruvec, _LRU_SIZE[lru], nr_pages)
+    else:
+        mem_cgroup_update_lru_size(lruvec, lru, nr_pages)
 
 
 @cite("include/linux/mm_inline.h", "5.17")

@@ -6,39 +6,35 @@ the last test that holds names the reason, so that a page with three faults show
 is leaked, the kernel is tainted with B and goes on.
 """
 
-from mmsim.engine.door import access
-from mmsim.engine.op import READ, Op
 from mmsim.linux.atomic import atomic_read
 from mmsim.linux.bug import report
 from mmsim.model.cite import cite
 from mmsim.model.era import IS_ENABLED, era, kernel
-
-_LOOKS = Op(READ, "flags", "_refcount", "_mapcount", "mapping", "mem_cgroup")
-
-
-def _as_expected(page, mask):
-    return (
-        page.v__mapcount == -1
-        and page.v_mapping is None
-        and page.v__refcount == 0
-        and page.v_mem_cgroup is None
-        and page.v_flags & mask == 0
-    )
+from mmsim.page import page_ref_count
+from mmsim.page_owner import page_is
 
 
 @cite("mm/page_alloc.c", "5.17")
 def page_expected_state(page, check_flags):
-    """Nothing left of an owner?  One look: the page is ours alone, or the answer is a finding."""
-    return access(_LOOKS, page, _as_expected, page, check_flags)
+    """Nothing left of an owner?  *Race:* the page is ours alone, or the answer is a finding."""
+    if atomic_read(page, "_mapcount") != -1:
+        return False
+    # C ors them together: all are loaded, whatever the first says
+    mapping = page.mapping
+    count = page_ref_count(page)
+    memcg = page.mem_cgroup
+    flags = page.flags & check_flags
+    return mapping is None and count == 0 and memcg is None and flags == 0
 
 
 @cite("mm/page_alloc.c", "5.4")
 def bad_page(page, reason, bad_flags=0):
     """Report and let the caller leak the page.  At most 60 reports a boot are printed."""
     vm = kernel()
-    vm.bad_pages = shown = getattr(vm, "bad_pages", 0) + 1
-    page.state = "bad"
-    if shown <= 60:
+    shown = vm.nr_bad_pages
+    page_is(page, "bad")
+    if shown < 60:
+        vm.nr_bad_pages = shown + 1
         detail = ()
         if bad_flags:
             names = "|".join(n for n, bit in page.PG.items() if bad_flags >> bit & 1)

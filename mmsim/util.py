@@ -59,16 +59,10 @@ def page_mapcount(page):
 
 @cite("include/linux/mm.h", "4.19", thread="001")
 def compound_order(page):
-    """Order of the compound page it heads, 0 for any other page.
+    """Order of the compound page it heads, 0 for any other page: a word of the first tail.
 
-    The kernel has it written in the first tail; here the tails that point to the head are counted.
     *Race:* of a page that is not ours it is a guess that callers have to bound.
     """
     if not PageHead(page):
         return 0
-    order = 0
-    while True:
-        tail = pfn_to_page(page.pfn + (1 << order))
-        if tail is None or tail.compound_head is not page:
-            return order
-        order += 1
+    return pfn_to_page(page.pfn + 1).compound_order

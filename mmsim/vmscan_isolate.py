@@ -60,6 +60,7 @@ ISOLATE_UNEVICTABLE = 0x8
 def __isolate_lru_page_prepare(page, mode):
     """Is it worth isolating?  0, -EINVAL (not on the LRU after all) or -EBUSY (not now).
 
+    (5.17's answers yes or no; nobody there asks why.)
     *Locks:* none needed.  *Race:* every answer may be stale; those that matter are asked again.
     """
     if not PageLRU(page):

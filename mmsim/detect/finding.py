@@ -72,6 +72,7 @@ class PageSnapshot:
     address: int
     raw: tuple[int, ...]
     history: tuple[str, ...]
+    head: int = 0  # address of the head, if the page is part of a compound page of this ``order``
 
 
 @dataclass(frozen=True)

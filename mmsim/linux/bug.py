@@ -203,6 +203,25 @@ def WARN_ON(condition, text, where=""):
     return bool(condition)
 
 
+def WARN_ONCE(condition, text):
+    """The same, said once a boot."""
+    title = f"WARNING: {text}"
+    if condition and _is_first(title):
+        report("warn", title)
+    return bool(condition)
+
+
+def VM_WARN_ON_ONCE_FOLIO(condition, text, page):
+    """With DEBUG_VM: dump the page and warn, once a boot, if ``condition()``."""
+    title = f"WARNING: VM_WARN_ON_ONCE_FOLIO({text})"
+    if IS_ENABLED("DEBUG_VM") and condition() and _is_first(title):
+        report("warn", title, page=page)
+
+
+def _is_first(title):
+    return all(finding.title != title for finding in door.machine.findings)
+
+
 def page_fault(address, write, page=None):
     """The kernel touched an address that is not mapped: list poison, or NULL plus an offset."""
     kernel = era()

@@ -6,7 +6,14 @@ list_del writes LIST_POISON1 and LIST_POISON2 from 2.6 on; touching a poisoned p
 fault at the address the machine of the era would show.  2.4 leaves the pointers as they were: a
 second list_del rewires stale neighbours without a word.
 
-With DEBUG_LIST the neighbours are checked first and a corruption is a BUG at lib/list_debug.c.
+With DEBUG_LIST the neighbours are looked at first.  What the kernel does about a node that is not
+where it says it is:
+
+    until 4.9         warn; a list_del is left out, a list_add is made all the same
+    from 4.10 on      warn, leave the operation out, and go on
+    with BUG_ON_DATA_CORRUPTION as well     BUG
+
+NULL is no case of its own: following it is a fault, in the check as without it.
 """
 
 import zlib
@@ -95,72 +102,107 @@ def _pointer(node):
     return f"{node.address:0{digits}x}"
 
 
-def _corrupt(title, node, text):
+_LINES = {  # of lib/list_debug.c, by the version from which on they hold
+    (3, 13): (29, 33, 36, 53, 56, 59, 62),
+    (4, 10): (25, 28, 31, 47, 50, 53, 56),
+    (5, 5): (23, 26, 29, 45, 48, 51, 54),
+}
+ADD_NEXT, ADD_PREV, ADD_DOUBLE, DEL_POISON1, DEL_POISON2, DEL_PREV, DEL_NEXT = range(7)
+
+
+def _corrupt(check, title, node, text):
+    """CHECK_DATA_CORRUPTION() of a condition that holds: warn, or BUG."""
+    version = era().version
+    lines = _LINES[max(since for since in _LINES if since <= max(version, (3, 13)))]
+    place = f"lib/list_debug.c:{lines[check]}"
+    fatal = version >= (4, 10) and IS_ENABLED("BUG_ON_DATA_CORRUPTION")
+    detail = (text, f"kernel BUG at {place}!" if fatal else place)
     owner = node.owner if hasattr(node, "owner") and hasattr(node.owner, "snapshot") else None
-    report("list-corruption", title, page=owner, detail=(text,), fatal=True)
+    report("list-corruption", title, page=owner, detail=detail, fatal=fatal)
 
 
-def _add_valid(new, prev, next):
+def __list_add_valid(new, prev, next):
+    """Are the neighbours still neighbours?  Before 4.10 every one of the three is looked at."""
+    valid = True
     if next.prev is not prev:
+        valid = False
         _corrupt(
+            ADD_NEXT,
             "list_add corruption. next->prev should be prev",
             new,
             f"list_add corruption. next->prev should be prev ({_pointer(prev)}), "
             f"but was {_pointer(next.v_prev)}. (next={_pointer(next)}).",
         )
-    if prev.next is not next:
+    if (valid or era().version < (4, 10)) and prev.next is not next:
+        valid = False
         _corrupt(
+            ADD_PREV,
             "list_add corruption. prev->next should be next",
             new,
             f"list_add corruption. prev->next should be next ({_pointer(next)}), "
             f"but was {_pointer(prev.v_next)}. (prev={_pointer(prev)}).",
         )
-    if new is prev or new is next:
+    if (valid or era().version < (4, 10)) and (new is prev or new is next):
+        valid = False
         _corrupt(
+            ADD_DOUBLE,
             "list_add double add",
             new,
             f"list_add double add: new={_pointer(new)}, prev={_pointer(prev)}, "
             f"next={_pointer(next)}.",
         )
+    return valid
 
 
-def _del_valid(entry):
+def __list_del_entry_valid(entry):
+    """Is the node linked where it says?  The first thing that is not true is said."""
     prev = entry.prev
     next = entry.next
-    for poison, side, node in ((LIST_POISON1, "next", next), (LIST_POISON2, "prev", prev)):
-        if node is poison:
-            _corrupt(
-                f"list_del corruption, ->{side} is {poison.name}",
-                entry,
-                f"list_del corruption, {_pointer(entry)}->{side} is {poison.name} "
-                f"({_pointer(poison)})",
-            )
-    for side, node in (("next", next), ("prev", prev)):
-        if node is NULL:
-            _corrupt(
-                f"list_del corruption, ->{side} is NULL",
-                entry,
-                f"list_del corruption, {_pointer(entry)}->{side} is NULL",
-            )
-    if prev.next is not entry:
+    if next is LIST_POISON1:
         _corrupt(
+            DEL_POISON1,
+            "list_del corruption, ->next is LIST_POISON1",
+            entry,
+            f"list_del corruption, {_pointer(entry)}->next is LIST_POISON1 "
+            f"({_pointer(LIST_POISON1)})",
+        )
+        return False
+    if prev is LIST_POISON2:
+        _corrupt(
+            DEL_POISON2,
+            "list_del corruption, ->prev is LIST_POISON2",
+            entry,
+            f"list_del corruption, {_pointer(entry)}->prev is LIST_POISON2 "
+            f"({_pointer(LIST_POISON2)})",
+        )
+        return False
+    if prev.next is not entry:
+        where = f". (prev={_pointer(prev)})" if era().version >= (5, 4) else ""
+        _corrupt(
+            DEL_PREV,
             "list_del corruption. prev->next should be entry",
             entry,
             f"list_del corruption. prev->next should be {_pointer(entry)}, "
-            f"but was {_pointer(prev.v_next)}",
+            f"but was {_pointer(prev.v_next)}{where}",
         )
+        return False
     if next.prev is not entry:
+        where = f". (next={_pointer(next)})" if era().version >= (5, 4) else ""
         _corrupt(
+            DEL_NEXT,
             "list_del corruption. next->prev should be entry",
             entry,
             f"list_del corruption. next->prev should be {_pointer(entry)}, "
-            f"but was {_pointer(next.v_prev)}",
+            f"but was {_pointer(next.v_prev)}{where}",
         )
+        return False
+    return True
 
 
 def __list_add(new, prev, next):
     if IS_ENABLED("DEBUG_LIST"):
-        _add_valid(new, prev, next)
+        if not __list_add_valid(new, prev, next) and era().version >= (4, 10):
+            return
     next.prev = new
     new.next = next
     new.prev = prev
@@ -187,8 +229,8 @@ def list_add_tail(new, head):
 
 
 def __list_del_entry(entry):
-    if IS_ENABLED("DEBUG_LIST"):
-        _del_valid(entry)
+    if IS_ENABLED("DEBUG_LIST") and not __list_del_entry_valid(entry):
+        return
     # 5.4 loads both before the first store: r2 and r3 of the oops in thread 000
     next = entry.next
     prev = entry.prev
@@ -196,7 +238,7 @@ def __list_del_entry(entry):
 
 
 def list_del(entry):
-    """Unlink, and poison from 2.6 on."""
+    """Unlink, and poison from 2.6 on.  What DEBUG_LIST refuses to unlink is poisoned as well."""
     __list_del_entry(entry)
     if era().poison1:
         entry.next = LIST_POISON1

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from mmsim.detect.finding import Finding
-from mmsim.report import badpage, listdebug, oops, own, stuck, warn
+from mmsim.report import badpage, oops, own, stuck, warn
 from mmsim.report.block import VariantLike, mmsim_block, seen, wilson
 from mmsim.report.lanes import EventLike, lanes
 from mmsim.report.voice import Voice, is_own, voice_of
@@ -36,7 +36,7 @@ _WRITERS: Mapping[str, Writer] = {
     "VM_BUG_ON": oops.vm_bug_on,
     "oops": oops.fault,
     "bad-page": badpage.bad_page,
-    "list-corruption": listdebug.list_corruption,
+    "list-corruption": warn.list_corruption,
     "deadlock": stuck.deadlock,
     "hung-task": stuck.hung_task,
     "soft-lockup": stuck.soft_lockup,

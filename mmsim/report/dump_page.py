@@ -71,7 +71,8 @@ def _dump_4_19(page: PageSnapshot, voice: Voice) -> list[str]:
 def _dump_5_4(page: PageSnapshot, voice: Voice) -> list[str]:
     compound = ""
     if page.order:
-        compound = f" head:{voice.hexword(page.address)} order:{page.order} compound_mapcount:0"
+        head = voice.hexword(page.head or page.address)
+        compound = f" head:{head} order:{page.order} compound_mapcount:0"
         if voice.version < (5, 7):
             compound = " compound_mapcount: 0"
     kind, mapping_line = _mapping_kind(page)
@@ -93,7 +94,7 @@ def _dump_5_17(page: PageSnapshot, voice: Voice) -> list[str]:
     ]
     if page.order:
         lines.append(
-            f"head:{voice.hexword(page.address)} order:{page.order} "
+            f"head:{voice.hexword(page.head or page.address)} order:{page.order} "
             "compound_mapcount:0 compound_pincount:0"
         )
     if page.memcg:

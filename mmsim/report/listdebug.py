@@ -32,7 +32,7 @@ _CHECKS = (
 _SIZE = 0x90
 
 
-def list_corruption(finding: Finding, details: Details, voice: Voice) -> list[str]:
+def list_bug(finding: Finding, details: Details, voice: Voice) -> list[str]:
     """The message and the BUG that follows it."""
     messages = list_messages(finding, details)
     at, checked = check_of(messages, voice)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mmsim.detect.finding import Finding
-from mmsim.report.listdebug import check_of, list_messages
+from mmsim.report.listdebug import check_of, list_bug, list_messages
 from mmsim.report.oops import kernel_file
 from mmsim.report.symbols import call_trace, frames_of, innermost
 from mmsim.report.voice import LIST_MESSAGE, X86_64, Voice
@@ -27,9 +27,17 @@ def warn(finding: Finding, details: Details, voice: Voice) -> list[str]:
     return warning(finding, [message], given[0] if given else kernel_file(finding), voice)
 
 
+def list_corruption(finding: Finding, details: Details, voice: Voice) -> list[str]:
+    """DEBUG_LIST warns and goes on; with BUG_ON_DATA_CORRUPTION it is a BUG."""
+    if any(line.startswith("kernel BUG at ") for line in finding.detail):
+        return list_bug(finding, details, voice)
+    return list_warning(finding, details, voice)
+
+
 def list_warning(finding: Finding, details: Details, voice: Voice) -> list[str]:
     """DEBUG_LIST, where it does not stop the kernel."""
     messages = list_messages(finding, details)
+    details.take(r"^lib/list_debug\.c:\d+$")
     at, checked = check_of(messages, voice)
     inside = replace(finding, frames=(*checked, *finding.frames))
     return warning(inside, messages, at, voice)

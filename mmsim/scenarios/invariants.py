@@ -110,6 +110,12 @@ def check_refs(machine, mappings=(), owners=()):
             broken("check_refs", "page has no owner and was not freed", page)
 
 
+def _count_blocks(vm, free, blocks, order):
+    for block in blocks:
+        first = block.pfn - vm.mem_map[0].pfn
+        free.update(vm.mem_map[first : first + (1 << order)])
+
+
 def check_free_lists(machine):
     """Free lists are whole and disjoint and hold exactly the free pages.
 
@@ -120,20 +126,21 @@ def check_free_lists(machine):
     pcps = [pcp for cpu in machine.cpus for pcp in cpu.data.get(pageset, {}).values()]
     free = Counter()
     for pcp in pcps:
-        pages = _nodes("check_free_lists", pcp.list, "per-CPU free list")
-        if pages is None:
-            return
-        if len(pages) != pcp.count:
+        held = 0
+        for order, head in enumerate(pcp.lists):
+            blocks = _nodes("check_free_lists", head, "per-CPU free list")
+            if blocks is None:
+                return
+            held += len(blocks) << order
+            _count_blocks(vm, free, blocks, order)
+        if held != pcp.v_count:
             broken("check_free_lists", "per-CPU free list differs from its count")
-        free.update(pages)
     for pgdat in vm.node_data:
         for order, head in enumerate(pgdat.zone.free_area):
             blocks = _nodes("check_free_lists", head, "buddy free list")
             if blocks is None:
                 return
-            for block in blocks:
-                first = block.pfn - vm.mem_map[0].pfn
-                free.update(vm.mem_map[first : first + (1 << order)])
+            _count_blocks(vm, free, blocks, order)
     for page in vm.mem_map:
         if page.lru.v_next is NULL:
             continue  # a frame that setup gave to nobody

@@ -40,9 +40,7 @@ TELLING = (
         Place("isolate-plain-get", "vmscan_isolate.py", "__isolate_lru_page"),
         on=True,
     ),
-    Change(
-        "001.v1-opencoded", Place("v1-opencode", "compaction.py", "looks_pinned_v4_19"), on=True
-    ),
+    Change("001.v1-opencoded", Place("v1-opencode", "compaction.py", "_pinned_v4_19"), on=True),
     Change(
         "002.pagelocked",
         Place("hugh-2002-02-12", "v2_4/swapfile.py", "free_swap_and_cache"),

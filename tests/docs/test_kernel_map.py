@@ -39,9 +39,11 @@ OURS = {
         "lru_lock_of",  # where an era keeps its lru_lock
     },
     "page.py": {
-        "PAGEFLAG",  # the macros of page-flags.h, which are no functions
+        "bit_op",  # the operation that a macro declares
         "buddy_mapcount",  # a number that is a different one in 3.13
     },
+    "memblock.py": {"compound_at_boot"},  # prep_compound_page() without points
+    "page_owner.py": {"page_is"},  # the checker's own
     "page_check.py": {"checks_pcp"},  # an IS_ENABLED that several functions share
     "pagemap.py": {
         "page_lock_of",  # the checker's record of who holds a page lock

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import mmsim.scenarios.gates  # noqa: F401
+from mmsim import compaction_zone
 from mmsim.buffer import BH_Lock, create_empty_buffers, page_buffers, try_to_free_buffers
 from mmsim.compaction import (
     GFP_KERNEL,
@@ -15,12 +17,9 @@ from mmsim.compaction import (
     MIGRATE_ASYNC,
     MIGRATE_SYNC_LIGHT,
     block_end_pfn,
-    block_scan,
     compact_control,
-    isolate_page_v4_19,
     too_many_isolated,
 )
-from mmsim.compaction_v5_17 import isolate_page_v5_17
 from mmsim.compaction_zone import compact_zone, isolate_migratepages_block, kcompactd_do_work
 from mmsim.engine.door import current
 from mmsim.engine.oops import ContextDied
@@ -30,6 +29,7 @@ from mmsim.linux.list import list_nodes
 from mmsim.linux.spinlock import spin_lock_irqsave, spin_unlock_irqrestore
 from mmsim.lru import lru_add_drain, lru_cache_add, put_page
 from mmsim.memblock import memblock_free_all
+from mmsim.memory_model import pfn_to_page
 from mmsim.migrate_movable import movable_operations, putback_movable_pages
 from mmsim.mmzone import lru_lock_of
 from mmsim.page_alloc import alloc_page, alloc_pages
@@ -49,7 +49,8 @@ class Memory:
 
     def __init__(self, era: str, *gates: str, **config: Any) -> None:
         config = {"DEBUG_VM": True, "DEBUG_LIST": True, "memcgs": 1, **config}
-        self.m = booted(era, pages=16, gates=gates, **config)
+        pages = config.pop("pages", 16)
+        self.m = booted(era, pages=pages, gates=gates, **config)
         self.vm = self.m.vm
         self.pgdat = self.vm.node_data[0]
         self.file = address_space("file")
@@ -62,7 +63,7 @@ class Memory:
         page.v_flags |= page.m_swapbacked
         page.v__mapcount = 0
         page.v_mapping = anon_vma("anon_vma")
-        page.v_mem_cgroup = self.vm.memcgs[memcg] if memcg else None
+        page.v_mem_cgroup = self.vm.memcgs[memcg]
         lru_cache_add(page)
         lru_add_drain()
         page.v__refcount += pins
@@ -72,6 +73,7 @@ class Memory:
     def cached(self, *, buffers: bool = False) -> Any:
         """In the page cache, not mapped."""
         page = alloc_page()
+        page.v_mem_cgroup = self.vm.root_mem_cgroup
         assert filemap_add_folio(self.file, page, page.pfn) == 0
         if buffers:
             create_empty_buffers(page)
@@ -248,21 +250,27 @@ def test_ones_own_reference_is_not_a_pin(gates: tuple[str, ...], isolates: bool)
 # -- skips, modes and limits ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("era", "look"), [("4.19", isolate_page_v4_19), ("5.17", isolate_page_v5_17)]
-)
-def test_free_blocks_and_compound_pages_are_stepped_over(era: str, look: Any) -> None:
+@pytest.mark.parametrize("era", ERAS)
+def test_free_blocks_and_compound_pages_are_stepped_over(era: str) -> None:
+    """What lies behind the first frame is not looked at; unless the order is none."""
     mem = Memory(era)
     thp = alloc_pages(2, compound=True)
-    free = mem.vm.mem_map[8]
-    for page, step in ((thp, 3), (free, 7)):
-        scan = block_scan(page.pfn)
-        look(mem.control(), scan, page, 0)
-        assert scan.low_pfn - page.pfn == step
-    free.v_private = 77  # no order at all: somebody has it by now
-    scan = block_scan(free.pfn)
-    look(mem.control(), scan, free, 0)
-    assert scan.low_pfn == free.pfn
+    mem.vm.mem_map[8].v_private = 3
+    for first in (thp.pfn, FIRST + 8):
+        hidden = pfn_to_page(first + 2)
+        hidden.v_flags |= hidden.m_lru
+    seen: list[Any] = []
+    mem.vm.compaction_trace = SimpleNamespace(
+        precheck=lambda page, skip, own: seen.append(page),
+        refused=seen.append,
+        isolated=seen.append,
+    )
+    isolate_migratepages_block(mem.control(), FIRST, FIRST + 16, 0)
+    assert seen == []
+    mem.vm.mem_map[8].v_private = 77  # no order at all: somebody has it by now
+    mem.vm.mem_map[10].v_mapping = anon_vma("anon_vma")
+    isolate_migratepages_block(mem.control(), FIRST, FIRST + 16, 0)
+    assert seen[:1] == [mem.vm.mem_map[10]]
 
 
 def test_asynchronous_compaction_does_not_wait_for_the_lock_in_4_19() -> None:
@@ -314,6 +322,50 @@ def test_with_too_many_isolated_asynchronous_compaction_does_nothing() -> None:
     assert cc.nr_migratepages == 0
 
 
+@pytest.mark.parametrize(("era", "rounds"), [("4.19", [32, 32, 8]), ("5.17", [32, 40])])
+def test_a_block_that_is_scanned_again_is_taken_as_a_whole(era: str, rounds: list[int]) -> None:
+    """32 pages at most; from 5.1 on the second look at a block has no such limit."""
+    mem = Memory(era, pages=80)
+    mem.vm.pageblock_nr_pages = 80
+    for _ in range(72):
+        mem.anon()
+    taken = [0]
+
+    def putback(listing: Any) -> None:
+        taken.append(0)
+        putback_movable_pages(listing)
+
+    def isolated(page: Any) -> None:
+        taken[-1] += 1
+
+    mem.vm.compaction_trace = SimpleNamespace(
+        precheck=lambda page, skip, own: None, refused=None, isolated=isolated
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compaction_zone, "putback_movable_pages", putback)
+        compact_zone(mem.control(order=-1))  # echo 1 > /proc/sys/vm/compact_memory
+    assert taken[:-1] == rounds
+    lru_add_drain()
+    mem.check()
+
+
+def test_compact_zone_drains_this_cpu_first() -> None:
+    """The page that waits in a pagevec is on the LRU when the scanner comes by."""
+    for era in ERAS:
+        mem = Memory(era)
+        page = alloc_page()
+        page.v_flags |= page.m_swapbacked
+        page.v__mapcount = 0
+        page.v_mapping = anon_vma("anon_vma")
+        page.v_mem_cgroup = mem.vm.root_mem_cgroup
+        lru_cache_add(page)
+        mem.owners.append(page)
+        compact_zone(mem.control())
+        assert mem.m.metrics["lru_lock_holds"] == 1
+        lru_add_drain()
+        mem.check()
+
+
 @pytest.mark.parametrize(("pfn", "order", "end"), [(8, 1, 10), (9, 1, 10), (8, 3, 16), (15, 3, 16)])
 def test_block_end(pfn: int, order: int, end: int) -> None:
     assert block_end_pfn(pfn, order) == end
@@ -360,6 +412,7 @@ def test_compact_zone_walks_every_block() -> None:
     pages = [mem.anon() for _ in range(6)]
     cc = mem.control()
     compact_zone(cc)
+    lru_add_drain()
     assert cc.migrate_pfn == FIRST + 16
     assert mem.m.metrics["lru_lock_holds"] == 3  # blocks of two frames
     assert all(page.v_flags & page.m_lru for page in pages)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from math import comb
 from random import Random
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from mmsim.engine.door import door
 from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
@@ -40,8 +42,10 @@ from tests.engine.lab import Lab, every_order, run, titles
 NODES = st.integers(0, 5)
 
 
-def boot(era: str = "5.17", *, debug: bool = False) -> Machine:
-    return Machine(1, era=era, config={"DEBUG_LIST": debug})
+def boot(era: str = "5.17", *, debug: bool = False, bug: bool = False) -> Machine:
+    machine = Machine(1, era=era, config={"DEBUG_LIST": debug, "BUG_ON_DATA_CORRUPTION": bug})
+    door.boot(machine)  # until the next one is booted
+    return machine
 
 
 class Lists(RuleBasedStateMachine):
@@ -186,9 +190,6 @@ def corruptions() -> Iterator[tuple[str, Callable[[], Any], str, str]]:
         item.lru.v_prev = LIST_POISON2
         list_del(item.lru)
 
-    def never_added() -> None:
-        list_del(Item("page").lru)
-
     def prev_leads_elsewhere() -> None:
         _, (a, b) = queued("a", "b")
         a.lru.v_next = a.lru
@@ -215,7 +216,6 @@ def corruptions() -> Iterator[tuple[str, Callable[[], Any], str, str]]:
 
     yield "twice", twice, "list_del corruption, ->next is LIST_POISON1", "{c}->next is {p}"
     yield "prev", poisoned_prev, "list_del corruption, ->prev is LIST_POISON2", "->prev is"
-    yield "never", never_added, "list_del corruption, ->next is NULL", "->next is NULL"
     yield (
         "prev->next",
         prev_leads_elsewhere,
@@ -240,15 +240,41 @@ def corruptions() -> Iterator[tuple[str, Callable[[], Any], str, str]]:
 
 @pytest.mark.parametrize("what", [name for name, *_ in corruptions()])
 @pytest.mark.parametrize("era", ["5.17", "5.4"])
-def test_debug_list_names_the_corruption(findings: Any, what: str, era: str) -> None:
+@pytest.mark.parametrize("bug", [False, True])
+def test_debug_list_names_the_corruption(what: str, era: str, bug: bool) -> None:
+    """It warns; with BUG_ON_DATA_CORRUPTION it is a BUG at the same line."""
     _, call, title, text = next(case for case in corruptions() if case[0] == what)
-    machine = boot(era, debug=True)
-    (finding,) = findings(machine, call)
+    machine = boot(era, debug=True, bug=bug)
+    with pytest.raises(ContextDied) if bug else nullcontext():
+        call()
+    (finding,) = machine.findings
     assert finding.kind == "list-corruption"
     assert finding.title == title
     poison = "LIST_POISON1 (dead000000000100)" if era == "5.17" else "LIST_POISON1 (00000100)"
     node = "0000000000001008" if era == "5.17" else "00001004"
     assert text.format(c=node, p=poison) in finding.detail[0]
+    assert finding.detail[1].startswith("kernel BUG at lib/list_debug.c:" if bug else "lib/list_")
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_null_is_followed_in_the_check_as_well(findings: Any, debug: bool) -> None:
+    machine = boot("5.17", debug=debug)
+    (finding,) = findings(machine, lambda: list_del(Item("page").lru))
+    assert "NULL pointer dereference" in finding.title
+    assert finding.kind == "oops"
+
+
+@pytest.mark.parametrize(("era", "added"), [("3.13", True), ("4.19", False)])
+def test_what_is_refused_is_left_out_from_4_10_on(era: str, added: bool) -> None:
+    machine = boot(era, debug=True)
+    head, (a,) = queued("a")
+    a.lru.v_prev = a.lru
+    new = Item("new")
+    list_add(new.lru, head)
+    assert titles(machine) == ["list_add corruption. next->prev should be prev"]
+    assert (head.v_next is new.lru) is added
+    list_del(a.lru)
+    assert a.lru.v_next is LIST_POISON1  # poisoned, though it was not unlinked
 
 
 def test_debug_list_finds_nothing_on_a_whole_list() -> None:
@@ -260,15 +286,13 @@ def test_debug_list_finds_nothing_on_a_whole_list() -> None:
     assert not machine.findings
 
 
-def test_a_check_in_time_keeps_the_list_whole(findings: Any) -> None:
+def test_a_check_in_time_keeps_the_list_whole() -> None:
     """Without it the second list_add of a node makes a circle."""
     for debug, broken in ((True, False), (False, True)):
         machine = boot(debug=debug)
         head, (a, _) = queued("a", "b")
-        if debug:
-            findings(machine, lambda head=head, a=a: list_add(a.lru, head))
-        else:
-            list_add(a.lru, head)
+        list_add(a.lru, head)
+        assert len(machine.findings) == debug
         if broken:
             with pytest.raises(ValueError, match="runs in a circle"):
                 list_nodes(head)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 import mmsim.scenarios.gates  # noqa: F401
@@ -14,16 +16,18 @@ from mmsim.lru import (
     lru_add_drain,
     lru_cache_add,
     mark_page_accessed,
+    pagevec_release,
     put_page,
     release_pages,
 )
 from mmsim.memblock import memblock_free_all
 from mmsim.memcg_move import mem_cgroup_move_charge
-from mmsim.mmzone import lru_lock_of
+from mmsim.memcontrol import folio_lruvec
+from mmsim.mmzone import folio_lru_list, lru_lock_of, mem_cgroup_update_lru_size
 from mmsim.page_alloc import alloc_page, alloc_pages
 from mmsim.page_ext import page_is_idle
 from mmsim.page_idle import page_idle_bitmap_read, page_idle_bitmap_write
-from mmsim.pagevec import pagevec, pvecs
+from mmsim.pagevec import pagevec, pagevec_add, pvecs
 from mmsim.scenarios.invariants import check_lru, check_mm
 from mmsim.shmem import shmem_undo_range
 from mmsim.truncate import find_get_entries
@@ -34,7 +38,7 @@ from mmsim.vmscan import (
     putback_lru_page,
     shrink_inactive_list,
 )
-from tests.kernel.booted import booted
+from tests.kernel.booted import booted, points
 from tests.kernel.lru_pages import (
     ACTIVE,
     ANON,
@@ -52,6 +56,7 @@ from tests.kernel.lru_pages import (
 def test_a_new_page_waits_in_a_pagevec_that_has_a_reference(era: str) -> None:
     m = machine(era)
     page = alloc_page(0)
+    page.v_mem_cgroup = m.vm.root_mem_cgroup
     lru_cache_add(page)
     assert (page.v__refcount, lru(page)) == (2, False)
     lru_add_drain()
@@ -64,6 +69,8 @@ def test_a_new_page_waits_in_a_pagevec_that_has_a_reference(era: str) -> None:
 def test_a_full_pagevec_drains_itself(era: str, size: int) -> None:
     m = machine(era)
     pages = [alloc_page(0) for _ in range(size)]
+    for page in pages:
+        page.v_mem_cgroup = m.vm.root_mem_cgroup
     for page in pages[:-1]:
         lru_cache_add(page)
     assert not any(map(lru, pages))
@@ -114,9 +121,15 @@ def test_5_4_clears_the_flag_before_it_unlinks_and_5_17_after(era: str, cleared:
     m = machine(era)
     page = alloc_page(0)  # its links are poison
     page.v_flags |= page.m_lru
+    page.v_mem_cgroup = m.vm.root_mem_cgroup
     with pytest.raises(ContextDied):
         release_pages([page])
-    assert titles(m) == ["list_del corruption, ->next is LIST_POISON1"]
+    # which warns and leaves the list alone; it is the size, taken from an empty list, that kills
+    assert titles(m) == [
+        "list_del corruption, ->next is LIST_POISON1",
+        "WARNING: mem_cgroup_update_lru_size: lru_size is negative",
+        "VM_BUG_ON(1)",
+    ]
     assert lru(page) is not cleared
     assert m.findings[0].page.lru_next == {"5.4": 0x100, "5.17": 0xDEAD000000000100}[era]
 
@@ -139,10 +152,11 @@ def test_a_compound_page_is_released_without_the_lock(era: str) -> None:
     memblock_free_all(m.vm)
     small, huge = alloc_page(), alloc_pages(1, compound=True)
     for page in (small, huge):
+        page.v_mem_cgroup = m.vm.root_mem_cgroup
         lru_cache_add(page)
     lru_add_drain()
     release_pages([small, huge])
-    assert (small.state, huge.state) == ("pcp", "free")
+    assert (small.state, huge.state) == ("pcp", "pcp" if era == "5.17" else "free")
     check_mm(m)
     assert not m.findings
 
@@ -305,7 +319,67 @@ def test_charge_moving_leaves_pages_that_are_isolated_or_of_others() -> None:
     m = machine("5.17")
     mapping = tmpfs(m, 2)
     one, two = m.vm.memcgs[1:]
-    isolate_lru_page(mapping.slots[0])
-    mapping.slots[1].v_mem_cgroup = None
+    for page in mapping.slots.values():
+        isolate_lru_page(page)
+    mapping.slots[1].v_mem_cgroup = m.vm.root_mem_cgroup
+    putback_lru_page(mapping.slots[1])
     assert mem_cgroup_move_charge(mapping, range(2), one, two) == 0
     assert mapping.slots[0].v_mem_cgroup is one
+
+
+# -- what DEBUG_VM asserts ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("debug", "dies"), [(True, True), (False, False)])
+def test_a_list_that_is_taken_below_nothing_is_warned_of_once(debug: bool, dies: bool) -> None:
+    """And starts again at 0; DEBUG_VM does not get that far."""
+    m = machine("5.4", DEBUG_VM=debug)
+    lruvec = m.vm.memcgs[1].lruvecs[0]
+    for _ in range(2):
+        with pytest.raises(ContextDied) if dies else nullcontext():
+            mem_cgroup_update_lru_size(lruvec, ANON, -1)
+    warning = "WARNING: mem_cgroup_update_lru_size: lru_size is negative"
+    assert titles(m) == [warning] + ["VM_BUG_ON(1)"] * (2 * dies)
+    assert lruvec.v_size(ANON) == (-2 if dies else 0)
+
+
+def test_the_size_of_a_list_is_a_load_and_a_store() -> None:
+    m = machine("5.4")
+    lruvec = m.vm.memcgs[1].lruvecs[0]
+    assert points(mem_cgroup_update_lru_size, lruvec, ANON, 1)[1] == 3  # looks, loads, stores
+    assert lruvec.v_size(ANON) == 1
+
+
+def test_no_page_is_active_and_unevictable() -> None:
+    m = machine("5.17")
+    page = alloc_page(0)
+    page.v_flags |= page.m_active | page.m_unevictable
+    with pytest.raises(ContextDied):
+        folio_lru_list(page)
+    assert titles(m) == [
+        "VM_BUG_ON_FOLIO(folio_test_active(folio) && folio_test_unevictable(folio))"
+    ]
+
+
+def test_an_uncharged_page_has_no_lruvec_in_5_17() -> None:
+    m = machine("5.17")
+    page = alloc_page(0)
+    for _ in range(2):
+        folio_lruvec(page)
+    assert titles(m) == ["WARNING: VM_WARN_ON_ONCE_FOLIO(!memcg && !mem_cgroup_disabled())"]
+    m = booted("5.17", pages=4, DEBUG_VM=True)  # cgroup_disable=memory
+    memblock_free_all(m.vm)
+    assert folio_lruvec(alloc_page()).memcg is m.vm.root_mem_cgroup
+    assert not m.findings
+
+
+def test_a_pagevec_that_is_released_again_does_not_drain_again() -> None:
+    m = machine("5.4")
+    pvec = pagevec()
+    for waits in (False, True):
+        page, waiting = alloc_page(0), alloc_page(0)
+        lru_cache_add(waiting)
+        pagevec_add(pvec, page)
+        pagevec_release(pvec)
+        assert lru(waiting) is not waits
+    assert not m.findings

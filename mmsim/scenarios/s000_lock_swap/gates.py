@@ -34,6 +34,7 @@ declare(
     # users of pages
     _mutation("get-from-zero", "a scanner takes its reference without looking at the count"),
     _mutation("driver-extra-put", "a driver drops a reference it does not have"),
+    _mutation("driver-late-flag", "a driver stores a flag of a page after it has let go of it"),
     _mutation("driver-uses-lru", "a driver links page->lru of a page that is on the LRU"),
     _mutation("driver-clears-lru", "a driver fills page->lru of such a page with zeroes"),
     _mutation("nonatomic-page-flag", "a driver sets a flag of a visible page by load and store"),

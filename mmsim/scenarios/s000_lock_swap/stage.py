@@ -3,61 +3,28 @@
 
 Two nodes, so that locks are swapped: a file has its pages on both in turn, every second file the
 other way round.  All pages are charged to memcg1.  There are as many tasks as CPUs and at least
-eight; with fewer CPUs several share one.  Who they are is the *mix*.  A mutation is tried with the
-people it concerns; the kernel as it is, with all mixes in turn.
+eight (casts.py); with fewer CPUs several share one.
 
 Pages are made as they look after a while of normal use.  Building them costs more than running
 them, so this file stores raw values.
 """
 
-from mmsim.memblock import memblock_alloc, memblock_free_all
-from mmsim.memory_model import pfn_to_page
+from mmsim.memblock import compound_at_boot, memblock_alloc, memblock_free_all
 from mmsim.mmzone import LRU_INACTIVE_ANON, boot_mm
 from mmsim.pagemap import address_space
+from mmsim.rmap import anon_vma
 from mmsim.scenarios.invariants import broken, check_mm
 from mmsim.scenarios.s000_lock_swap import actors
+from mmsim.scenarios.s000_lock_swap.casts import CASTS, cast_of
 
 NODES = 2
 FILE_PAGES = 2
 WALK = 8  # frames that one walk looks at
 FEWEST = 8  # tasks
+FAULTS = 3  # pages that a new process touches, one after the other
 GATHER = 66  # pages of an exiting task when latency is looked at: more than two batches of 32
 SWAPS = 40  # and how many more, of both nodes in turn
 
-MIXES = {
-    "5.4": {
-        "all": ("rm", "kswapd", "page_idle", "reader", "swapin", "driver", "exit", "scanner"),
-        "walk": ("rm", "scanner", "exit", "scanner"),
-        "reclaim": ("exit", "kswapd", "rm", "kswapd"),
-        "rounds": ("exit", "kswapd"),
-        "driver": ("rm", "driver", "kswapd", "reader"),
-        "cleared": ("rm", "driver"),
-        "exit": ("exit", "rm", "reader"),
-        "exits": ("exit",),
-    },
-    "5.17": {
-        "all": ("truncate", "mover", "kswapd", "reader", "page_idle", "rm", "exit"),
-        "charge": ("truncate", "mover", "reader", "kswapd"),
-        "walk": ("rm", "scanner", "exit", "scanner"),
-        "reclaim": ("exit", "kswapd", "rm", "kswapd"),
-        "rounds": ("exit", "kswapd"),
-    },
-}
-MIX_OF = {
-    "get-from-zero": "walk",
-    "isolate-plain-get": "reclaim",
-    "isolate-testclear-first": "reclaim",
-    "isolate-count-then-get": "rounds",
-    "isolate-testone": "rounds",
-    "putback-late-setlru": "rounds",
-    "driver-extra-put": "driver",
-    "driver-uses-lru": "driver",
-    "driver-clears-lru": "cleared",
-    "nonatomic-page-flag": "driver",
-    "move-account-noisolate": "charge",
-    "pagevec-move-no-testclear": "charge",
-    "release-compound-keep-lock": "exit",
-}
 COMM = {
     "rm": "rm",
     "truncate": "truncate",
@@ -69,16 +36,10 @@ COMM = {
     "driver": "drv",
     "exit": "exit",
     "swapin": "swapin",
+    "fault": "sh",
+    "user": "db",
+    "buffered": "drv",
 }
-
-
-def mix_of(machine, variant):
-    """The name of the mix of this run."""
-    if variant.config.get("IRQSOFF_TRACER"):
-        # two who hold two locks each would not live to be measured
-        return "exits" if "release-hold-both-locks" in variant.gates else "exit"
-    named = [MIX_OF[gate] for gate in variant.gates if gate in MIX_OF]
-    return named[0] if named else machine.rng.choice([*sorted(MIXES[variant.era]), "all", "all"])
 
 
 class Booting:
@@ -87,18 +48,23 @@ class Booting:
     def __init__(self, machine, variant):
         self.machine = machine
         self.variant = variant
-        self.mix = mix_of(machine, variant)
-        people = MIXES[variant.era].get(self.mix) or MIXES["5.4"][self.mix]  # exits are the same
+        self.cast, people = cast_of(machine, variant)
         tasks = max(len(machine.cpus), FEWEST)
         self.roles = [people[i % len(people)] for i in range(tasks)]
-        exits = range(self.roles.count("exit"))
+        exits = range(self.roles.count("exit") + self.roles.count("user"))
         frames = self.frames(exits)
         self.vm = boot_mm(machine, nodes=NODES, memcgs=2, pages=NODES * frames)
         for i, page in enumerate(self.vm.mem_map):
             page.node = i // frames
         self.mappings = []
         self.inode = None  # the file made last
+        self.heap = []  # of the exiting task made last
         self.shared = None  # the one that is truncated while it is open
+        if variant.config.get("IRQSOFF_TRACER"):
+            # as large as in life, so that the longest stretch is not one of giving pages back
+            for pgdat in self.vm.node_data:
+                pgdat.zone.pageset_high, pgdat.zone.pageset_batch = 378, 63
+        self.anon = anon_vma("heap")
         self.exits = [self.gathered(i) for i in exits]
         self.io_pages = [self.huge_page(0), self.lru_page(1)]
         for page in self.io_pages:  # being written; the huge one makes the handler take lru_lock
@@ -140,8 +106,8 @@ class Booting:
 
     def huge_page(self, node):
         """The same as a compound page of two."""
-        page = self.lru_page(node, "head", order=1)
-        pfn_to_page(page.pfn + 1).v_compound_head = page
+        page = self.lru_page(node, order=1)
+        compound_at_boot(self.vm, page, 1)
         return page
 
     def gathered(self, number):
@@ -168,8 +134,10 @@ class Booting:
         return inode
 
     def pin(self, n):
-        """The first pages of the file made last, a reference more each (get_user_pages)."""
-        pages = [self.inode.i_mapping.slots[index] for index in range(n)]
+        """The first pages of the file or heap made last, a reference more each (get_user_pages)."""
+        pages = self.heap[:n]
+        if self.inode is not None:
+            pages = [self.inode.i_mapping.slots[index] for index in range(n)]
         for page in pages:
             page.v__refcount += 1
         return pages
@@ -183,9 +151,9 @@ class Booting:
             self.shared = self.file()
             return actors.do_truncate, self.shared
         if role == "kswapd":
-            scan = 3 if self.mix in ("reclaim", "rounds") else 2
-            rounds = 2 if self.mix == "rounds" else 1
-            aging = self.mix == "all"
+            scan = 3 if self.cast in ("reclaim", "rounds") else 2
+            rounds = 2 if self.cast == "rounds" else 1
+            aging = self.cast == "all"
             memcgs = vm.memcgs if "swapin" in self.roles else vm.memcgs[1:]
             return actors.kswapd, vm.node_data[number % NODES], memcgs, scan, rounds, aging
         if role in ("page_idle", "scanner"):
@@ -202,8 +170,16 @@ class Booting:
             return actors.do_swap_page, self.read_ahead[number], vm.memcgs[1]
         if role == "driver":
             return actors.driver, self.pin(2)
+        if role == "fault":
+            return actors.fault_and_exit, vm.memcgs[1], FAULTS, self.anon
+        if role == "buffered":
+            return actors.driver_with_buffer, self.pin(2)
+        if role == "user":
+            self.heap = self.exits.pop()
+            return actors.use_and_exit, self.heap
         assert role == "exit"
-        return actors.exit_mmap, self.exits.pop()
+        self.heap = self.exits.pop()
+        return actors.exit_mmap, self.heap
 
 
 def setup(machine, variant):
@@ -212,7 +188,10 @@ def setup(machine, variant):
     numbers = dict.fromkeys(boot.roles, 0)
     for i, role in enumerate(boot.roles):
         fn, *args = boot.work(role, numbers[role])
-        machine.spawn(fn, *args, comm=f"{COMM[role]}{numbers[role]}", cpu=i)
+        cpu = i
+        if boot.cast in ("realloc", "buffers"):  # what one frees is next in the list of its CPU
+            cpu = i - i % len(CASTS[variant.era][boot.cast])
+        machine.spawn(fn, *args, comm=f"{COMM[role]}{numbers[role]}", cpu=cpu)
         numbers[role] += 1
     for i, page in enumerate(boot.io_pages):
         machine.irq(actors.end_io, page, comm=f"nvme{i}", cpu=i)

@@ -29,7 +29,7 @@ How long it takes to show: with 8 CPUs, within ten runs.
 """
 
 from mmsim.scenarios.api import NEVER, SOMETIMES, Scenario, Variant
-from mmsim.scenarios.s001_compaction_slab.stage import boot, quiesce
+from mmsim.scenarios.s001_compaction_slab.stage import CASTS, boot, quiesce
 
 SLAB = (r"^VM_BUG_ON_PAGE\(PageSlab\(page\)\)$",)
 LISTS = ("^list_(add|del) corruption", "^general protection fault")
@@ -53,14 +53,11 @@ NONE = {"isolated_with_buffers": "== 0", "refused_with_buffers": "> 0.5"}
 ALL = {"isolated_with_buffers": "> 0.5", "refused_with_buffers": "== 0"}
 
 
-def variant(name, summary, expect, *gates, config=DEBUG_VM, findings=(), metrics=None, era=""):
-    """One row of the table."""
-    return Variant(f"001.{name}", summary, expect, findings, gates, config, era, metrics or {})
-
-
-def load(workload, config=DEBUG_VM, **more):
-    """A configuration with another workload than the report's (compaction_boot.py)."""
-    return {**config, "WORKLOAD": workload, **more}
+def variant(name, summary, expect, *gates, cast="packets", config=DEBUG_VM, findings=(), **more):
+    """One row of the table; the cast of most is the report's."""
+    if cast not in CASTS:
+        raise ValueError(f"variant 001.{name}: no cast {cast!r}: {', '.join(CASTS)}")
+    return Variant(f"001.{name}", summary, expect, findings, gates, config, cast=cast, **more)
 
 
 VARIANTS = (
@@ -87,7 +84,7 @@ VARIANTS = (
         NEVER,
         "v1-opencode",
         "v1-recheck",
-        config=load("pins"),
+        cast="pins",
         metrics={"isolated_pinned_anon": "> 0"},
     ),
     variant(
@@ -95,7 +92,7 @@ VARIANTS = (
         "the same load, but they are compared only once, without lru_lock",
         NEVER,
         "v1-opencode",
-        config=load("pins"),
+        cast="pins",
         metrics={"isolated_pinned_anon": "> 0"},
     ),
     variant(
@@ -133,8 +130,8 @@ VARIANTS = (
         "get-first",
         "get-first-norecheck",
         MERGED,
-        config=load("packets", SLAB=True),
-        findings=BAD_PAGE,
+        config={**DEBUG_VM, "SLAB": True},
+        findings=(*BAD_PAGE, *LISTS),
     ),
     variant(
         "get-first-norecheck-slub",
@@ -144,6 +141,23 @@ VARIANTS = (
         "get-first-norecheck",
         MERGED,
         metrics={"slab_mapcounts": "> 0"},
+    ),
+    variant(
+        "get-first-compare-first",
+        "a reference, the comparison, then PG_lru again: the order of 6.6, with the assertion",
+        SOMETIMES,
+        "get-first",
+        "get-first-compare-first",
+        findings=SLAB,
+    ),
+    variant(
+        "get-first-compare-first-merged",
+        "the same without the assertion, as 6.6 has it",
+        NEVER,
+        "get-first",
+        "get-first-compare-first",
+        MERGED,
+        metrics={**ALL, "slab_mapcounts": "> 0"},
     ),
     variant(
         "get-first-no-minus-one",
@@ -160,7 +174,8 @@ VARIANTS = (
         MERGED,
         "block-no-recheck",
         "isolate-trusts-lru",
-        config=load("exec", DEBUG_LIST),
+        cast="exec",
+        config=DEBUG_LIST,
         findings=LISTS,
     ),
     variant(
@@ -169,7 +184,25 @@ VARIANTS = (
         NEVER,
         MERGED,
         "block-no-recheck",
-        config=load("exec", {**DEBUG_LIST, **DEBUG_VM}),
+        cast="exec",
+        config={**DEBUG_LIST, **DEBUG_VM},
+    ),
+    variant(
+        "block-no-recheck-thp",
+        "the same with huge pages, on the same frames as small ones",
+        NEVER,
+        MERGED,
+        "block-no-recheck",
+        cast="sizes",
+    ),
+    variant(
+        "block-no-compound-recheck",
+        "PageCompound is not tested again in the loop; nor is it anywhere else",
+        SOMETIMES,
+        MERGED,
+        "block-no-compound-recheck",
+        cast="sizes",
+        findings=COMPOUND,
     ),
     variant(
         "compound-after-get",
@@ -178,7 +211,7 @@ VARIANTS = (
         "get-first",
         "compound-after-get",
         MERGED,
-        config=load("thp"),
+        cast="thp",
         findings=COMPOUND,
     ),
     variant(
@@ -187,7 +220,7 @@ VARIANTS = (
         NEVER,
         "get-first",
         MERGED,
-        config=load("thp"),
+        cast="thp",
     ),
     variant(
         "slab-old",
@@ -201,7 +234,7 @@ VARIANTS = (
         "slab-allocator",
         "SLAB, whose count of active objects is over _mapcount in 4.19",
         NEVER,
-        config=load("packets", CONFIG, SLAB=True),
+        config={**CONFIG, "SLAB": True},
         metrics={"garbage_mapcounts": "> 0"},
     ),
     variant(
@@ -210,7 +243,7 @@ VARIANTS = (
         SOMETIMES,
         "movable-operations",
         "slab-rearranged",
-        config=load("partial"),
+        cast="partial",
         findings=MOVABLE,
         era="5.17",
     ),
@@ -221,7 +254,7 @@ VARIANTS = (
         "movable-operations",
         "slab-rearranged",
         "isolate-movable-skips-slab",
-        config=load("partial"),
+        cast="partial",
         era="5.17",
     ),
     variant(
@@ -236,11 +269,11 @@ VARIANTS = (
         "5.17, but a page that failed is put under lru_lock",
         SOMETIMES,
         "fail-put-locked",
-        config=load("shm"),
+        cast="shm",
         findings=("^deadlock on .*lru_lock",),
         era="5.17",
     ),
-    variant("517-put-unlocked", "5.17, with the same load", NEVER, config=load("shm"), era="5.17"),
+    variant("517-put-unlocked", "5.17, with the same load", NEVER, cast="shm", era="5.17"),
 )
 
 SCENARIO = Scenario(

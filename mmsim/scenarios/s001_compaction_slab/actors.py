@@ -149,6 +149,21 @@ def huge_fault(anon, rounds):
         put_page(page)
 
 
+def exec_with_huge_heap(pages, anon, disk, work):
+    """The old address space goes; in the new one a huge page is faulted in, and used."""
+    exit_mmap(pages)
+    page = alloc_pages(1, compound=True)
+    if page is None:
+        return
+    __SetPageSwapBacked(page)
+    atomic_set(page, "_mapcount", 0)
+    page.mapping = anon
+    lru_cache_add(page)  # compound: not kept in the pagevec
+    for _ in range(work):
+        atomic_inc(disk, "sectors")
+    exit_mmap([page])
+
+
 @cite("mm/shmem.c", "5.17", thread="001", symbol="shmem_undo_range")
 def ipcrm(page, ids, before):
     """A shared memory segment is removed, after others, and with it its page."""

@@ -41,7 +41,12 @@ declare(
     _mutation(
         "compound-after-get", "with get-first: PageCompound is tested once, right after the get"
     ),
-    _mutation("block-no-recheck", "PG_lru and PageCompound are not tested again under lru_lock"),
+    _mutation(
+        "get-first-compare-first",
+        "with get-first: PG_lru is looked at again after the comparison (the order of 6.6)",
+    ),
+    _mutation("block-no-recheck", "PG_lru is not tested again under lru_lock"),
+    _mutation("block-no-compound-recheck", "PageCompound is not tested again under lru_lock"),
     _mutation("isolate-trusts-lru", "__isolate_lru_page() does not test PG_lru either"),
     _mutation("fail-put-locked", "5.17: a failed page's reference is dropped under lru_lock"),
     # layouts of struct page, and movable pages

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Thread 001's machines: pages that lie where compaction will walk, and who works on them.
 
-A variant's ``WORKLOAD`` says what the other CPUs do while one compacts:
+A variant's cast says what the other CPUs do while one compacts:
 
     packets   pages whose last reference is a packet's go in softirqs on the scanner's own CPU,
               one process executes another program: the report's case
     exec      several processes do, and softirqs hold the scanner up
     pins      direct I/O pins and unpins the pages that are being looked at
     thp       huge pages are faulted in and unmapped
+    sizes     so are small ones, on the same frames
     partial   objects come and go, so that slabs change lists
     shm       locked shared memory is removed (5.17)
 
@@ -23,6 +24,7 @@ from mmsim.rmap import anon_vma
 from mmsim.scenarios.invariants import check_mm
 from mmsim.scenarios.s001_compaction_slab.actors import (
     direct_compaction,
+    exec_with_huge_heap,
     execve,
     get_user_pages_fast,
     huge_fault,
@@ -190,6 +192,25 @@ def thp(w, config):
     memblock_free_all(w.vm)
 
 
+def sizes(w, config):
+    """Where a process has had a small page it has a huge one, while the scanner is held up.
+
+    What is freed goes back to the buddy lists at once (vm.percpu_pagelist_fraction).
+    """
+    w.pgdat.zone.pageset_high = w.pgdat.zone.pageset_batch = 1
+    w.scanner(1)
+    queue = tx_queue()
+    small = w.cache("kmalloc-64")
+    for n in range(3):
+        page, anon = w.anon(), anon_vma(f"heap{n}", 40 + n)
+        w.hole()  # its buddy is free
+        cpu = w.machine.rng.randrange(4)
+        w.spawn(exec_with_huge_heap, [page], anon, w.disk, 20, comm=f"sh{n}", cpu=cpu)
+    packet(w, queue, w.anon(refs=1, mapcount=0), small, 4)
+    w.buffer = w.anon(refs=2, stays=True)
+    memblock_free_all(w.vm)
+
+
 def partial(w, config):
     """Slabs with free objects come and go on the partial list."""
     small = w.cache("kmalloc-64", objects=2)
@@ -212,11 +233,12 @@ def shm(w, config):
     w.buffer = w.anon(refs=2, stays=True)
 
 
-WORKLOADS = {
+CASTS = {
     "packets": (packets, 12),
     "exec": (execs, 9),
     "pins": (pins, 4),
     "thp": (thp, 9),
+    "sizes": (sizes, 8),
     "partial": (partial, 5),
     "shm": (shm, 4),
 }
@@ -224,7 +246,7 @@ WORKLOADS = {
 
 def boot(machine, variant):
     """Set-up: memory, then the contexts; a CPU without any does direct I/O from one page."""
-    workload, frames = WORKLOADS[variant.config.get("WORKLOAD", "packets")]
+    workload, frames = CASTS[variant.cast]
     w = world(machine, frames)
     workload(w, variant.config)
     busy = {ctx.cpu.id for ctx in machine.contexts}
