@@ -117,6 +117,11 @@ def acyclic(relation: Relation) -> bool:
 
 # Events, and the runs of one thread.
 
+History = frozenset[tuple[int, int]]
+"""Stores, by thread and place in its code. No value comes through the same one twice: it would depend
+on itself, and happens-before forbids that. So there is an end to what counters can count up to."""
+Domain = dict[str, dict[Value, set[History]]]
+
 
 @dataclass(frozen=True)
 class Event:
@@ -132,6 +137,8 @@ class Event:
     """Reads of the same run, by number."""
     partner: int | None = None
     """Of the write of an atomic: its read."""
+    history: History = frozenset()
+    """The stores that the value came through."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +154,16 @@ Contents = tuple[Value, frozenset[int]]
 
 @dataclass
 class _Running:
+    thread: int
     place: int
     registers: list[Contents]
     events: list[Event] = field(default_factory=list)
     ctrl: frozenset[int] = frozenset()
 
     def fork(self) -> _Running:
-        return _Running(self.place, list(self.registers), list(self.events), self.ctrl)
+        return _Running(
+            self.thread, self.place, list(self.registers), list(self.events), self.ctrl
+        )
 
     def eval(self, expression: Expression) -> Contents:
         if isinstance(expression, Constant):
@@ -168,11 +178,19 @@ class _Running:
         return unary(expression.operator, value), reads
 
     def read(
-        self, word: str, value: Value, addr: frozenset[int], target: int | None, *tags: str
+        self,
+        word: str,
+        value: Value,
+        addr: frozenset[int],
+        target: int | None,
+        *tags: str,
+        history: History = frozenset(),
     ) -> int:
         number = len(self.events)
         self.events.append(
-            Event("R", frozenset(tags), word, value, addr=addr, ctrl=self.ctrl)
+            Event(
+                "R", frozenset(tags), word, value, addr=addr, ctrl=self.ctrl, history=history
+            )
         )
         if target is not None:
             self.registers[target] = value, frozenset({number})
@@ -186,19 +204,26 @@ class _Running:
         data: frozenset[int],
         *tags: str,
         partner: int | None = None,
-    ) -> None:
-        self.events.append(
-            Event("W", frozenset(tags), word, value, addr, data, self.ctrl, partner)
+    ) -> bool:
+        """False if the value depends on this very store."""
+        here = (self.thread, self.place - 1)
+        history = frozenset({here}).union(
+            *(self.events[read].history for read in addr | data | self.ctrl)
         )
+        looped = any(here in self.events[read].history for read in addr | data | self.ctrl)
+        self.events.append(
+            Event("W", frozenset(tags), word, value, addr, data, self.ctrl, partner, history)
+        )
+        return not looped
 
 
 READ_TAGS = {"acquire": ("acquire",), "full": ("mb",), "noreturn": ("noreturn",)}
 WRITE_TAGS = {"release": ("release",), "full": ("mb",)}
 
 
-def runs(thread: Thread, domain: dict[str, set[Value]]) -> Iterator[Run]:
+def runs(number: int, thread: Thread, domain: Domain) -> Iterator[Run]:
     """Every run, if a read of a variable may return any value in its domain."""
-    pending = [_Running(0, [(value, frozenset()) for value in thread.initial])]
+    pending = [_Running(number, 0, [(value, frozenset()) for value in thread.initial])]
     while pending:
         now = pending.pop()
         if now.place == len(thread.operations):
@@ -225,16 +250,17 @@ def runs(thread: Thread, domain: dict[str, set[Value]]) -> Iterator[Run]:
             case Load(target, address, order):
                 word, addr = now.eval(address)
                 assert isinstance(word, str)
-                for value in domain[word]:
+                for value, history in _values(domain, word):
                     twin = now.fork()
-                    twin.read(word, value, addr, target, *READ_TAGS.get(order, ()))
+                    tags = READ_TAGS.get(order, ())
+                    twin.read(word, value, addr, target, *tags, history=history)
                     pending.append(twin)
             case Store(address, value, order):
                 word, addr = now.eval(address)
                 assert isinstance(word, str)
                 stored, data = now.eval(value)
-                now.write(word, stored, addr, data, *WRITE_TAGS.get(order, ()))
-                pending.append(now)
+                if now.write(word, stored, addr, data, *WRITE_TAGS.get(order, ())):
+                    pending.append(now)
             case Rmw() | CompareExchange() | AddUnless():
                 pending += _atomic(now, operation, domain)
             case Lock(address, target):
@@ -264,13 +290,19 @@ def runs(thread: Thread, domain: dict[str, set[Value]]) -> Iterator[Run]:
                     pending.append(twin)
 
 
+def _values(domain: Domain, word: str) -> Iterator[tuple[Value, History]]:
+    for value, histories in domain[word].items():
+        for history in histories:
+            yield value, history
+
+
 def _atomic(
-    now: _Running, operation: Rmw | CompareExchange | AddUnless, domain: dict[str, set[Value]]
+    now: _Running, operation: Rmw | CompareExchange | AddUnless, domain: Domain
 ) -> Iterator[_Running]:
     word, addr = now.eval(operation.address)
     assert isinstance(word, str)
     order = "full" if isinstance(operation, AddUnless) else operation.order
-    for old in domain[word]:
+    for old, history in _values(domain, word):
         twin = now.fork()
         gives: Value = old
         data: frozenset[int] = frozenset()
@@ -293,32 +325,41 @@ def _atomic(
             new = None if old == unless else binary("+", old, addend)
             data, gives = one | two, int(old != unless)
         tags = () if new is None else ("rmw", *READ_TAGS.get(order, ()))
-        read = twin.read(word, old, addr, operation.target, *tags)
+        read = twin.read(word, old, addr, operation.target, *tags, history=history)
         twin.registers[operation.target] = gives, frozenset({read})
         if new is not None:
             if uses_old:
                 data |= {read}
             tags = ("rmw", *WRITE_TAGS.get(order, ()))
-            twin.write(word, new, addr, data, *tags, partner=read)
+            if not twin.write(word, new, addr, data | {read}, *tags, partner=read):
+                continue
+            twin.events[-1] = replace(twin.events[-1], data=data)
         yield twin
 
 
 def all_runs(litmus: Litmus) -> list[list[Run]]:
     """The runs of every thread, for the values that can be in a variable at all."""
-    domain: dict[str, set[Value]] = {word: {value} for word, value in litmus.initial.items()}
-    rounds = sum(len(thread.operations) for thread in litmus.threads) + 1
-    found: list[list[Run]] = []
-    for _ in range(rounds):  # a value passes through each operation once at most
-        found = [list(runs(thread, domain)) for thread in litmus.threads]
-        wider = {word: set(values) for word, values in domain.items()}
-        for run in itertools.chain(*found):
-            for event in run.events:
-                if event.kind == "W":
-                    wider[event.word].add(event.value)
+    domain: Domain = {
+        word: {value: {frozenset()}} for word, value in litmus.initial.items()
+    }
+    while True:
+        wider = {
+            word: {value: set(histories) for value, histories in values.items()}
+            for word, values in domain.items()
+        }
+        for number, thread in enumerate(litmus.threads):
+            for run in runs(number, thread, domain):
+                for event in run.events:
+                    if event.kind == "W":
+                        wider[event.word].setdefault(event.value, set()).add(event.history)
         if wider == domain:
             break
         domain = wider
-    return found
+    # How a value came about has done its work.
+    plain: Domain = {
+        word: {value: {frozenset()} for value in values} for word, values in domain.items()
+    }
+    return [list(runs(number, thread, plain)) for number, thread in enumerate(litmus.threads)]
 
 
 # Candidate executions.
@@ -353,7 +394,6 @@ class Candidate:
                 self.thread.append(number)
         self.size = len(self.events)
         self.words = list(litmus.initial)
-        self.static()
 
     def mask(self, *names: str) -> int:
         """Events of a kind or with a tag."""
@@ -600,6 +640,26 @@ class TooMany(Exception):
     """More candidate executions than it is worth to look at."""
 
 
+def combinations(litmus: Litmus) -> Iterator[tuple[Run, ...]]:
+    """A run of every thread, such that somebody writes what is read."""
+    initial = set(litmus.initial.items())
+    threads = [
+        [
+            (
+                run,
+                {(event.word, event.value) for event in run.events if event.kind == "W"},
+                {(event.word, event.value) for event in run.events if event.kind == "R"},
+            )
+            for run in found
+        ]
+        for found in all_runs(litmus)
+    ]
+    for chosen in itertools.product(*threads):
+        written = initial.union(*(writes for _, writes, _ in chosen))
+        if all(reads <= written for _, _, reads in chosen):
+            yield tuple(run for run, _, _ in chosen)
+
+
 def outcomes(
     litmus: Litmus, *, machine: bool = False, count: bool = True, most: int | None = None
 ) -> Counter[tuple[Value, ...]]:
@@ -609,9 +669,12 @@ def outcomes(
     """
     found: Counter[tuple[Value, ...]] = Counter()
     looked_at = 0
-    for chosen in itertools.product(*all_runs(litmus)):
+    for chosen in combinations(litmus):
         candidate = Candidate(litmus, chosen)
         per_word = [candidate.orders(word) for word in candidate.words]
+        if not all(per_word):
+            continue
+        candidate.static()
         for choice in itertools.product(*per_word):
             looked_at += 1
             if most is not None and looked_at > most:

@@ -84,17 +84,24 @@ class _Thread:
         draw = self.draw
         links: list[Callable[[], None]] = [
             lambda: self.access(other, 0.1),
-            lambda: (self.fence(), self.access(other, 0.1))[0],
+            self.fenced(other),
             lambda: self.write(other, release=True),
             self.dependent(other),
         ]
         if rich:
-            links += [self.sections(other)] * 2
+            links += [self.sections(other)] * 3
         if draw.random() < 0.3:
             self.read(one, acquire=draw.random() < 0.5)
         else:
             self.access(one, 0.15)
         draw.choice(links)()
+
+    def fenced(self, word: str) -> Callable[[], None]:
+        def add() -> None:
+            self.fence()
+            self.access(word, 0.1)
+
+        return add
 
     def dependent(self, word: str) -> Callable[[], None]:
         def add() -> None:
@@ -115,26 +122,23 @@ class _Thread:
         return add
 
     def sections(self, word: str) -> Callable[[], None]:
-        """Leave a critical section and enter one."""
+        """Leave a critical section, and perhaps enter one."""
 
         def add() -> None:
-            if self.draw.random() < 0.5:
-                first, second = self.draw.choice(("ll", "lm"))
-                self.lines.insert(0, f"spin_lock({first});")
-                self.lines.append(f"spin_unlock({first});")
-                if self.draw.random() < 0.4:
-                    return self.access(word, 0.0)
-                self.lines.append(f"spin_lock({second});")
-                kind = self.draw.random()
-                if kind < 0.2:
-                    self.lines.append("smp_mb__after_spinlock();")
-                elif kind < 0.4:
-                    self.lines.append("smp_mb__after_unlock_lock();")
+            first, second = self.draw.choice((("ll", "ll"), ("ll", "lm")))
+            self.lines.insert(0, f"spin_lock({first});")
+            self.lines.append(f"spin_unlock({first});")
+            if self.draw.random() < 0.4:
                 self.access(word, 0.0)
-                self.lines.append(f"spin_unlock({second});")
-            else:
-                self.access(word, 0.0)
-            return None
+                return
+            self.lines.append(f"spin_lock({second});")
+            kind = self.draw.random()
+            if kind < 0.2:
+                self.lines.append("smp_mb__after_spinlock();")
+            elif kind < 0.4:
+                self.lines.append("smp_mb__after_unlock_lock();")
+            self.access(word, 0.0)
+            self.lines.append(f"spin_unlock({second});")
 
         return add
 
@@ -185,7 +189,7 @@ def generate(seed: int) -> str:
     if rcu:
         chosen = draw.choice(bodies)
         if not any("rcu" in line for line in chosen.lines) and chosen.lines:
-            chosen.lines.insert(draw.randint(0, len(chosen.lines) // 2) * 0 + 1, "synchronize_rcu();")
+            chosen.lines.insert(1, "synchronize_rcu();")
     return _text(seed, bodies, words)
 
 
