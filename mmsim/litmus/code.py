@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 
 from mmsim.errors import nearest
@@ -265,7 +266,7 @@ class Code:
         primitive = PRIMITIVES.get(token.text)
         if primitive is None:
             what = UNSUPPORTED.get(token.text, f"there is no {token.text}()")
-            hint = "" if token.text in UNSUPPORTED else nearest(token.text, PRIMITIVES)
+            hint = "" if token.text in UNSUPPORTED else _functions_like(token.text)
             stream.fail(f"{what}{hint}", token.line)
         given = self.arguments(token.text, primitive.takes)
         line = token.line
@@ -371,3 +372,10 @@ class Code:
         self.operations.append(operation)
         self.lines.append(self.stream.peek().line if line is None else line)
         return len(self.operations) - 1
+
+
+def _functions_like(name: str) -> str:
+    """The functions that may have been meant; upper and lower case count as the same."""
+    known = {function.lower(): function for function in PRIMITIVES}
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)
+    return f" (nearest: {', '.join(known[word] for word in close)})" if close else ""

@@ -470,7 +470,7 @@ class Candidate:
         self.sync = sync
         self.rscsi = self.sections()
         self.has_rcu = bool(sync and any(self.rscsi))
-        self.r_po_w = within(r, po, w)
+        self.to_store = within(m, po, w)
 
     def sections(self) -> Relation:
         """rcu_read_unlock() -> the rcu_read_lock() it belongs to, of outermost sections."""
@@ -554,7 +554,7 @@ def allowed(
 ) -> bool:
     """Whether the axioms let an execution pass.
 
-    ``machine``: and it can be laid out in time so that no load is delayed past a later store of its
+    ``machine``: and it can be laid out in time so that nothing is delayed past a later store of its
     thread and stores reach memory in coherence order, which is how the operational model works.
     """
     c = candidate
@@ -613,7 +613,7 @@ def allowed(
         rb = _rb(c, prop, hb_star, opt(pb_plus))
         if not irreflexive(rb):
             return False
-    return not machine or acyclic(union(hb, pb, rb, co, c.r_po_w))
+    return not machine or acyclic(union(hb, pb, rb, co, c.to_store))
 
 
 def _rb(c: Candidate, prop: Relation, hb_star: Relation, pb_star: Relation) -> Relation:
