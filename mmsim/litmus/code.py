@@ -150,13 +150,25 @@ class Code:
         if token.kind == "name" and stream.peek(1).text == "=":
             stream.at += 2
             if token.text in self.shared:
-                stream.fail(f"{token.text} is an address; to store there, write *{token.text}", token.line)
+                stream.fail(
+                    f"{token.text} is an address; to store there, write *{token.text}", token.line
+                )
             # The right side first: it may be what the name is declared for.
             value = self.expression()
             self.assign(self.local(token.text), value)
             return
-        if token.kind == "name" and stream.peek(1).text in ("++", "--", "+=", "-=", "&=", "|=", "^="):
-            stream.fail(f"{stream.peek(1).text} is not supported; write {token.text} = {token.text} ...")
+        if token.kind == "name" and stream.peek(1).text in (
+            "++",
+            "--",
+            "+=",
+            "-=",
+            "&=",
+            "|=",
+            "^=",
+        ):
+            stream.fail(
+                f"{stream.peek(1).text} is not supported; write {token.text} = {token.text} ..."
+            )
         if token.kind == "name" and stream.peek(1).text in ("[", "->", "."):
             stream.fail("arrays and structures are not supported; use a variable for each part")
         if token.text == "(" and stream.peek(1).text == "void":
@@ -229,7 +241,9 @@ class Code:
             if stream.skip("*"):
                 return self.unary()
             name = stream.name("a variable after &")
-            stream.fail(f"&{name.text}: a shared variable is its own address here; write {name.text}")
+            stream.fail(
+                f"&{name.text}: a shared variable is its own address here; write {name.text}"
+            )
         if stream.skip("("):
             inner = self.expression()
             stream.expect(")")
@@ -340,7 +354,9 @@ class Code:
                 stream.expect(",", after=f"an argument of {function}(), which takes {len(takes)}")
             if kind == "object":
                 if not stream.skip("*"):
-                    stream.fail(f"{function}() takes an object as in {function}(*x), not an address")
+                    stream.fail(
+                        f"{function}() takes an object as in {function}(*x), not an address"
+                    )
                 given.append(self.unary())
             else:
                 given.append(self.expression())
@@ -350,7 +366,10 @@ class Code:
     # Registers and operations.
 
     def load(
-        self, address: Expression, line: int, how: Loading = Loading(("pointer",))  # noqa: B008
+        self,
+        address: Expression,
+        line: int,
+        how: Loading = Loading(("pointer",)),  # noqa: B008
     ) -> Expression:
         target = self.temporary()
         self.emit(Load(target, address, how.order, how.dereference), line)

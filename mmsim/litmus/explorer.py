@@ -71,12 +71,16 @@ class Outcome:
 
 
 class _State:
-    __slots__ = ("files", "memory", "order", "places", "trace")
+    __slots__ = ("files", "memory", "order", "owes", "places", "trace")
 
-    def __init__(self, places: list[int], files: list[tuple[Contents, ...]], memory: Memory) -> None:
+    def __init__(
+        self, places: list[int], files: list[tuple[Contents, ...]], memory: Memory
+    ) -> None:
         self.places = places
         self.files = files
         self.memory = memory
+        self.owes: frozenset[int] = frozenset()
+        """Threads amid a fully ordered atomic: the barrier behind it is a step of its own."""
         self.trace: tuple[tuple[tuple[int, int], ...], ...] = ((),) * len(places)
         """What each thread has read: writer and step."""
         self.order: tuple[tuple[str, int, int], ...] = ()
@@ -84,11 +88,18 @@ class _State:
 
     def fork(self) -> _State:
         twin = _State(list(self.places), list(self.files), self.memory.fork())
-        twin.trace, twin.order = self.trace, self.order
+        twin.owes, twin.trace, twin.order = self.owes, self.trace, self.order
         return twin
 
     def key(self) -> Hashable:
-        return tuple(self.places), tuple(self.files), self.memory.key(), self.trace, self.order
+        return (
+            tuple(self.places),
+            tuple(self.files),
+            self.memory.key(),
+            self.owes,
+            self.trace,
+            self.order,
+        )
 
 
 def explore(
@@ -156,7 +167,9 @@ class _Explorer:
                 raise TooManyStates(f"more than {self.limit} states")
             if len(visited) % OFTEN == 0:
                 self.progress(len(visited))
-            live = [thread for thread, code in enumerate(self.code) if state.places[thread] < len(code)]
+            live = [
+                thread for thread, code in enumerate(self.code) if state.places[thread] < len(code)
+            ]
             if not live:
                 self.finish(state)
                 continue
@@ -193,6 +206,12 @@ class _Explorer:
         """All states that the thread's next operation can lead to; none if it has to wait."""
         operation = self.code[thread][state.places[thread]]
         found: list[_State] = []
+        if thread in state.owes:
+            state = state.fork()
+            state.memory.mb(thread)
+            state.owes -= {thread}
+            self.go_on(state, thread, found)
+            return found
         match operation:
             case Load():
                 self.load(state, thread, operation, found)
@@ -218,13 +237,9 @@ class _Explorer:
 
     def load(self, state: _State, thread: int, operation: Load, found: list[_State]) -> None:
         word, dep = self.address(state, thread, operation.address)
-        acquire = operation.order == "acquire" or (
-            operation.dereference and self.model == "alpha"
-        )
+        acquire = operation.order == "acquire" or (operation.dereference and self.model == "alpha")
         for position in state.memory.readable(thread, word, dep):
-            self.read(
-                state, thread, operation.target, word, position, dep, found, acquire=acquire
-            )
+            self.read(state, thread, operation.target, word, position, dep, found, acquire=acquire)
 
     def read(
         self,
@@ -320,6 +335,9 @@ class _Explorer:
         state = state.fork()
         newest = state.memory.newest(word)
         step = state.places[thread]
+        full = order == "full"
+        if full:
+            state.memory.mb(thread)
         bound = state.memory.rmw(
             thread,
             word,
@@ -329,14 +347,17 @@ class _Explorer:
             uses_old=uses_old,
             acquire=order == "acquire",
             release=order == "release",
-            full=order == "full",
             returns=order != "noreturn",
             step=step,
         )
         self.note(state, thread, newest.writer, newest.step)
         self.note_store(state, word, thread, step)
         self.set(state, thread, target, gives, bound)
-        self.go_on(state, thread, found)
+        if full:
+            state.owes |= {thread}
+            found.append(state)
+        else:
+            self.go_on(state, thread, found)
 
     def conditional(
         self,
@@ -378,9 +399,7 @@ class _Explorer:
             old: Value = state.memory.words[word].at(position).value
             if (old != wanted) if compares else (old == wanted):
                 gives = old if compares else 0
-                self.read(
-                    state, thread, operation.target, word, position, dep, found, value=gives
-                )
+                self.read(state, thread, operation.target, word, position, dep, found, value=gives)
 
     def lock(self, state: _State, thread: int, operation: Lock, found: list[_State]) -> None:
         word, dep = self.address(state, thread, operation.address)
@@ -457,7 +476,9 @@ class _Explorer:
     def note_store(self, state: _State, word: str, thread: int, step: int) -> None:
         if self.count:
             entries = [*state.order, (word, thread, step)]
-            entries.sort(key=lambda entry: entry[0])  # stable: the order of each word's stores stays
+            entries.sort(
+                key=lambda entry: entry[0]
+            )  # stable: the order of each word's stores stays
             state.order = tuple(entries)
 
     def set(self, state: _State, thread: int, target: int, value: Value, bound: View) -> None:

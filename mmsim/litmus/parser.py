@@ -144,7 +144,9 @@ class _Parser:
 
     def initial_value(self) -> Value:
         if self.stream.sees("{"):
-            self.stream.fail("arrays and structures are not supported; use a variable for each part")
+            self.stream.fail(
+                "arrays and structures are not supported; use a variable for each part"
+            )
         value, token = self.stream.constant()
         if isinstance(value, str):
             self.pointers.append((value, token.line))
@@ -198,7 +200,9 @@ class _Parser:
             elif token.kind == "end":
                 stream.fail("no condition; allowed: exists, ~exists, forall")
             else:
-                allowed = f"a process P{len(self.threads)}, locations, filter, exists, ~exists, forall"
+                allowed = (
+                    f"a process P{len(self.threads)}, locations, filter, exists, ~exists, forall"
+                )
                 stream.fail(f"expected one of {allowed}; found {token}")
         negated = stream.skip("~")
         word = stream.next().text

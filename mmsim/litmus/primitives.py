@@ -84,7 +84,9 @@ def _updates(prefix: str) -> Iterator[tuple[str, Primitive]]:
     """The family of one type: atomic_, atomic_long_, atomic64_."""
     for name, operator in _OPERATORS.items():
         # inc and dec have their 1 built in
-        takes: tuple[Argument, ...] = ("pointer",) if name in ("inc", "dec") else ("value", "pointer")
+        takes: tuple[Argument, ...] = (
+            ("pointer",) if name in ("inc", "dec") else ("value", "pointer")
+        )
         yield prefix + name, Updating(takes, operator, "noreturn", "nothing")
         for suffix, order in _ORDERS.items():
             yield f"{prefix}fetch_{name}{suffix}", Updating(takes, operator, order, "old")
@@ -144,9 +146,7 @@ PRIMITIVES: Final[dict[str, Primitive]] = {
 }
 
 TYPES: Final = frozenset(
-    "void char short int long signed unsigned bool _Bool size_t intptr_t uintptr_t int8_t uint8_t "
-    "int16_t uint16_t int32_t uint32_t int64_t uint64_t u8 u16 u32 u64 s8 s16 s32 s64 atomic_t "
-    "atomic64_t atomic_long_t spinlock_t volatile const".split()
+    ["void", "char", "short", "int", "long", "signed", "unsigned", "bool", "_Bool", "size_t", "intptr_t", "uintptr_t", "int8_t", "uint8_t", "int16_t", "uint16_t", "int32_t", "uint32_t", "int64_t", "uint64_t", "u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "atomic_t", "atomic64_t", "atomic_long_t", "spinlock_t", "volatile", "const"]
 )
 
 UNSUPPORTED: Final = {

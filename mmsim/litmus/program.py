@@ -88,7 +88,9 @@ Fence = Literal[
 ]
 """What stands alone; "depends" is smp_read_barrier_depends(), which only Alpha needs."""
 
-FULL: Final = frozenset({"mb", "before-atomic", "after-atomic", "after-spinlock", "after-unlock-lock"})
+FULL: Final = frozenset(
+    {"mb", "before-atomic", "after-atomic", "after-spinlock", "after-unlock-lock"}
+)
 """smp_mb(), and what is one next to the right operation."""
 
 

@@ -12,7 +12,7 @@ class Sequential(Memory):
     """Takes the same calls as `Memory`, and lets a read take the newest message only."""
 
     def readable(self, cpu: int, word: Word, dep: View = EMPTY) -> range:
-        return range(0, 1)
+        return range(1)
 
     def read(
         self,

@@ -161,9 +161,7 @@ class _Running:
     ctrl: frozenset[int] = frozenset()
 
     def fork(self) -> _Running:
-        return _Running(
-            self.thread, self.place, list(self.registers), list(self.events), self.ctrl
-        )
+        return _Running(self.thread, self.place, list(self.registers), list(self.events), self.ctrl)
 
     def eval(self, expression: Expression) -> Contents:
         if isinstance(expression, Constant):
@@ -188,9 +186,7 @@ class _Running:
     ) -> int:
         number = len(self.events)
         self.events.append(
-            Event(
-                "R", frozenset(tags), word, value, addr=addr, ctrl=self.ctrl, history=history
-            )
+            Event("R", frozenset(tags), word, value, addr=addr, ctrl=self.ctrl, history=history)
         )
         if target is not None:
             self.registers[target] = value, frozenset({number})
@@ -339,9 +335,7 @@ def _atomic(
 
 def all_runs(litmus: Litmus) -> list[list[Run]]:
     """The runs of every thread, for the values that can be in a variable at all."""
-    domain: Domain = {
-        word: {value: {frozenset()}} for word, value in litmus.initial.items()
-    }
+    domain: Domain = {word: {value: {frozenset()}} for word, value in litmus.initial.items()}
     while True:
         wider = {
             word: {value: set(histories) for value, histories in values.items()}
@@ -420,7 +414,9 @@ class Candidate:
             sum(1 << other for other in range(size) if self.thread[other] == self.thread[event])
             for event in range(size)
         ]
-        self.int = [row if self.thread[event] >= 0 else 1 << event for event, row in enumerate(same)]
+        self.int = [
+            row if self.thread[event] >= 0 else 1 << event for event, row in enumerate(same)
+        ]
         self.r, self.w = self.mask("R"), self.mask("W")
         self.m = self.r | self.w
         po = self.po
@@ -501,9 +497,7 @@ class Candidate:
         for order in merges(writes):
             line = [first, *order]
             at = {write: position for position, write in enumerate(line)}
-            per_thread = [
-                list(self.readings(numbers, line, at)) for numbers in by_thread.values()
-            ]
+            per_thread = [list(self.readings(numbers, line, at)) for numbers in by_thread.values()]
             for parts in itertools.product(*per_thread):
                 found.append((line, {r: w for part in parts for r, w in part.items()}))
         return found
@@ -689,6 +683,11 @@ def outcomes(
             if allowed(candidate, [line for line, _ in choice], rf_of, machine=machine):
                 found[end] += 1
     return found
+
+
+def satisfies(litmus: Litmus, state: Sequence[Value]) -> bool:
+    """Whether the condition speaks of a final state."""
+    return holds(litmus.condition, dict(zip(litmus.observed, state, strict=True)))
 
 
 def _final(

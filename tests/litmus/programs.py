@@ -194,7 +194,9 @@ def generate(seed: int) -> str:
 
 
 def _text(seed: int, bodies: list[_Thread], words: tuple[str, ...]) -> str:
-    shared = [f"int *{word}" for word in words] + [f"spinlock_t *{name}" for name in ("l", "ll", "lm")]
+    shared = [f"int *{word}" for word in words] + [
+        f"spinlock_t *{name}" for name in ("l", "ll", "lm")
+    ]
     parts = [f"C random-{seed}", "{}"]
     shown = [f"{word};" for word in words]
     for thread in bodies:

@@ -131,4 +131,3 @@ def _progress(name: str, started: float) -> Callable[[int], None]:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     return show
-

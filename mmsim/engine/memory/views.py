@@ -138,7 +138,11 @@ class Cpu:
 
     def rewrite(self, change: Callable[[View], View]) -> None:
         """Put every view through ``change``; a bound that is left with nothing is dropped."""
-        self.prop, self.floor, self.reads = change(self.prop), change(self.floor), change(self.reads)
+        self.prop, self.floor, self.reads = (
+            change(self.prop),
+            change(self.floor),
+            change(self.reads),
+        )
         self.stores, self.drags = change(self.stores), change(self.drags)
         if self.unlocked is not None:
             self.unlocked = (change(self.unlocked[0]), change(self.unlocked[1]))
@@ -153,9 +157,7 @@ class Memory:
     Without ``dependencies`` an address does not bound what is read through it: DEC Alpha.
     """
 
-    def __init__(
-        self, cpus: int, *, limit: int | None = None, dependencies: bool = True
-    ) -> None:
+    def __init__(self, cpus: int, *, limit: int | None = None, dependencies: bool = True) -> None:
         self.cpus = [Cpu() for _ in range(cpus)]
         self.words: dict[Word, History] = {}
         self.limit = limit
@@ -433,9 +435,7 @@ class Memory:
         for word, history in self.words.items():
             messages = tuple(
                 [
-                    message._replace(
-                        seen=(*message.seen[:cpu], EMPTY, *message.seen[cpu + 1 :])
-                    )
+                    message._replace(seen=(*message.seen[:cpu], EMPTY, *message.seen[cpu + 1 :]))
                     if message.seen
                     else message
                     for message in history.messages
