@@ -259,7 +259,7 @@ class Code:
                 stream.fail("arrays and structures are not supported; use a variable for each part")
             stream.next()
             return self.variable(token.text, token.line)
-        stream.fail(f"expected a value, found {token}")
+        return stream.fail(f"expected a value, found {token}")
 
     def variable(self, name: str, line: int) -> Expression:
         if name in self.shared:

@@ -12,21 +12,19 @@ are in the same order. That is what herd7 counts, and the numbers here are the s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Literal, NoReturn
+from collections.abc import Callable, Hashable
+from typing import NoReturn
 
-from mmsim.engine.memory.views import EMPTY, Memory, View, join
+from mmsim.engine.memory.messages import EMPTY, View, join
+from mmsim.engine.memory.views import Memory
 from mmsim.litmus.liveness import Liveness
 from mmsim.litmus.program import (
     FULL,
     AddUnless,
     Assign,
     Barrier,
-    Binary,
     Branch,
     CompareExchange,
-    Constant,
     Expression,
     IsLocked,
     Jump,
@@ -34,72 +32,28 @@ from mmsim.litmus.program import (
     LitmusError,
     Load,
     Lock,
+    Model,
+    Outcome,
     Place,
-    Register,
     RegisterName,
     Rmw,
     Store,
     Unlock,
     Value,
     holds,
+    places,
 )
 from mmsim.litmus.sequential import Sequential
-from mmsim.litmus.values import NoValue, binary, unary
+from mmsim.litmus.state import Contents, State, evaluate
+from mmsim.litmus.values import NoValue, binary
 
-Model = Literal["weak", "sc", "alpha"]
 LIMIT = 2_000_000
 OFTEN = 5_000
 """States between two calls of ``progress``."""
 
-Contents = tuple[Value, View]
-"""Of a register: a value, and the bound of the reads that it came from."""
-
 
 class TooManyStates(Exception):
     """The search was given up."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What can become of a test."""
-
-    states: Mapping[tuple[Value, ...], int]
-    """Values of `Litmus.observed` -> number of executions that end so. Filtered."""
-    stuck: int
-    """In how many states nobody could go on: deadlocks."""
-    explored: int
-
-
-class _State:
-    __slots__ = ("files", "memory", "order", "owes", "places", "trace")
-
-    def __init__(
-        self, places: list[int], files: list[tuple[Contents, ...]], memory: Memory
-    ) -> None:
-        self.places = places
-        self.files = files
-        self.memory = memory
-        self.owes: frozenset[int] = frozenset()
-        """Threads amid a fully ordered atomic: the barrier behind it is a step of its own."""
-        self.trace: tuple[tuple[tuple[int, int], ...], ...] = ((),) * len(places)
-        """What each thread has read: writer and step."""
-        self.order: tuple[tuple[str, int, int], ...] = ()
-        """The stores, sorted by variable only."""
-
-    def fork(self) -> _State:
-        twin = _State(list(self.places), list(self.files), self.memory.fork())
-        twin.owes, twin.trace, twin.order = self.owes, self.trace, self.order
-        return twin
-
-    def key(self) -> Hashable:
-        return (
-            tuple(self.places),
-            tuple(self.files),
-            self.memory.key(),
-            self.owes,
-            self.trace,
-            self.order,
-        )
 
 
 def explore(
@@ -134,9 +88,10 @@ class _Explorer:
         self.progress = progress
         self.code = [thread.operations for thread in litmus.threads]
         self.liveness = Liveness(litmus)
+        self.shown = {*litmus.observed, *(places(litmus.filter) if litmus.filter else ())}
         self.ends: Counter[tuple[Value, ...]] = Counter()
 
-    def start(self) -> _State:
+    def start(self) -> State:
         cpus = len(self.code)
         memory = (
             Sequential(cpus)
@@ -148,7 +103,7 @@ class _Explorer:
         files = [
             tuple([(value, EMPTY) for value in thread.initial]) for thread in self.litmus.threads
         ]
-        state = _State([0] * cpus, files, memory)
+        state = State([0] * cpus, files, memory, self.count)
         for thread in range(cpus):
             self.arrive(state, thread)
         return state
@@ -179,21 +134,17 @@ class _Explorer:
             stuck += len(pending) == before
         return Outcome(dict(self.ends), stuck, len(visited))
 
-    def finish(self, state: _State) -> None:
-        values: dict[Place, Value] = {}
-        for place in self.litmus.observed:
-            values[place] = self.final(state, place)
-        if self.litmus.filter is not None:
-            everything = _Everything(self, state)
-            if not holds(self.litmus.filter, everything):
-                return
-        end = tuple(values.values())
+    def finish(self, state: State) -> None:
+        values = {place: self.final(state, place) for place in self.shown}
+        if self.litmus.filter is not None and not holds(self.litmus.filter, values):
+            return
+        end = tuple([values[place] for place in self.litmus.observed])
         if self.count:
             self.ends[end] += 1
         else:
             self.ends[end] = 1
 
-    def final(self, state: _State, place: Place) -> Value:
+    def final(self, state: State, place: Place) -> Value:
         if isinstance(place, RegisterName):
             number = self.litmus.threads[place.thread].registers.index(place.name)
             return state.files[place.thread][number][0]
@@ -202,10 +153,10 @@ class _Explorer:
 
     # One step of one thread.
 
-    def step(self, state: _State, thread: int) -> list[_State]:
+    def step(self, state: State, thread: int) -> list[State]:
         """All states that the thread's next operation can lead to; none if it has to wait."""
         operation = self.code[thread][state.places[thread]]
-        found: list[_State] = []
+        found: list[State] = []
         if thread in state.owes:
             state = state.fork()
             state.memory.mb(thread)
@@ -235,7 +186,7 @@ class _Explorer:
                 raise AssertionError("done on arrival")
         return found
 
-    def load(self, state: _State, thread: int, operation: Load, found: list[_State]) -> None:
+    def load(self, state: State, thread: int, operation: Load, found: list[State]) -> None:
         word, dep = self.address(state, thread, operation.address)
         acquire = operation.order == "acquire" or (operation.dereference and self.model == "alpha")
         for position in state.memory.readable(thread, word, dep):
@@ -243,13 +194,13 @@ class _Explorer:
 
     def read(
         self,
-        state: _State,
+        state: State,
         thread: int,
         target: int,
         word: str,
         position: int,
         dep: View,
-        found: list[_State],
+        found: list[State],
         *,
         acquire: bool = False,
         value: Value | None = None,
@@ -258,21 +209,21 @@ class _Explorer:
         state = state.fork()
         message = state.memory.words[word].at(position)
         bound = state.memory.read(thread, word, position, dep=dep, acquire=acquire)
-        self.note(state, thread, message.writer, message.step)
-        self.set(state, thread, target, message.value if value is None else value, bound)
+        state.note(thread, message.writer, message.step)
+        state.set(thread, target, message.value if value is None else value, bound)
         self.go_on(state, thread, found)
 
-    def store(self, state: _State, thread: int, operation: Store, found: list[_State]) -> None:
+    def store(self, state: State, thread: int, operation: Store, found: list[State]) -> None:
         word, dep = self.address(state, thread, operation.address)
         value, data = self.evaluate(state, thread, operation.value)
         state = state.fork()
         step = state.places[thread]
         release = operation.order == "release"
         state.memory.write(thread, word, value, dep=join(dep, data), release=release, step=step)
-        self.note_store(state, word, thread, step)
+        state.note_store(word, thread, step)
         self.go_on(state, thread, found)
 
-    def barrier(self, state: _State, thread: int, operation: Barrier, found: list[_State]) -> None:
+    def barrier(self, state: State, thread: int, operation: Barrier, found: list[State]) -> None:
         waiting = state.memory.waiting.get(thread)
         if waiting:
             return
@@ -295,7 +246,7 @@ class _Explorer:
                 memory.grace_period_ends(thread, thread)
         self.go_on(state, thread, found)
 
-    def rmw(self, state: _State, thread: int, operation: Rmw, found: list[_State]) -> None:
+    def rmw(self, state: State, thread: int, operation: Rmw, found: list[State]) -> None:
         word, dep = self.address(state, thread, operation.address)
         operand, data = self.evaluate(state, thread, operation.operand)
         old: Value = state.memory.newest(word).value
@@ -319,7 +270,7 @@ class _Explorer:
 
     def atomic(
         self,
-        state: _State,
+        state: State,
         thread: int,
         target: int,
         word: str,
@@ -329,7 +280,7 @@ class _Explorer:
         data: View,
         order: str,
         uses_old: bool,
-        found: list[_State],
+        found: list[State],
     ) -> None:
         """An atomic that succeeds, and gives a value to the target."""
         state = state.fork()
@@ -350,9 +301,9 @@ class _Explorer:
             returns=order != "noreturn",
             step=step,
         )
-        self.note(state, thread, newest.writer, newest.step)
-        self.note_store(state, word, thread, step)
-        self.set(state, thread, target, gives, bound)
+        state.note(thread, newest.writer, newest.step)
+        state.note_store(word, thread, step)
+        state.set(thread, target, gives, bound)
         if full:
             state.owes |= {thread}
             found.append(state)
@@ -361,10 +312,10 @@ class _Explorer:
 
     def conditional(
         self,
-        state: _State,
+        state: State,
         thread: int,
         operation: CompareExchange | AddUnless,
-        found: list[_State],
+        found: list[State],
     ) -> None:
         """What fails is a relaxed read, and may be of any message that does not fit."""
         word, dep = self.address(state, thread, operation.address)
@@ -401,17 +352,17 @@ class _Explorer:
                 gives = old if compares else 0
                 self.read(state, thread, operation.target, word, position, dep, found, value=gives)
 
-    def lock(self, state: _State, thread: int, operation: Lock, found: list[_State]) -> None:
+    def lock(self, state: State, thread: int, operation: Lock, found: list[State]) -> None:
         word, dep = self.address(state, thread, operation.address)
         free = state.memory.newest(word)
         if free.value == 0:
             taken = state.fork()
             step = taken.places[thread]
             bound = taken.memory.lock(thread, word, 1, dep=dep, step=step)
-            self.note(taken, thread, free.writer, free.step)
-            self.note_store(taken, word, thread, step)
+            taken.note(thread, free.writer, free.step)
+            taken.note_store(word, thread, step)
             if operation.target is not None:
-                self.set(taken, thread, operation.target, 1, bound)
+                taken.set(thread, operation.target, 1, bound)
             self.go_on(taken, thread, found)
         if operation.target is None:
             return
@@ -419,24 +370,24 @@ class _Explorer:
             if state.memory.words[word].at(position).value != 0:
                 self.read(state, thread, operation.target, word, position, dep, found, value=0)
 
-    def unlock(self, state: _State, thread: int, operation: Unlock, found: list[_State]) -> None:
+    def unlock(self, state: State, thread: int, operation: Unlock, found: list[State]) -> None:
         word, _ = self.address(state, thread, operation.address)
         if state.memory.newest(word).value == 0:
             self.wrong(state, thread, f"spin_unlock() of {word}, which nobody holds")
         state = state.fork()
         step = state.places[thread]
         state.memory.unlock(thread, word, 0, step=step)
-        self.note_store(state, word, thread, step)
+        state.note_store(word, thread, step)
         self.go_on(state, thread, found)
 
     # What makes up a step.
 
-    def go_on(self, state: _State, thread: int, found: list[_State]) -> None:
+    def go_on(self, state: State, thread: int, found: list[State]) -> None:
         state.places[thread] += 1
         self.arrive(state, thread)
         found.append(state)
 
-    def arrive(self, state: _State, thread: int) -> None:
+    def arrive(self, state: State, thread: int) -> None:
         """Do what concerns nobody else, and forget what will not be asked for again."""
         code = self.code[thread]
         place = state.places[thread]
@@ -445,7 +396,7 @@ class _Explorer:
             match code[place]:
                 case Assign(target, expression):
                     value, bound = self.evaluate(state, thread, expression)
-                    self.set(state, thread, target, value, bound)
+                    state.set(thread, target, value, bound)
                     place += 1
                 case Branch(condition, otherwise):
                     value, _ = self.evaluate(state, thread, condition)
@@ -467,66 +418,27 @@ class _Explorer:
             state.places[thread] = place
         self.liveness.forget(state.places, thread, state.files, memory)
 
-    def note(self, state: _State, thread: int, writer: int, step: int) -> None:
-        if self.count:
-            trace = list(state.trace)
-            trace[thread] = (*trace[thread], (writer, step))
-            state.trace = tuple(trace)
-
-    def note_store(self, state: _State, word: str, thread: int, step: int) -> None:
-        if self.count:
-            entries = [*state.order, (word, thread, step)]
-            entries.sort(
-                key=lambda entry: entry[0]
-            )  # stable: the order of each word's stores stays
-            state.order = tuple(entries)
-
-    def set(self, state: _State, thread: int, target: int, value: Value, bound: View) -> None:
-        file = list(state.files[thread])
-        file[target] = (value, bound)
-        state.files[thread] = tuple(file)
-
-    def address(self, state: _State, thread: int, expression: Expression) -> tuple[str, View]:
+    def address(self, state: State, thread: int, expression: Expression) -> tuple[str, View]:
         value, bound = self.evaluate(state, thread, expression)
         if not isinstance(value, str) or value not in state.memory.words:
             self.wrong(state, thread, f"an access through {value}, which is not an address")
         return value, bound
 
-    def evaluate(self, state: _State, thread: int, expression: Expression) -> Contents:
-        if isinstance(expression, Constant):
-            return expression.value, EMPTY
-        if isinstance(expression, Register):
-            return state.files[thread][expression.number]
-        if isinstance(expression, Binary):
-            left, one = self.evaluate(state, thread, expression.left)
-            right, two = self.evaluate(state, thread, expression.right)
-            return self.computed(state, thread, expression.operator, left, right), join(one, two)
-        value, bound = self.evaluate(state, thread, expression.operand)
+    def evaluate(self, state: State, thread: int, expression: Expression) -> Contents:
         try:
-            return unary(expression.operator, value), bound
+            return evaluate(expression, state.files[thread])
         except NoValue as error:
             self.wrong(state, thread, str(error))
 
     def computed(
-        self, state: _State, thread: int, operator: str, left: Value, right: Value
+        self, state: State, thread: int, operator: str, left: Value, right: Value
     ) -> Value:
         try:
             return binary(operator, left, right)
         except NoValue as error:
             self.wrong(state, thread, str(error))
 
-    def wrong(self, state: _State, thread: int, what: str) -> NoReturn:
+    def wrong(self, state: State, thread: int, what: str) -> NoReturn:
         """The test does what it must not do, in some execution."""
         line = self.litmus.threads[thread].lines[state.places[thread]]
         raise LitmusError(self.litmus.file, line, f"P{thread}: {what}")
-
-
-class _Everything(dict[Place, Value]):
-    """A final state in which anything can be looked up."""
-
-    def __init__(self, explorer: _Explorer, state: _State) -> None:
-        super().__init__()
-        self.explorer, self.state = explorer, state
-
-    def __missing__(self, place: Place) -> Value:
-        return self.explorer.final(self.state, place)

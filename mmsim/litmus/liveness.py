@@ -2,15 +2,16 @@
 """What a thread can still ask for, at each place in its code.
 
 Forgetting the rest changes no execution; it makes states equal that nothing can tell apart, and
-that is the better part of the speed of the explorer. Code only goes forward, so one pass from the end
-is enough.
+that is the better part of the speed of the explorer. Code only goes forward, so one pass from the
+end is enough.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmsim.engine.memory.views import EMPTY, Memory, View
+from mmsim.engine.memory.messages import EMPTY, View
+from mmsim.engine.memory.views import Memory
 from mmsim.litmus.program import (
     AddUnless,
     Assign,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The outcome of a litmus test: as herd7 prints it, and as JSON.
 
-`Positive` and `Negative` say how many executions the whole condition, quantifier and all, has for and
-against it; `Observation` how many end in a state that it speaks of, and how many do not.
+`Positive` and `Negative` say how many executions the whole condition, quantifier and all, has for
+and against it; `Observation` how many end in a state that it speaks of, and how many do not.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmsim.litmus.explorer import Model, Outcome
-from mmsim.litmus.program import Litmus, Value, Verdict, holds, in_words
+from mmsim.litmus.program import Litmus, Model, Outcome, Value, Verdict, holds, in_words
 
 _KINDS = {"exists": "Allowed", "~exists": "Forbidden", "forall": "Required"}
 

@@ -265,7 +265,8 @@ class _Parser:
             if register.text not in self.threads[thread].registers:
                 known = [name for name in self.threads[thread].registers if name[0] != "$"]
                 stream.fail(
-                    f"P{thread} has no local variable {register.text}{nearest(register.text, known)}",
+                    f"P{thread} has no local variable {register.text}"
+                    f"{nearest(register.text, known)}",
                     register.line,
                 )
             return RegisterName(thread, register.text)

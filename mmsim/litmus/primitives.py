@@ -39,7 +39,8 @@ class Fencing:
 
 @dataclass(frozen=True, slots=True)
 class Updating:
-    """An atomic. ``operator`` "=" exchanges; ``gives`` "test": is the new value 0, "negative": below."""
+    """An atomic. ``operator`` "=" exchanges; ``gives`` "test" is whether the new value is 0,
+    "negative" whether it is below."""
 
     takes: tuple[Argument, ...]
     operator: str
@@ -146,7 +147,42 @@ PRIMITIVES: Final[dict[str, Primitive]] = {
 }
 
 TYPES: Final = frozenset(
-    ["void", "char", "short", "int", "long", "signed", "unsigned", "bool", "_Bool", "size_t", "intptr_t", "uintptr_t", "int8_t", "uint8_t", "int16_t", "uint16_t", "int32_t", "uint32_t", "int64_t", "uint64_t", "u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "atomic_t", "atomic64_t", "atomic_long_t", "spinlock_t", "volatile", "const"]
+    (
+        "void",
+        "char",
+        "short",
+        "int",
+        "long",
+        "signed",
+        "unsigned",
+        "bool",
+        "_Bool",
+        "size_t",
+        "intptr_t",
+        "uintptr_t",
+        "int8_t",
+        "uint8_t",
+        "int16_t",
+        "uint16_t",
+        "int32_t",
+        "uint32_t",
+        "int64_t",
+        "uint64_t",
+        "u8",
+        "u16",
+        "u32",
+        "u64",
+        "s8",
+        "s16",
+        "s32",
+        "s64",
+        "atomic_t",
+        "atomic64_t",
+        "atomic_long_t",
+        "spinlock_t",
+        "volatile",
+        "const",
+    )
 )
 
 UNSUPPORTED: Final = {

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A litmus test, parsed: expressions, operations, threads, the condition.
 
-A thread is a flat list of operations. Branches only go forward (there are no loops), so the place of
-an operation names it. Every access to shared memory is an operation of its own; what is read goes to
-a register, and expressions are made of registers, numbers and addresses.
+A thread is a flat list of operations. Branches only go forward (there are no loops), so the place
+of an operation names it. Every access to shared memory is an operation of its own; what is read
+goes to a register, and expressions are made of registers, numbers and addresses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Value: TypeAlias = int | str
 
 
 class LitmusError(UsageError):
-    """A file that is not a litmus test, or not one of the supported kind: one line, with its place."""
+    """A file that is no litmus test, or not of a supported kind: one line, with its place."""
 
     def __init__(self, file: str, line: int, message: str) -> None:
         super().__init__(f"{file}:{line}: {message}")
@@ -337,3 +337,17 @@ class Litmus:
     """From a comment `Result: Never`, as the kernel's own tests have it."""
     plain: int
     """How many accesses are neither marked nor atomic."""
+
+
+Model = Literal["weak", "sc", "alpha"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What can become of a test."""
+
+    states: Mapping[tuple[Value, ...], int]
+    """Values of `Litmus.observed` -> number of executions that end so. Filtered."""
+    stuck: int
+    """In how many states nobody could go on: deadlocks."""
+    explored: int

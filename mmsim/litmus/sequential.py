@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmsim.engine.memory.views import EMPTY, History, Memory, Message, View, Word
+from mmsim.engine.memory.messages import EMPTY, History, Message, View, Word
+from mmsim.engine.memory.views import Memory
 
 
 class Sequential(Memory):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A comparison that cannot fail says nothing. Here the machine of views is broken, one place at a time."""
+"""The machine of views, broken in one place at a time, to see that a comparison can fail."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mmsim.engine.memory import views
-from mmsim.engine.memory.views import EMPTY, Memory
+from mmsim.engine.memory.messages import EMPTY, join
+from mmsim.engine.memory.views import Memory
 
 
 def _nothing(self: Memory, cpu: int) -> None:
@@ -20,7 +20,7 @@ def _private(self: Memory, cpu: int) -> None:
     """A full barrier that tells the other CPUs nothing."""
     me = self.cpus[cpu]
     me.floor = me.reads = me.drags = me.prop
-    me.stores = views.join(me.stores, me.prop)
+    me.stores = join(me.stores, me.prop)
 
 
 def _without(method: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:

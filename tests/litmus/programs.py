@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Random litmus tests of two to four threads.
 
-Purely random code seldom asks for much order. So most threads are made as the edges of a cycle are: two
-accesses, to this thread's variable and to the next one's, with something between them that may or may
-not order them. Everything that can be seen in the end is observed.
+Purely random code seldom asks for much order. So most threads are made as the edges of a cycle are:
+two accesses, to this thread's variable and to the next one's, with something between them that may
+or may not order them. Everything that can be seen in the end is observed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The Linux kernel memory model as a machine: views over histories.
 
-A word is not a value but a history of messages, one a store, in coherence order; a store appends, so
-coherence order is the order of execution. A view says of every word which message is the oldest
+A word is not a value but a history of messages, one a store, in coherence order; a store appends,
+so coherence order is the order of execution. A view says of every word which message is the oldest
 that still counts, and a CPU has five of them. A read may take any message that its CPU is not yet
 bound to be past; what it takes bounds the reads that are ordered after it.
 
@@ -11,7 +11,8 @@ bound to be past; what it takes bounds the reads that are ordered after it.
     floor    what the next read must at least see
     reads    the bounds of the reads so far; smp_rmb() makes them the floor
     stores   the own stores and what goes before them
-    drags    what goes before the next store: `stores` at the last smp_wmb(), `prop` at the last smp_mb()
+    drags    what goes before the next store: `stores` at the last smp_wmb(), or `prop` at the last
+             smp_mb()
 
 Views belong to CPUs and not to threads of execution: an interrupt sees the stores of its CPU.
 
@@ -29,87 +30,21 @@ know that an atomic read-modify-write passes on what it read from a release).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any
 
-Word = Hashable
-INITIAL: Final = -1
-"""The writer of a word's first message."""
-
-
-class View(dict[Word, int]):
-    """Word -> position of the oldest message that counts; a word that is not in it: any.
-
-    Never changed once made, so views are shared freely, and compare and hash by content.
-    """
-
-    __slots__ = ("_hash",)
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        try:
-            return self._hash
-        except AttributeError:
-            self._hash: int = hash(frozenset(self.items()))
-            return self._hash
-
-
-EMPTY: Final = View()
-
-
-def join(one: View, other: View) -> View:
-    """The later of both for every word; one of the two itself where that is enough."""
-    if one is other or not other:
-        return one
-    if not one:
-        return other
-    joined: View | None = None
-    for word, position in other.items():
-        if one.get(word, 0) < position:
-            if joined is None:
-                joined = View(one)
-            joined[word] = position
-    return one if joined is None else joined
-
-
-def raised(view: View, word: Word, position: int) -> View:
-    """The view, and at least this message of this word."""
-    if view.get(word, 0) >= position:
-        return view
-    higher = View(view)
-    higher[word] = position
-    return higher
-
-
-class Message(NamedTuple):
-    """One store."""
-
-    value: Any
-    writer: int
-    """The CPU, or INITIAL."""
-    step: int
-    """When it was stored, in the counting of the caller."""
-    view: View = EMPTY
-    """What has reached whoever reads it, this message included."""
-    seen: tuple[View, ...] = ()
-    """What had reached each CPU when it was stored: who reads it does so later than that."""
-    dep: View = EMPTY
-    """The bound of the reads that its value and address came from; the writer itself, if it reads
-    its own store back, is bound by nothing else."""
-    handed: View | None = None
-    """Of an unlock: the unlocker's `stores`, which go before the stores of the next owner."""
-
-
-class History(NamedTuple):
-    """The messages of one word that can still be read; positions count from the first store on."""
-
-    base: int
-    messages: tuple[Message, ...]
-
-    @property
-    def last(self) -> int:
-        return self.base + len(self.messages) - 1
-
-    def at(self, position: int) -> Message:
-        return self.messages[position - self.base]
+from mmsim.engine.memory.messages import (
+    EMPTY,
+    INITIAL,
+    History,
+    Message,
+    View,
+    Word,
+    join,
+    pruned,
+    raised,
+    rewritten,
+    unseen,
+)
 
 
 class Cpu:
@@ -264,8 +199,8 @@ class Memory:
     ) -> None:
         """Append a message.
 
-        ``dep`` is the bound of the reads that value and address came from. ``inherited`` goes before
-        this store, too: the view of the message that an atomic has read.
+        ``dep`` is the bound of the reads that value and address came from. ``inherited`` goes
+        before this store, too: the view of the message that an atomic has read.
         """
         me = self.cpus[cpu]
         history = self.words[word]
@@ -306,9 +241,10 @@ class Memory:
     ) -> View:
         """An atomic that succeeds: it reads the newest message and puts ``value`` behind it.
 
-        ``data`` is the bound of what its operands came from; ``uses_old`` that the new value depends
-        on the old one (an exchange's does not). ``full``: ordered as if between two smp_mb(). One
-        that fails is a `read` without any order. Returns the bound of its read.
+        ``data`` is the bound of what its operands came from; ``uses_old`` that the new value
+        depends on the old one (an exchange's does not). ``full``: between two smp_mb(). (Other CPUs
+        may act before the second one; a search for all executions makes it a step of its own.) An
+        atomic that fails is a `read` without any order. Returns the bound of the read.
         """
         if full:
             self.mb(cpu)
@@ -344,7 +280,7 @@ class Memory:
         me.drags = join(me.drags, me.stores)
 
     def mb(self, cpu: int) -> None:
-        """smp_mb(): what has reached this CPU reaches every CPU, and binds all that follows here."""
+        """smp_mb(): what has reached this CPU reaches all, and binds what follows here."""
         me = self.cpus[cpu]
         mine = me.prop
         for other in self.cpus:
@@ -433,14 +369,7 @@ class Memory:
         self.cpus[cpu] = Cpu()
         self.cpus[cpu].retired = True
         for word, history in self.words.items():
-            messages = tuple(
-                [
-                    message._replace(seen=(*message.seen[:cpu], EMPTY, *message.seen[cpu + 1 :]))
-                    if message.seen
-                    else message
-                    for message in history.messages
-                ]
-            )
+            messages = tuple([unseen(message, cpu) for message in history.messages])
             self.words[word] = History(history.base, messages)
 
     def abandon(self, words: Iterable[Word]) -> None:
@@ -472,18 +401,18 @@ class Memory:
         """Make these positions the oldest ones."""
         if not bases:
             return
-        pruned: dict[int, tuple[View, View]] = {}  # with the key, so that no id is given twice
+        done: dict[int, tuple[View, View]] = {}  # with the key, so that no id is given twice
 
         def prune(view: View) -> View:
-            known = pruned.get(id(view))
+            known = done.get(id(view))
             if known is None:
-                known = pruned[id(view)] = (view, _pruned(view, bases))
+                known = done[id(view)] = (view, pruned(view, bases))
             return known[1]
 
         for word, history in self.words.items():
             base = bases.get(word, history.base)
             messages = history.messages[base - history.base :]
-            self.words[word] = History(base, tuple([_rewritten(m, prune) for m in messages]))
+            self.words[word] = History(base, tuple([rewritten(m, prune) for m in messages]))
         for cpu in self.cpus:
             cpu.rewrite(prune)
         self.begun, self.ended = prune(self.begun), prune(self.ended)
@@ -505,22 +434,3 @@ class Memory:
         if len(self.words[word].messages) > 1:
             raise ValueError(f"{word!r} has messages that can still be read")
         del self.words[word]
-
-
-def _pruned(view: View, bases: Mapping[Word, int]) -> View:
-    left = {word: at for word, at in view.items() if at > bases.get(word, 0)}
-    if len(left) == len(view):
-        return view
-    return View(left) if left else EMPTY
-
-
-def _rewritten(message: Message, change: Callable[[View], View]) -> Message:
-    return Message(
-        message.value,
-        message.writer,
-        message.step,
-        change(message.view),
-        tuple([change(view) for view in message.seen]),
-        change(message.dep),
-        None if message.handed is None else change(message.handed),
-    )
