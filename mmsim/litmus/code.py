@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 
 from mmsim.errors import nearest
@@ -51,6 +52,8 @@ PRECEDENCE = {
     for operator in operators.split()
 }
 NOTHING = Constant(0)
+OUTSIDE = frozenset({"exists", "forall", "locations", "filter"})
+_PROCESS = re.compile(r"P\d+")
 
 
 class Code:
@@ -84,7 +87,8 @@ class Code:
     def block(self) -> None:
         opening = self.stream.expect("{")
         while not self.stream.skip("}"):
-            if self.stream.peek().kind == "end":
+            word = self.stream.peek()
+            if word.kind == "end" or word.text in OUTSIDE or _PROCESS.fullmatch(word.text):
                 self.stream.fail("this '{' has no '}'", opening.line)
             self.statement()
 

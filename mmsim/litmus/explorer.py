@@ -151,8 +151,6 @@ class _Explorer:
         value: Value = state.memory.newest(place.name).value
         return value
 
-    # One step of one thread.
-
     def step(self, state: State, thread: int) -> list[State]:
         """All states that the thread's next operation can lead to; none if it has to wait."""
         operation = self.code[thread][state.places[thread]]
@@ -379,8 +377,6 @@ class _Explorer:
         state.memory.unlock(thread, word, 0, step=step)
         state.note_store(word, thread, step)
         self.go_on(state, thread, found)
-
-    # What makes up a step.
 
     def go_on(self, state: State, thread: int, found: list[State]) -> None:
         state.places[thread] += 1
