@@ -128,11 +128,7 @@ BAD = {
     "letter": (MP.replace("{}", "{ x=@; }"), 2, "'@'"),
     "unlock": (MP.replace("int r0", "spin_unlock(x); int r0"), 4, "which nobody holds"),
     "rcu": (MP.replace("int r0", "rcu_read_unlock(); int r0"), 4, "without rcu_read_lock"),
-    "address": (
-        MP.replace("int r0 = READ_ONCE(*y)", "int r0 = READ_ONCE(*5)"),
-        4,
-        "not an address",
-    ),
+    "address": (MP.replace("READ_ONCE(*y)", "READ_ONCE(*5)"), 4, "not an address"),
     "division": (MP.replace("(*x, 1)", "(*x, 1 / 0)"), 3, "division by 0"),
 }
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.litmus import breaks, compare
 
-QUICK, CHUNK = 300, 50
-THOROUGH, PART = 10_000, 500
+QUICK, CHUNK = 300, 25
+THOROUGH, PART = 10_000, 250
 
 NOTICED = {
     "smp_rmb": 30,

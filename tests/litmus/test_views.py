@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The view memory by itself, as an engine would use it: long runs, and what is forgotten on the way."""
+"""The view memory by itself, as an engine uses it: long runs, and what is forgotten on the way."""
 
 from __future__ import annotations
 
