@@ -41,6 +41,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mmsim.engine",
         ERRORS,
     ),
+    "mmsim.litmus": ("mmsim.litmus", "mmsim.engine.memory", ERRORS),
     "mmsim.report": ("mmsim.report", FINDING, "mmsim.engine.events", VERSION),
     "mmsim.run": (
         "mmsim.scenarios.api",
@@ -82,6 +83,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "mmsim.cli": (
         *TOP,
+        "mmsim.litmus",
         "mmsim.run",
         "mmsim.scenarios",
         "mmsim.linux",
