@@ -10,15 +10,20 @@ declared here and measured elsewhere; nothing in a run reads it.
         era="5.17", setup=setup, check=check,
         variants=(
             Variant("900.plain", "x = x + 1", SOMETIMES, findings=("counter is",)),
-            Variant("900.atomic", "atomic_inc", NEVER, gates=("atomic",)),
+            Variant("900.atomic", "atomic_inc", NEVER, gates=("atomic",), against="900.plain"),
         ),
     )
+
+That no run of a right variant fails means something only beside a wrong one that does, with the
+same people: the right one names it (``against``), and gets as many runs as it takes for the wrong
+one's failures to show.  If the two have different casts, the right kernel runs with the cast of the
+wrong one as well (`on_cast_of`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -46,6 +51,7 @@ class Variant:
     finding.  ``config`` are kernel options without ``CONFIG_``; besides those that kernel code
     asks for (DEBUG_VM, DEBUG_LIST, DEBUG_SPINLOCK ...) PREEMPT and SMP (default on) are read here.
     ``metrics`` declares conditions on a metric's mean over runs, such as ``{"retries": "> 0"}``.
+    ``against`` names the wrong twin, or twins, that a variant declared Never is compared with.
     """
 
     id: str
@@ -56,7 +62,13 @@ class Variant:
     config: Mapping[str, Any] = field(default_factory=dict)
     era: str = ""
     metrics: Mapping[str, str] = field(default_factory=dict)
+    against: str | tuple[str, ...] = ()
     scenario: Scenario = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
+
+    @property
+    def twins(self) -> tuple[str, ...]:
+        """The ids in ``against``."""
+        return (self.against,) if isinstance(self.against, str) else tuple(self.against)
 
     @property
     def smp(self) -> bool:
@@ -77,6 +89,9 @@ class Variant:
 class Scenario:
     """A thread.  ``setup(machine, variant)`` boots memory and spawns the actors;
     ``check(machine, variant)`` states what must hold once all have finished, by entering findings.
+
+    Who takes part may depend on ``variant``; what kernel they run on depends on ``machine`` (its
+    gates, config and era) and on nothing else, so that a fix can be tried with another's people.
     """
 
     id: str
@@ -100,3 +115,21 @@ class Scenario:
                 object.__setattr__(variant, "era", self.era)
         if not self.file:
             self.file = self.setup.__code__.co_filename
+
+
+CAST = "@"
+"""Between a variant and the one whose cast it runs with: ``002.pagelocked@002.flawed``."""
+
+
+def on_cast_of(right: Variant, wrong: Variant) -> Variant:
+    """The kernel of ``right`` with the people and the memory of ``wrong``."""
+    theirs = right.scenario
+    check = theirs.check
+    pair = replace(right, id=f"{right.id}{CAST}{wrong.id}", metrics={}, against=())
+    replace(
+        theirs,
+        setup=lambda machine, _: theirs.setup(machine, wrong),
+        check=None if check is None else lambda machine, _: check(machine, right),
+        variants=(pair,),
+    )
+    return pair

@@ -40,6 +40,7 @@ def scenarios() -> tuple[Scenario, ...]:
             found.append(module.SCENARIO)
     for scenario in found:
         _check_gates(scenario)
+        _check_twins(scenario)
     return tuple(sorted(found, key=lambda s: s.id))
 
 
@@ -82,6 +83,7 @@ def load_file(path: str) -> Scenario:
         for variant in scenario.variants:
             _check_declared(variant)
         _check_gates(scenario)
+        _check_twins(scenario)
     except UsageError:
         raise
     except BaseException as error:
@@ -126,6 +128,20 @@ def _check_gates(scenario: Scenario) -> None:
                 raise UsageError(
                     f"variant {variant.id}: gate {gate!r} is not declared: {_nearest(gate, GATES)}"
                 )
+
+
+def _check_twins(scenario: Scenario) -> None:
+    """A right variant is compared with wrong ones of its own scenario."""
+    known = {variant.id: variant for variant in scenario.variants}
+    for variant in scenario.variants:
+        who = f"variant {variant.id}: against"
+        if variant.twins and variant.expect is not Verdict.NEVER:
+            raise UsageError(f"{who} is for variants that are declared Never")
+        for twin in variant.twins:
+            if twin not in known:
+                raise UsageError(f"{who} {twin!r}: no such variant: {_nearest(twin, known)}")
+            if known[twin].expect is Verdict.NEVER:
+                raise UsageError(f"{who} {twin!r}: that one is declared Never, too")
 
 
 def _one_line(error: BaseException) -> str:
