@@ -53,9 +53,12 @@ NONE = {"isolated_with_buffers": "== 0", "refused_with_buffers": "> 0.5"}
 ALL = {"isolated_with_buffers": "> 0.5", "refused_with_buffers": "== 0"}
 
 
-def variant(name, summary, expect, *gates, config=DEBUG_VM, findings=(), metrics=None, era=""):
+def variant(
+    name, summary, expect, *gates, config=DEBUG_VM, findings=(), metrics=None, era="", against=()
+):
     """One row of the table."""
-    return Variant(f"001.{name}", summary, expect, findings, gates, config, era, metrics or {})
+    id = f"001.{name}"
+    return Variant(id, summary, expect, findings, gates, config, era, metrics or {}, against)
 
 
 def load(workload, config=DEBUG_VM, **more):
@@ -71,8 +74,12 @@ VARIANTS = (
         NEVER,
         config=CONFIG,
         metrics={**ALL, "slab_mapcounts": "> 0", "wrong_skips": "> 0", "lru_lock_holds": "< 2.5"},
+        against="001.419-dbg",
     ),
-    variant("remove-vm-bug", "what was merged: no assertion", NEVER, MERGED, metrics=ALL),
+    variant(
+        "remove-vm-bug", "what was merged: no assertion", NEVER, MERGED, metrics=ALL,
+        against=("001.419-dbg", "001.pageslab-precheck"),
+    ),
     variant(
         "v1-opencoded",
         "the first patch: open-coded comparison, and once more under lru_lock",
@@ -80,6 +87,7 @@ VARIANTS = (
         "v1-opencode",
         "v1-recheck",
         metrics={**NONE, "isolated": "> 0.3", "wrong_skips": "> 0.5"},
+        against=("001.419-dbg", "001.v1-recheck-only"),
     ),
     variant(
         "v1-pins",
@@ -89,6 +97,7 @@ VARIANTS = (
         "v1-recheck",
         config=load("pins"),
         metrics={"isolated_pinned_anon": "> 0"},
+        against="001.419-dbg",
     ),
     variant(
         "v1-pins-once",
@@ -97,6 +106,7 @@ VARIANTS = (
         "v1-opencode",
         config=load("pins"),
         metrics={"isolated_pinned_anon": "> 0"},
+        against="001.419-dbg",
     ),
     variant(
         "v1-recheck-only",
@@ -118,6 +128,7 @@ VARIANTS = (
         NEVER,
         "check-under-lock",
         metrics={**ALL, "lru_lock_holds": "> 2.5"},
+        against="001.419-dbg",
     ),
     variant(
         "get-first",
@@ -125,6 +136,7 @@ VARIANTS = (
         NEVER,
         "get-first",
         metrics=ALL,
+        against=("001.419-dbg", "001.get-first-norecheck"),
     ),
     variant(
         "get-first-norecheck",
@@ -144,6 +156,7 @@ VARIANTS = (
         "get-first-norecheck",
         MERGED,
         metrics={"slab_mapcounts": "> 0"},
+        against="001.419-dbg",
     ),
     variant(
         "get-first-no-minus-one",
@@ -152,6 +165,7 @@ VARIANTS = (
         "get-first",
         "get-first-no-minus-one",
         metrics={**ALL, "isolated_anon": "== 0"},
+        against="001.419-dbg",
     ),
     variant(
         "isolate-no-recheck",
@@ -170,6 +184,7 @@ VARIANTS = (
         MERGED,
         "block-no-recheck",
         config=load("exec", {**DEBUG_LIST, **DEBUG_VM}),
+        against="001.isolate-no-recheck",
     ),
     variant(
         "compound-after-get",
@@ -188,6 +203,7 @@ VARIANTS = (
         "get-first",
         MERGED,
         config=load("thp"),
+        against="001.compound-after-get",
     ),
     variant(
         "slab-old",
@@ -196,6 +212,7 @@ VARIANTS = (
         "slub-counters-in-mapcount",
         config=CONFIG,
         metrics={"garbage_mapcounts": "> 0"},
+        against="001.419-dbg",
     ),
     variant(
         "slab-allocator",
@@ -203,6 +220,7 @@ VARIANTS = (
         NEVER,
         config=load("packets", CONFIG, SLAB=True),
         metrics={"garbage_mapcounts": "> 0"},
+        against="001.get-first-norecheck",
     ),
     variant(
         "movable-slab",
@@ -223,6 +241,7 @@ VARIANTS = (
         "isolate-movable-skips-slab",
         config=load("partial"),
         era="5.17",
+        against="001.movable-slab",
     ),
     variant(
         "517",
@@ -230,6 +249,7 @@ VARIANTS = (
         NEVER,
         era="5.17",
         metrics={**ALL, "slab_mapcounts": "> 0"},
+        against="001.419-dbg",
     ),
     variant(
         "517-put-locked",
@@ -240,7 +260,10 @@ VARIANTS = (
         findings=("^deadlock on .*lru_lock",),
         era="5.17",
     ),
-    variant("517-put-unlocked", "5.17, with the same load", NEVER, config=load("shm"), era="5.17"),
+    variant(
+        "517-put-unlocked", "5.17, with the same load", NEVER, config=load("shm"), era="5.17",
+        against="001.517-put-locked",
+    ),
 )
 
 SCENARIO = Scenario(

@@ -104,6 +104,7 @@ SCENARIO = Scenario(
             "002.base2417-cache-release",
             "2.4.17, the last reference is dropped by page_cache_release, in a process",
             NEVER, era="2.4.17", gates=("gerd-2002-02-13",),
+            against="002.base2417-put-page",
         ),
         Variant(
             "002.base2417-put-page",
@@ -115,6 +116,7 @@ SCENARIO = Scenario(
             "002.pre9-process",
             "__free_pages_ok takes the page off the LRU; everybody frees in process context",
             NEVER, gates=(*PRE9, "gerd-2002-02-13"),
+            against="002.base2417-put-page",
         ),
         Variant(
             "002.pre9-irq-smp",
@@ -136,6 +138,7 @@ SCENARIO = Scenario(
             "002.in-interrupt-bug-process",
             "the same, and nobody frees in an interrupt",
             NEVER, era="2.4.20", gates=(*PRE9, "hugh-2002-02-06", "gerd-2002-02-13"),
+            against="002.in-interrupt-bug",
         ),
         Variant(
             "002.special-list",
@@ -153,6 +156,7 @@ SCENARIO = Scenario(
             "002.special-list-repaired",
             "its lock is, and shrink_cache leaves such pages on the LRU alone",
             NEVER, gates=(*PRE9, "rik-special-list"),
+            against=("002.special-list", "002.special-list-plain-lock"),
         ),
         Variant(
             "002.flawed",
@@ -163,11 +167,16 @@ SCENARIO = Scenario(
             "002.pagelocked",
             "12 February: only if it is locked, which says that its freer has let go",
             NEVER, gates=PAGELOCKED, metrics={"parked": "> 0"},
+            against=(
+                "002.flawed", "002.pagelocked-no-consumer-check", "002.pagelocked-unlock-late",
+                "002.pagelocked-del-at-any-count",
+            ),
         ),
         Variant(
             "002.pagelocked-no-count-one",
             "12 February without its three hunks that take a page off the LRU at count 1",
             NEVER, gates=(*PAGELOCKED, "count-one-left-out"), metrics={"parked": "> 0"},
+            against="002.flawed",
         ),
         Variant(
             "002.pagelocked-del-at-any-count",
@@ -180,11 +189,13 @@ SCENARIO = Scenario(
             "the smaller patch: only an interrupt leaves the page, a process takes it off the LRU",
             NEVER, gates=(*PAGELOCKED, "count-one-left-out", "park-in-interrupt-only"),
             metrics={"parked_in_process": "== 0", "lru_lock_in_free": "> 0"},
+            against="002.flawed",
         ),
         Variant(
             "002.pagelocked-swapoff",
             "12 February, and pages that swapoff() leaves behind on the LRU",
             NEVER, gates=PAGELOCKED, metrics={"parked_in_process": "> 0"},
+            against="002.flawed",
         ),
         Variant(
             "002.pagelocked-no-consumer-check",
@@ -202,6 +213,7 @@ SCENARIO = Scenario(
             "002.lru-holds-ref",
             "being on the LRU is a reference",
             NEVER, gates=LRU_REF, metrics={"cow_reused": "> 0"},
+            against=("002.flawed", "002.lru-holds-ref-cow-off-by-one"),
         ),
         Variant(
             "002.lru-holds-ref-cow-off-by-one",
@@ -213,11 +225,13 @@ SCENARIO = Scenario(
             "002.lru-holds-ref-cow-lost-reuse",
             "count 1 is taken for exclusive, and the LRU has one: every write fault copies",
             NEVER, gates=(*LRU_REF, "cow-exclusive-at-one"), metrics={"cow_reused": "== 0"},
+            against="002.lru-holds-ref-cow-off-by-one",
         ),
         Variant(
             "002.irqsafe-lock",
             "the lock is safe in interrupts, and reclaim takes no reference on count 0",
             NEVER, era="2.5.32", gates=(*IRQSAFE, "npiggin-2006"),
+            against=("002.lock-irqsave-no-count-check", "002.irqsafe-half"),
         ),
         Variant(
             "002.irqsafe-half",

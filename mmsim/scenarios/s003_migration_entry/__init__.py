@@ -111,6 +111,12 @@ SCENARIO = Scenario(
             "003.base",
             "5.17 as it is; each run is one of the machines of the other variants",
             NEVER, config=DEBUG, metrics={"stalls": "== 0"},
+            against=(
+                "003.unlock-first", "003.lost-bit", "003.fresh-page-trylock", "003.rmap-miss",
+                "003.stale-pte", "003.lock-under-ptl", "003.drop-ptl-early", "003.no-ptl-remove",
+                "003.lost-waiters", "003.waiters-after-test", "003.double-unlock",
+                "003.pf-memalloc-lock", "003.async-lock", "003.newpage-blocking-lock",
+            ),
         ),
         Variant(
             "003.unlock-first",
@@ -131,6 +137,7 @@ SCENARIO = Scenario(
             "003.lost-bit-atomic",
             "the same flag, set atomically",
             NEVER, config=DEBUG,
+            against="003.lost-bit",
         ),
         Variant(
             "003.fresh-page-trylock",
@@ -141,6 +148,7 @@ SCENARIO = Scenario(
             "003.fresh-page-check-first",
             "it looks first, locks, and looks again",
             NEVER, config=DEBUG,
+            against="003.fresh-page-trylock",
         ),
         Variant(
             "003.rmap-miss",
@@ -156,6 +164,7 @@ SCENARIO = Scenario(
             "003.rmap-skip-temp-vma",
             "migration leaves the stack of an unfinished exec alone, as it does since 2010",
             NEVER, config=DEBUG,
+            against="003.rmap-miss",
         ),
         Variant(
             "003.stale-pte",
@@ -166,16 +175,19 @@ SCENARIO = Scenario(
             "003.old-get",
             "5.16: the fault holds a reference as it sets out to wait, and migration tries again",
             NEVER, config=DEBUG, era="5.16", metrics={"eagain": "> 0"},
+            against="003.unlock-first-516",
         ),
         Variant(
             "003.stale-pte-no-bug",
             "the same without the assertion: it was about nothing",
             NEVER, (), ("stale-pte", "remove-bug-on"), DEBUG,
+            against="003.stale-pte",
         ),
         Variant(
             "003.wait-with-reference",
             "older than 5.0: the fault keeps its reference while it sleeps",
             NEVER, (), ("wait-with-reference",), DEBUG, era="5.16", metrics={"eagain": "> 0"},
+            against="003.unlock-first-516",
         ),
         Variant(
             "003.lock-under-ptl",
@@ -226,6 +238,7 @@ SCENARIO = Scenario(
             "003.remove-bug-on",
             "the wrong fix, on a kernel that has nothing to fix",
             NEVER, (), ("remove-bug-on",), DEBUG, metrics={"unlocked_entries": "== 0"},
+            against="003.remove-bug-on-rmap-miss",
         ),
         Variant(
             "003.remove-bug-on-rmap-miss",

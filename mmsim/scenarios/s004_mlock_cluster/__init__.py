@@ -141,7 +141,7 @@ LISTS = (
 FREED = (r"^BUG: Bad page state", r"^double free$", r"^VM_BUG_ON_PAGE\(", *LISTS)
 
 
-def variant(name, summary, expect, findings=(), gates=MERGED, metrics=None, **config):
+def variant(name, summary, expect, findings=(), gates=MERGED, metrics=None, against=(), **config):
     """A row of the thread's table: 3.13 with the merged patch, unless it says otherwise."""
     return Variant(
         f"004.{name}",
@@ -151,6 +151,7 @@ def variant(name, summary, expect, findings=(), gates=MERGED, metrics=None, **co
         gates,
         {**PREEMPT, "DEBUG_VM": True, **config},
         metrics=metrics or {},
+        against=against,
     )
 
 
@@ -164,16 +165,24 @@ PROPOSED = (
         "no-bug-on",
         "the assertion is removed",
         NEVER, gates=("drop-bug-on", COUNT), metrics=LAZY,
+        against="004.base",
     ),
     variant(
         "merged",
         "trylock, and skip what is locked (57e68e9cd65b)",
         NEVER, metrics={"trylock_skipped": "> 0", "locked_unmapped": "== 0", **LAZY},
+        against=(
+            "004.base", "004.lock-page", "004.unlock-checkpage", "004.no-mmap-sem",
+            "004.munlock-nopin", "004.migrate-no-refcheck", "004.nonatomic-mlocked",
+            "004.munlock-put-in-lock", "004.putback-nobarrier", "004.wp-no-munlock",
+            "004.wp-no-lock", "004.fault-no-page-lock", "004.nr-mlock",
+        ),
     ),
     variant(
         "kosaki",
         "the same, and what is PageMlocked already is not trylocked",
         NEVER, gates=(*MERGED, "kosaki-2014-01-10"), metrics={"trylocks": "> 0", **LAZY},
+        against=("004.base", "004.lock-page"),
     ),
     variant(
         "lock-page",
@@ -188,6 +197,7 @@ PROPOSED = (
         metrics={
             "check_page_mlocked": "== 0", "missed_mlocks": "> 0", "missed_after_rescan": "> 0",
         },
+        against="004.unlock-checkpage",
     ),
     variant(
         "unlock-checkpage",
@@ -198,6 +208,7 @@ PROPOSED = (
         "wanpeng",
         "the assertion for check_page only",
         NEVER, gates=("wanpeng-2013-12-17", COUNT), metrics=LAZY,
+        against="004.base",
     ),
 )
 
@@ -206,16 +217,19 @@ ORDER = (
         "order-no-lock",
         "Linus's case, without page locks: munlock takes back what mlock has just set",
         NEVER, gates=("drop-bug-on", COUNT), metrics={"mlocks_undone": "> 0", **REPAIRED},
+        against="004.base",
     ),
     variant(
         "order-merged",
         "the same with the patch: one of the two takes the page lock",
         NEVER, metrics={"mlocks_undone": "> 0", **REPAIRED},
+        against="004.base",
     ),
     variant(
         "order-both",
         "the same, and munlock takes it, too",
         NEVER, gates=(*MERGED, "munlock-page-lock"), metrics={"mlocks_undone": "== 0", **REPAIRED},
+        against="004.base",
     ),
 )
 
@@ -229,6 +243,7 @@ PIECES = (
         "munlock-page-lock",
         "munlock takes the page lock before it clears PG_mlocked",
         NEVER, gates=(*MERGED, "munlock-page-lock"), metrics=REPAIRED,
+        against="004.munlock-page-lock-no-refcheck",
     ),
     variant(
         "munlock-page-lock-no-refcheck",
@@ -249,6 +264,7 @@ PIECES = (
         "migrate-mapped",
         "migration ignores that ptes are left: their references stop it",
         NEVER, gates=(*MERGED, "migrate-mapped"), metrics=REPAIRED,
+        against="004.migrate-no-refcheck",
     ),
     variant(
         "nonatomic-mlocked",
@@ -289,11 +305,13 @@ PIECES = (
         "wp-no-lock-migration",
         "without DEBUG_VM again, and migration of the page instead of reclaim",
         NEVER, gates=(*MERGED, "wp-no-lock"), metrics=REPAIRED, DEBUG_VM=False, DEBUG_LIST=True,
+        against="004.migrate-no-refcheck",
     ),
     variant(
         "fault-page-lock",
         "mlock(2) faults a page in that is truncated or migrated meanwhile",
         NEVER, metrics=REPAIRED,
+        against="004.fault-no-page-lock",
     ),
     variant(
         "fault-no-page-lock",
@@ -324,16 +342,19 @@ LEFT_OPEN = (
         "the same, and reclaim leaves such a vma alone",
         NEVER, gates=(*MERGED, "cluster-skip-busy"),
         metrics={"locked_unmapped": "== 0", **REPAIRED},
+        against="004.unmap-busy",
     ),
     variant(
         "migrate-forgets",
         "the patch, and migration of a page that stays mlocked",
         NEVER, metrics=LAZY,
+        against="004.migrate-no-refcheck",
     ),
     variant(
         "migrate-remembers",
         "the same, with the mark put back where the mapping is (2015)",
         NEVER, gates=(*MERGED, "hugh-2015-10-18"), metrics={"missed_mlocks": "== 0"},
+        against="004.migrate-no-refcheck",
     ),
 )
 
