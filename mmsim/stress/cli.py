@@ -113,9 +113,15 @@ def _show(out: Console, outcome: Outcome, settings: Settings, parsed: argparse.N
 
 
 def run(
-    settings: Settings, source: Source, watcher: progress.Plain | progress.Live | None = None
+    settings: Settings,
+    source: Source,
+    watcher: progress.Plain | progress.Live | None = None,
+    campaign: Campaign | None = None,
 ) -> Outcome:
-    """Run a campaign; whatever stops it early, what was counted so far is in the outcome."""
+    """Run a campaign; whatever stops it early, what was counted so far is in the outcome.
+
+    ``campaign``, if given, is run in place of the one that the settings describe.
+    """
     start = time.monotonic()
     setting = Setting(
         source=source,
@@ -125,7 +131,7 @@ def run(
         policy=settings.policy,
         deadline=None if settings.seconds is None else start + settings.seconds,
     )
-    campaign = Campaign(settings.variants, settings.pairs, settings.beside)
+    campaign = campaign or Campaign(settings.variants, settings.pairs, settings.beside)
     complete = True
     with watcher or progress.watcher(sys.stderr) as observer:
         try:

@@ -58,19 +58,19 @@ def inverse(k: int, n: int) -> Interval:
     return Interval(value, _at_least(k, n), 1.0 if k == n else _at_most(k - 1, n - 1))
 
 
-def anytime(k: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+def anytime(k: int, n: int) -> Interval:
     """k of n runs, whenever one looks and for whatever reason one stops: a confidence sequence.
 
     All rates under which k of n is not too unlikely beside a rate drawn evenly from [0, 1]. That
     ratio is a martingale, so by Ville's inequality the true rate is ever outside with a chance of
-    at most 1 - confidence (Robbins 1970).
+    at most 5 % (Robbins 1970).
     """
     if n == 0:
         return Interval(0.0, 0.0, 1.0)
     from scipy.optimize import brentq
     from scipy.special import betaln, xlog1py, xlogy
 
-    floor = betaln(k + 1, n - k + 1) + math.log(1.0 - confidence)
+    floor = betaln(k + 1, n - k + 1) + math.log(1.0 - CONFIDENCE)
 
     def above(rate: float) -> float:
         return float(xlogy(k, rate) + xlog1py(n - k, -rate) - floor)
@@ -142,17 +142,6 @@ def _odds(share: float) -> float:
     return math.inf if share >= 1.0 else share / (1.0 - share)
 
 
-def anytime_ratio(k: int, n: int, other_k: int, other_n: int) -> Interval:
-    """The same whenever one stops: each rate in its own sequence, at half of the 5 % each."""
-    half = 1.0 - (1.0 - CONFIDENCE) / 2
-    one, other = anytime(k, n, half), anytime(other_k, other_n, half)
-    return Interval(
-        one.value / other.value if other.value else math.inf,
-        one.low / other.high if other.high else math.inf,
-        one.high / other.low if other.low else math.inf,
-    )
-
-
 @dataclass
 class Sequential:
     """Wald's test of two rates, pair by pair of runs (1947: double dichotomies).
@@ -184,6 +173,14 @@ class Sequential:
         if self.evidence >= bound:
             return True
         return False if self.evidence <= -bound else None
+
+    @property
+    def odds_ratio(self) -> Interval:
+        """How many times as high the first one's odds are, whenever one stops."""
+        told = self.first_only + self.second_only
+        share = anytime(self.first_only, told)
+        value = _odds(share.value) if told else 1.0
+        return Interval(value, _odds(share.low), _odds(share.high))
 
     @property
     def p(self) -> float:
