@@ -17,13 +17,13 @@ declared here and measured elsewhere; nothing in a run reads it.
 That no run of a right variant fails means something only beside a wrong one that does, with the
 same people: the right one names it (``against``), and gets as many runs as it takes for the wrong
 one's failures to show.  If the two have different casts, the right kernel runs with the cast of the
-wrong one as well (`on_cast_of`).
+wrong one as well (see ``cast``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -115,21 +115,3 @@ class Scenario:
                 object.__setattr__(variant, "era", self.era)
         if not self.file:
             self.file = self.setup.__code__.co_filename
-
-
-CAST = "@"
-"""Between a variant and the one whose cast it runs with: ``002.pagelocked@002.flawed``."""
-
-
-def on_cast_of(right: Variant, wrong: Variant) -> Variant:
-    """The kernel of ``right`` with the people and the memory of ``wrong``."""
-    theirs = right.scenario
-    check = theirs.check
-    pair = replace(right, id=f"{right.id}{CAST}{wrong.id}", metrics={}, against=())
-    replace(
-        theirs,
-        setup=lambda machine, _: theirs.setup(machine, wrong),
-        check=None if check is None else lambda machine, _: check(machine, right),
-        variants=(pair,),
-    )
-    return pair

@@ -9,15 +9,14 @@ are clean.
 
 The two must have the same cast. Where the set-up gives them different ones, the right variant's
 kernel runs with the twin's people, under an id of its own, `002.pagelocked@002.flawed`: the *arm*
-of the pair. Whether it does is found out by watching what the set-up asks of the variant: if both
-variants give it the same answers, the right variant's own runs are as good.
+of the pair. Where it does not, the right variant's own runs are as good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmsim.stress.statistics import MISS, clean_by_luck, runs_needed
 from mmsim.stress.tally import Tally
@@ -25,9 +24,6 @@ from mmsim.stress.tally import Tally
 if TYPE_CHECKING:
     from mmsim.scenarios.api import Variant
     from mmsim.stress.source import Source
-
-LOOKS = 8
-"""Boots that are watched; what a set-up asks may depend on what it has drawn."""
 
 
 @dataclass(frozen=True)
@@ -78,73 +74,7 @@ def pairs(variants: Iterable[Variant], source: Source, cpus: int) -> tuple[Pair,
 
 def pair(right: Variant, wrong: Variant, cpus: int) -> Pair:
     """Two variants, and on whose cast the right one has to run."""
-    from mmsim.scenarios.api import on_cast_of
+    from mmsim.scenarios.cast import on_cast_of, same_cast
 
     same = same_cast(right, wrong, cpus)
     return Pair(right, wrong, right if same else on_cast_of(right, wrong))
-
-
-def same_cast(one: Variant, other: Variant, cpus: int) -> bool:
-    """Does the set-up get the same answers from both, whatever it asks?
-
-    The set-up is a function of the machine and of these answers. A set-up that raises is nothing to
-    rely on; the workers will tell.
-    """
-    from mmsim.engine.machine import Machine
-
-    if one.scenario.setup is not other.scenario.setup:
-        return False
-    for seed in range(LOOKS):
-        machine = Machine(
-            one.effective_cpus(cpus),
-            preempt=one.preempt,
-            smp=one.smp,
-            seed=seed,
-            config=one.config,
-            gates=frozenset(one.gates),
-            era=one.era,
-        )
-        asked = Asked(one)
-        try:
-            one.scenario.setup(machine, asked)  # type: ignore[arg-type]
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
-            return False
-        if any(question(one) != question(other) for question in asked.questions):
-            return False
-    return True
-
-
-class Asked:
-    """A variant that remembers what it was asked."""
-
-    def __init__(self, variant: Variant) -> None:
-        self._variant = variant
-        self.questions: list[Any] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "config":
-            return _Options(self._variant.config, self.questions)
-        self.questions.append(lambda variant: getattr(variant, name))
-        return getattr(self._variant, name)
-
-
-class _Options(Mapping[str, Any]):
-    """Its configuration, option by option: a set-up that asks for one does not see the others."""
-
-    def __init__(self, options: Mapping[str, Any], questions: list[Any]) -> None:
-        self._options = options
-        self._questions = questions
-
-    def __getitem__(self, name: str) -> Any:
-        self._questions.append(lambda variant: variant.config.get(name))
-        return self._options[name]
-
-    def __iter__(self) -> Iterator[str]:
-        self._questions.append(lambda variant: variant.config)
-        return iter(self._options)
-
-    def __len__(self) -> int:
-        self._questions.append(lambda variant: len(variant.config))
-        return len(self._options)

@@ -75,7 +75,7 @@ def find_variant(source: Source, variant_id: str) -> Variant:
 
     `002.pagelocked@002.flawed` is the first on the cast of the second.
     """
-    from mmsim.scenarios.api import CAST, on_cast_of
+    from mmsim.scenarios.cast import CAST, on_cast_of
 
     right, on_cast, wrong = variant_id.partition(CAST)
     if on_cast:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from mmsim.stress import interrupts
+from mmsim.stress import interrupts, progress
 from mmsim.stress.cli import main
 from tests.stress.fake import FakeVariant, Verdict, source
 
@@ -26,4 +26,5 @@ GOOD = source(QUIET, NOISY, SURE)
 
 if __name__ == "__main__":
     interrupts.listen()
+    progress.watcher = lambda file: progress.Plain(file, 0.1)  # tests wait for its lines
     sys.exit(main(source=GOOD))

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mmsim.errors import UsageError
-from mmsim.scenarios.api import Variant, on_cast_of
+from mmsim.scenarios.api import Variant
+from mmsim.scenarios.cast import on_cast_of, same_cast
 from mmsim.stress import store
 from mmsim.stress.cli import run as run_campaign
 from mmsim.stress.duel import Duel
 from mmsim.stress.output import WIDTH, chance, console, percent
-from mmsim.stress.pairs import same_cast
 from mmsim.stress.parser import whole
 from mmsim.stress.plan import Campaign
 from mmsim.stress.profile import Budget, Profile
