@@ -115,7 +115,8 @@ def by_thread(tallies: Iterable[Tally]) -> list[tuple[str, list[Tally]]]:
     threads: dict[str, list[Tally]] = {}
     for tally in tallies:
         scenario = tally.variant.scenario
-        name = f"{scenario.id} {scenario.name}" if scenario is not None else "-"
+        number = tally.variant.id.partition(".")[0]
+        name = number if scenario is None else f"{scenario.id} {scenario.name}"
         threads.setdefault(name, []).append(tally)
     return list(threads.items())
 
