@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mmsim.detect.finding import Finding
 from mmsim.report import badpage, freed_twice, listdebug, oops, stuck, warn
-from mmsim.report.block import VariantLike, mmsim_block, seen, wilson
+from mmsim.report.block import VariantLike, mmsim_block, seen
 from mmsim.report.era import Era, era_of
 from mmsim.report.lanes import EventLike, lanes
 from mmsim.report.words import Details
 
-__all__ = ["EventLike", "VariantLike", "kernel_report", "lanes", "render", "seen", "wilson"]
+__all__ = ["EventLike", "VariantLike", "kernel_report", "lanes", "render", "seen"]
 
 Writer = Callable[[Finding, Details, Era], list[str]]
 
