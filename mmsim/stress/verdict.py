@@ -59,7 +59,8 @@ class Judgement:
     needed: int | None = None
     """Runs after which it can be told; None: no number is known."""
     evidence: tuple[Evidence, ...] = ()
-    """Of a right variant, what its pairs came to; the one that says least first."""
+    """Of a right variant, what its pairs came to; one that is not decided first, else the one
+    that asked for most runs."""
     proved: str = ""
     """What was shown by exhaustive search, in words."""
 
@@ -70,12 +71,12 @@ class Judgement:
 
     @property
     def p(self) -> float | None:
-        """The chance that the twin would have looked as clean, at most; None: no twin."""
+        """The chance that this twin would have looked as clean; None: no twin."""
         return self.evidence[0].p if self.evidence else None
 
     @property
     def against(self) -> str | None:
-        """The twin that this is the chance of."""
+        """The twin that was hardest to be told from."""
         return self.evidence[0].pair.wrong.id if self.evidence else None
 
     @property
@@ -119,7 +120,7 @@ def judge(tally: Tally, evidence: Iterable[Evidence] = (), *, through: bool = Tr
     """
     expected = tally.variant.expect.value
     observed = observe(tally.findings, tally.runs)
-    weighed = tuple(sorted(evidence, key=lambda e: (-e.p, -(e.needed or math.inf))))
+    weighed = tuple(sorted(evidence, key=lambda e: (e.decided, -(e.needed or math.inf))))
     needed = weighed[0].needed if weighed else None
     if observed == NOT_RUN:
         return Judgement(expected, observed, UNDECIDED, (), needed, weighed)
