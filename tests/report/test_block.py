@@ -35,8 +35,7 @@ def test_the_block_line_for_line() -> None:
         "scenario  double_free_2002   era 2.4.18-pre9   gates hugh-2002-02-07   "
         "verdict expected Sometimes",
         "variant   002.flawed   a page at count 0 is freed by whoever sees it first",
-        f"finding   double-free pfn:00011   fingerprint {mark}   "
-        "(seen 17 times in 1000 runs)",
+        f"finding   double-free pfn:00011   fingerprint {mark}   (seen 17 times in 1000 runs)",
         "where     release_pages, CPU1 rm/6172, step 57",
         "page      pfn:00011 count:0 flags:0x30(lru|active) lru:c0287e40/c0287e40",
         "history   allocated by rm/6172 (cpu 0)",
