@@ -3,19 +3,23 @@
 
 In order of weight: the verdict, the kinds of finding, a metric, the rate of failure.  Hundreds of
 comparisons are made for a table, so each has to be far clearer than the usual one in twenty: the
-chance that it is luck is below 1e-5.
+chance that it is luck is below 1e-5.  Where nothing differs, what counts is what could have been
+missed: a hunk that matters as much as the whole gate would have shown in so many runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmsim.stress.statistics import Moments
+from mmsim.ablation.source import DOES_NOT_RUN
+from mmsim.stress.statistics import Moments, fisher, welch
 from mmsim.stress.tally import Tally
 from mmsim.stress.verdict import observe, runs
 
 LUCK = 1e-5
 SHOWN = 3
+FAR = 1 << 22
+"""Runs that nobody makes."""
 
 
 def differences(base: Tally, changed: Tally) -> tuple[str, ...]:
@@ -30,8 +34,9 @@ def differences(base: Tally, changed: Tally) -> tuple[str, ...]:
 
 def _verdict(base: Tally, changed: Tally) -> Iterator[str]:
     was, now = observe(base.findings, base.runs), observe(changed.findings, changed.runs)
-    if was != now and _counts_differ(base.findings, base.runs, changed.findings, changed.runs):
-        yield f"{was} -> {now} ({_count(base)}, {_count(changed)})"
+    p = chance(base, changed)
+    if was != now and p < LUCK:
+        yield f"{was} -> {now} ({_count(base)}, {_count(changed)}), p = {p:.1g}"
 
 
 def _count(tally: Tally) -> str:
@@ -44,11 +49,13 @@ def _kinds(base: Tally, changed: Tally) -> Iterator[str]:
     lost = [title for title in was if title not in now]
     new = [title for title in now if title not in was]
     for title in new[:SHOWN]:
-        if _counts_differ(0, base.runs, now[title], changed.runs):
-            yield f"new: {title} ({now[title]} of {runs(changed.runs)})"
+        p = fisher(0, base.runs, now[title], changed.runs)
+        if p < LUCK:
+            yield f"new: {title} ({now[title]} of {runs(changed.runs)}), p = {p:.1g}"
     for title in lost[:SHOWN]:
-        if _counts_differ(was[title], base.runs, 0, changed.runs):
-            yield f"gone: {title} (was {was[title]} of {runs(base.runs)})"
+        p = fisher(was[title], base.runs, 0, changed.runs)
+        if p < LUCK:
+            yield f"gone: {title} (was {was[title]} of {runs(base.runs)}), p = {p:.1g}"
 
 
 def _titles(tally: Tally) -> dict[str, int]:
@@ -60,38 +67,55 @@ def _titles(tally: Tally) -> dict[str, int]:
 
 
 def _metrics(base: Tally, changed: Tally) -> Iterator[str]:
-    names = sorted({*base.metrics, *changed.metrics})
+    names = sorted({*base.metrics, *changed.metrics} - {DOES_NOT_RUN})
     clear = []
     for name in names:
         was = base.metrics.get(name, Moments(n=base.runs))
         now = changed.metrics.get(name, Moments(n=changed.runs))
-        p = _means_differ(was, now)
+        p = welch(was, now)
         if p < LUCK:
-            clear.append((p, f"{name} {was.mean:.3g} -> {now.mean:.3g}"))
+            clear.append((p, f"{name} {was.mean:.3g} -> {now.mean:.3g}, p = {p:.1g}"))
     yield from (text for _, text in sorted(clear)[:SHOWN])
 
 
 def _rate(base: Tally, changed: Tally) -> Iterator[str]:
-    if _counts_differ(base.findings, base.runs, changed.findings, changed.runs):
-        yield f"fails in {_count(base)} -> {_count(changed)}"
+    p = chance(base, changed)
+    if p < LUCK:
+        yield f"fails in {_count(base)} -> {_count(changed)}, p = {p:.1g}"
 
 
-def _counts_differ(k: int, n: int, other_k: int, other_n: int) -> bool:
-    from scipy.stats import fisher_exact
+def does_not_run(changed: Tally) -> int:
+    """Runs that half a patch could not make; they say nothing of what the hunk does."""
+    moments = changed.metrics.get(DOES_NOT_RUN)
+    return 0 if moments is None else round(moments.mean * moments.n)
 
-    return float(fisher_exact([(k, n - k), (other_k, other_n - other_k)]).pvalue) < LUCK
+
+def chance(base: Tally, changed: Tally) -> float:
+    """p of Fisher's test on how often the two fail."""
+    return fisher(base.findings, base.runs, changed.findings, changed.runs)
 
 
-def _means_differ(one: Moments, other: Moments) -> float:
-    """Welch's test; two constants differ or they do not."""
-    if one.n < 2 or other.n < 2:
-        return 1.0
-    if one.deviation == 0.0 and other.deviation == 0.0:
-        return 1.0 if one.mean == other.mean else 0.0
-    from scipy.stats import ttest_ind_from_stats
+def runs_to_show(base: Tally, whole: Tally) -> int | None:
+    """Runs in which a change that matters as much as the whole gate would have been seen.
 
-    return float(
-        ttest_ind_from_stats(
-            one.mean, one.deviation, one.n, other.mean, other.deviation, other.n, equal_var=False
-        ).pvalue
-    )
+    ``whole`` is the variant with its gate turned over everywhere; its rate is taken at the end of
+    the interval that is nearer to the base. None: not even that is seen to make a difference.
+    """
+    rate, usual = whole.rate, base.rate.value
+    other = rate.low if rate.value > usual else rate.high
+    if (rate.value > usual) is not (other > usual) or rate.value == usual:
+        return None
+
+    def shows(n: int) -> bool:
+        return fisher(round(usual * n), n, round(other * n), n) < LUCK
+
+    most = 1
+    while not shows(most):
+        most *= 2
+        if most > FAR:
+            return None
+    least = most // 2
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (least, middle) if shows(middle) else (middle, most)
+    return most

@@ -11,9 +11,9 @@ rare, into long campaigns of the most likely ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from mmsim.ablation.compare import differences
+from mmsim.ablation.compare import chance, differences, does_not_run, runs_to_show
 from mmsim.ablation.flipped import reached
 from mmsim.ablation.places import Place
 from mmsim.ablation.source import Change, Changed, change
@@ -42,10 +42,25 @@ class Incomplete(Exception):
 
 @dataclass(frozen=True)
 class Effect:
-    """What turning a place over did to a variant; no differences: nothing."""
+    """What turning a place over did to a variant; no differences: nothing that was seen."""
 
     change: Change
     differences: tuple[str, ...]
+    p: float
+    """That it is luck if the one fails more often than the other."""
+    runs: int
+    needed: int | None = None
+    """Runs in which the whole gate, turned over, shows; None: not known, or it does not."""
+    broken: int = 0
+    """Runs that half a patch could not make."""
+
+    @property
+    def verdict(self) -> str:
+        """differs, nothing-differs or undecided."""
+        if self.differences:
+            return "differs"
+        enough = self.needed is not None and self.runs - self.broken >= self.needed
+        return "nothing-differs" if enough else "undecided"
 
 
 @dataclass
@@ -92,7 +107,26 @@ class Plan:
         return tally is not None and (tally.runs >= runs or (tally.enough and runs <= self.runs))
 
     def effect(self, c: Change) -> Effect:
-        return Effect(c, differences(self.tallies[c.variant], self.tallies[c.id]))
+        base, changed = self.tallies[c.variant], self.tallies[c.id]
+        whole = self.tallies.get(replace(c, everywhere=True).id)
+        return Effect(
+            c,
+            differences(base, changed),
+            chance(base, changed),
+            min(base.runs, changed.runs),
+            None if whole is None else runs_to_show(base, whole),
+            does_not_run(changed),
+        )
+
+    def weighed(self, effects: Sequence[Effect]) -> list[Effect]:
+        """The same, and where nothing differs, what could have been missed.
+
+        For that the whole gate is turned over in the same variant. Raises Incomplete.
+        """
+        silent = [e.change for e in effects if not e.differences]
+        whole = {c.id: c for c in (replace(c, everywhere=True) for c in silent)}
+        self.campaign(list(whole.values()), (), self.runs)
+        return [self.effect(e.change) for e in effects]
 
 
 def reaches(plan: Plan, variants: Sequence[Variant]) -> Mapping[str, frozenset[Place]]:
@@ -161,8 +195,9 @@ def search(plan: Plan, wanted: Sequence[Place]) -> Iterator[tuple[Place, list[Ef
                 if effect.differences:
                     del likely[place]
                     yield place, tried[place]
+    plan.weighed([effect for place in likely for effect in tried[place]])  # in one campaign
     for place in likely:
-        yield place, tried[place]
+        yield place, plan.weighed(tried[place])
 
 
 def of_variant(plan: Plan, variant: Variant, places: Sequence[Place]) -> list[Effect]:
@@ -170,4 +205,4 @@ def of_variant(plan: Plan, variant: Variant, places: Sequence[Place]) -> list[Ef
     reach = reaches(plan, [variant])[variant.id]
     hunks = [change(variant, p) for p in places if p.gate in variant.gates and p in reach]
     plan.campaign(hunks, [variant.id], plan.runs)
-    return [plan.effect(c) for c in hunks]
+    return plan.weighed([plan.effect(c) for c in hunks])

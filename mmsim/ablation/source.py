@@ -33,12 +33,23 @@ class Change:
     place: Place | None
     on: bool = False
     """Is the gate on in the variant?"""
+    everywhere: bool = False
+    """The place's gate is turned over in all its functions."""
 
     @property
     def id(self) -> str:
         if self.place is None:
             return f"{self.variant} watched"
-        return f"{self.variant} {'-' if self.on else '+'}{self.place}"
+        what = self.place.gate if self.everywhere else self.place
+        return f"{self.variant} {'-' if self.on else '+'}{what}"
+
+    def gates(self, variant: Variant) -> frozenset[str]:
+        """What the variant is booted with."""
+        if self.place is None:
+            return Watched(variant.gates)
+        if self.everywhere:
+            return frozenset(variant.gates) ^ {self.place.gate}
+        return Flipped(variant.gates, self.place)
 
 
 def change(variant: Variant, place: Place) -> Change:
@@ -96,8 +107,7 @@ class Changed:
         for c in self.changes:
             if c.id == variant.id:
                 base = all_variants(self._library)[c.variant]
-                gates = Watched(base.gates) if c.place is None else Flipped(base.gates, c.place)
                 return HalfPatched(
-                    base, cpus=cpus, seed=seed, engine=engine, policy=policy, gates=gates
+                    base, cpus=cpus, seed=seed, engine=engine, policy=policy, gates=c.gates(base)
                 )
         return Runner(variant, cpus=cpus, seed=seed, engine=engine, policy=policy)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from mmsim.stress.statistics import exact, upper_bound
+from mmsim.stress.statistics import exact, fisher, upper_bound
 from mmsim.stress.tally import Tally
 
 Tallies = Mapping[str, Tally]
@@ -289,13 +289,8 @@ class Rarer:
         return self._p(tallies) < 0.01
 
     def _p(self, tallies: Tallies) -> float:
-        from scipy.stats import fisher_exact
-
-        rows = [
-            (tally.findings, tally.runs - tally.findings)
-            for tally in (tallies[self.variant], tallies[self.other])
-        ]
-        return float(fisher_exact(rows, alternative="less").pvalue)
+        one, other = tallies[self.variant], tallies[self.other]
+        return fisher(one.findings, one.runs, other.findings, other.runs, "less")
 
     def figures(self, tallies: Tallies) -> str:
         one, other = (_count(tallies[v]) for v in self.variants())

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mmsim.detect.finding import Finding
 from mmsim.report import badpage, oops, own, stuck, warn
-from mmsim.report.block import VariantLike, mmsim_block, seen, wilson
+from mmsim.report.block import VariantLike, mmsim_block, seen
 from mmsim.report.lanes import EventLike, lanes
 from mmsim.report.voice import Voice, is_own, voice_of
 from mmsim.report.words import Details
@@ -26,7 +26,6 @@ __all__ = [
     "lanes",
     "render",
     "seen",
-    "wilson",
 ]
 
 Writer = Callable[[Finding, Details, Voice], list[str]]

@@ -8,7 +8,6 @@ that a triple click takes all of it.
 
 from __future__ import annotations
 
-import math
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,6 @@ from mmsim.report.dump_page import flag_list
 from mmsim.report.symbols import at_rest, frames_of, symbol
 from mmsim.report.voice import I386, Voice
 
-_Z95 = 1.959963984540054
 _LABEL = 10
 
 
@@ -46,24 +44,9 @@ class VariantLike(Protocol):
     def scenario(self) -> Any: ...
 
 
-def wilson(count: int, runs: int) -> tuple[float, float]:
-    """95 % interval for count of runs, as fractions."""
-    if runs <= 0:
-        return 0.0, 1.0
-    rate = count / runs
-    spread = _Z95 * math.sqrt(rate * (1 - rate) / runs + _Z95**2 / (4 * runs**2))
-    centre = rate + _Z95**2 / (2 * runs)
-    scale = 1 + _Z95**2 / runs
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-
-
 def seen(count: int, runs: int) -> str:
-    """`seen 17 times in 1000 runs, 1.70 % [1.06, 2.71]`; one run has no rate."""
-    words = f"seen {count} time{'s' * (count != 1)} in {runs} run{'s' * (runs != 1)}"
-    if runs <= 1:
-        return words
-    low, high = (100 * bound for bound in wilson(count, runs))
-    return f"{words}, {100 * count / runs:.2f} % [{low:.2f}, {high:.2f}]"
+    """`seen 17 times in 1000 runs`. No rate: that depends on how counting stopped."""
+    return f"seen {count} time{'s' * (count != 1)} in {runs} run{'s' * (runs != 1)}"
 
 
 def mmsim_block(

@@ -10,9 +10,14 @@ declared here and measured elsewhere; nothing in a run reads it.
         era="5.17", setup=setup, check=check,
         variants=(
             Variant("900.plain", "x = x + 1", SOMETIMES, findings=("counter is",)),
-            Variant("900.atomic", "atomic_inc", NEVER, gates=("atomic",)),
+            Variant("900.atomic", "atomic_inc", NEVER, gates=("atomic",), against="900.plain"),
         ),
     )
+
+That no run of a right variant fails means something only beside a wrong one that does, with the
+same people: the right one names it (``against``), and gets as many runs as it takes for the wrong
+one's failures to show.  If the two have different casts, the right kernel runs with the cast of the
+wrong one as well (see ``cast``).
 """
 
 from __future__ import annotations
@@ -47,6 +52,7 @@ class Variant:
     asks for (DEBUG_VM, DEBUG_LIST, DEBUG_SPINLOCK ...) PREEMPT and SMP (default on) are read here.
     ``metrics`` declares conditions on a metric's mean over runs, such as ``{"retries": "> 0"}``.
     ``cast`` names who takes part, where a scenario has several casts; its ``setup`` looks it up.
+    ``against`` names the wrong twin, or twins, that a variant declared Never is compared with.
     """
 
     id: str
@@ -58,7 +64,13 @@ class Variant:
     era: str = ""
     metrics: Mapping[str, str] = field(default_factory=dict)
     cast: str = ""
+    against: str | tuple[str, ...] = ()
     scenario: Scenario = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
+
+    @property
+    def twins(self) -> tuple[str, ...]:
+        """The ids in ``against``."""
+        return (self.against,) if isinstance(self.against, str) else tuple(self.against)
 
     @property
     def smp(self) -> bool:
@@ -79,6 +91,9 @@ class Variant:
 class Scenario:
     """A thread.  ``setup(machine, variant)`` boots memory and spawns the actors;
     ``check(machine, variant)`` states what must hold once all have finished, by entering findings.
+
+    Who takes part may depend on ``variant``; what kernel they run on depends on ``machine`` (its
+    gates, config and era) and on nothing else, so that a fix can be tried with another's people.
     """
 
     id: str

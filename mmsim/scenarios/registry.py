@@ -41,6 +41,7 @@ def scenarios() -> tuple[Scenario, ...]:
             found.append(module.SCENARIO)
     for scenario in found:
         _check_kernel(scenario)
+        _check_twins(scenario)
     return tuple(sorted(found, key=lambda s: s.id))
 
 
@@ -83,6 +84,7 @@ def load_file(path: str) -> Scenario:
         for variant in scenario.variants:
             _check_declared(variant)
         _check_kernel(scenario)
+        _check_twins(scenario)
     except UsageError:
         raise
     except BaseException as error:
@@ -132,6 +134,20 @@ def _check_kernel(scenario: Scenario) -> None:
                 f"variant {variant.id}: unknown era {variant.era!r}: it has to be one of "
                 f"{', '.join(ERAS)}"
             )
+
+
+def _check_twins(scenario: Scenario) -> None:
+    """A right variant is compared with wrong ones of its own scenario."""
+    known = {variant.id: variant for variant in scenario.variants}
+    for variant in scenario.variants:
+        who = f"variant {variant.id}: against"
+        if variant.twins and variant.expect is not Verdict.NEVER:
+            raise UsageError(f"{who} is for variants that are declared Never")
+        for twin in variant.twins:
+            if twin not in known:
+                raise UsageError(f"{who} {twin!r}: no such variant: {_nearest(twin, known)}")
+            if known[twin].expect is Verdict.NEVER:
+                raise UsageError(f"{who} {twin!r}: that one is declared Never, too")
 
 
 def _one_line(error: BaseException) -> str:

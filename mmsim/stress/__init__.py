@@ -9,9 +9,11 @@
     worker    the inside of one worker process
     pool      worker processes: start, feed, replace, stop
     tally     what is known of one variant so far
-    verdict   Never, Sometimes, Always: declared against observed
-    statistics  intervals
-    output    the table and the reports;  progress: while it runs;  store: the same as JSON
+    pairs     a right variant beside its wrong twin: the runs it needs
+    duel      two variants run by run, under a sequential test
+    verdict   Never, Sometimes, Always: declared against observed, and is it enough to tell
+    statistics  intervals and tests
+    output    the screen and the reports;  progress: while it runs;  store: the same as JSON
 
 Two promises hold the parts together. The numbers depend on the seed and on nothing else: not on
 how many workers there are, nor on which of them is faster. And nothing is lost quietly: a

@@ -18,7 +18,7 @@ from mmsim.stress.plan import Campaign
 from mmsim.stress.pool import Pool
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_PROFILE, Settings, chosen, resolve
 from mmsim.stress.source import Library, Source
-from mmsim.stress.verdict import judge
+from mmsim.stress.verdict import verdict_of
 from mmsim.stress.worker import Setting
 
 OK, DIFFERS, USAGE, BROKEN = 0, 1, 2, 3
@@ -34,10 +34,12 @@ class Outcome:
 
     @property
     def code(self) -> int:
-        judgements = [judge(tally) for tally in self.campaign.tallies]
-        if not self.complete or any(judgement.ok is None for judgement in judgements):
+        words = [verdict_of(self.campaign, tally).ok for tally in self.campaign.tallies]
+        if not self.complete:
             return BROKEN
-        return OK if all(judgement.ok for judgement in judgements) else DIFFERS
+        if False in words:
+            return DIFFERS
+        return BROKEN if None in words else OK
 
 
 def main(argv: Sequence[str] | None = None, source: Source | None = None) -> int:
@@ -94,18 +96,32 @@ def _main(argv: Sequence[str], source: Source | None) -> int:
 
 def _show(out: Console, outcome: Outcome, settings: Settings, parsed: argparse.Namespace) -> None:
     campaign = outcome.campaign
-    output.show_table(out, campaign.tallies)
-    output.show_metrics(out, campaign.tallies, parsed.metrics)
-    output.show_reports(out, campaign.tallies, parsed.reports, settings)
+    if parsed.table:
+        output.show_table(out, campaign)
+    else:
+        output.show_threads(out, campaign)
+    if parsed.table or parsed.metrics == "all":
+        output.show_metrics(out, campaign.tallies, parsed.metrics)
+    output.show_open(out, campaign)
+    output.show_reports(out, campaign, parsed.reports, settings)
+    out.print()
+    for line in output.where_the_rest_is(campaign, reports=parsed.reports, table=parsed.table):
+        out.out(line, highlight=False)
     out.print()
     for line in output.summary(campaign, settings, complete=outcome.complete, wall=outcome.wall):
         out.out(line, highlight=False)
 
 
 def run(
-    settings: Settings, source: Source, watcher: progress.Plain | progress.Live | None = None
+    settings: Settings,
+    source: Source,
+    watcher: progress.Plain | progress.Live | None = None,
+    campaign: Campaign | None = None,
 ) -> Outcome:
-    """Run a campaign; whatever stops it early, what was counted so far is in the outcome."""
+    """Run a campaign; whatever stops it early, what was counted so far is in the outcome.
+
+    ``campaign``, if given, is run in place of the one that the settings describe.
+    """
     start = time.monotonic()
     setting = Setting(
         source=source,
@@ -115,7 +131,7 @@ def run(
         policy=settings.policy,
         deadline=None if settings.seconds is None else start + settings.seconds,
     )
-    campaign = Campaign(settings.variants)
+    campaign = campaign or Campaign(settings.variants, settings.pairs, settings.beside)
     complete = True
     with watcher or progress.watcher(sys.stderr) as observer:
         try:

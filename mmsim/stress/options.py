@@ -12,11 +12,11 @@ from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_SEED, MOST_CPUS, Request
 EPILOG = """\
 examples:
   python -m mmsim.stress --cpus 8
-      every race and every fix, in under a minute
+      every race and every fix, each pair run until the difference means something
   python -m mmsim.stress --scenario 002 --reports all
       one mailing-list thread, every kind of crash it has, printed in full
   python -m mmsim.stress --variant 002.flawed --variant '002.pagelocked*' --runs 20000
-      the flawed patch beside the right one, until the intervals are narrow
+      the flawed patch beside the right one, until the intervals are narrow; add --table
   python -m mmsim.stress --engine free --scenario 000 --seconds 20
       let the operating system schedule; a crash found so replays under threads
   python -m mmsim.stress --profile nightly --seed $RANDOM --json night.json
@@ -28,7 +28,7 @@ A rate is per run, under the chosen policy and on the simulated CPUs: it compare
 neighbour, and says nothing of how often real hardware would hit the window.
 
 exit code: 0 every verdict as declared, 1 some verdict differs, 2 usage,
-           3 internal error or incomplete
+           3 undecided (too few runs, an interrupt, a lost worker) or internal error
 """
 
 
@@ -122,14 +122,19 @@ def _output(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--reports",
         choices=REPORTS,
-        default="first",
-        help="kernel reports in full: the most frequent kind of each variant (default), all, none",
+        default="one",
+        help="kernel reports: the most instructive (default), the first of each variant, all, none",
+    )
+    group.add_argument(
+        "--table",
+        action="store_true",
+        help="a row for each variant: rates with intervals, p, runs needed; and their metrics",
     )
     group.add_argument(
         "--metrics",
         choices=METRICS,
         default="declared",
-        help="numbers of a variant: those with a declared expectation (default), all",
+        help="numbers of a variant: those with a declared expectation (with --table), all",
     )
     group.add_argument("--json", metavar="FILE", help="write everything that was counted as JSON")
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The outcome of a campaign as text: one row a variant, then the reports, then one last line.
+"""The outcome of a campaign as text: one screen, one report, and where the rest is.
+
+The screen has a row for each mail thread, and in full whatever is not as declared. All variants and
+all reports come if they are asked for.
 
 The same text on a terminal and in a file; a terminal adds colour and nothing else. Every
 `Reproduce:` command stands alone on its line, so that it can be copied with a triple click or
@@ -8,7 +11,8 @@ cut out with grep.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from rich.cells import cell_len
@@ -20,17 +24,18 @@ from rich.text import Text
 from mmsim import report
 from mmsim.stress.plan import Campaign
 from mmsim.stress.settings import Settings
-from mmsim.stress.statistics import Interval, rate
+from mmsim.stress.statistics import Interval
 from mmsim.stress.store import by_count, reproduce
 from mmsim.stress.tally import Kind, Tally
-from mmsim.stress.verdict import judge, measure, runs, times
+from mmsim.stress.verdict import NOT_RUN, judge, measure, runs, times, verdict_of
 
 if TYPE_CHECKING:
     from mmsim.scenarios.api import Variant
 
-REPORTS = ("first", "all", "none")
+REPORTS = ("one", "first", "all", "none")
 METRICS = ("declared", "all")
 FAR = 4000
+WIDTH = 80
 READABLE = 30
 _STYLES = {True: "green", False: "bold red", None: "yellow"}
 
@@ -67,62 +72,118 @@ def show_rows(out: Console, table: Table) -> None:
         out.out(line.rstrip(), highlight=False)
 
 
-def percent(interval: Interval, k: int) -> str:
+def percent(rate: Interval, k: int) -> str:
     """A rate with its interval, or what can be said when nothing was seen."""
     if k == 0:
-        return f"< {interval.high * 100:.3g} %"
-    low, high = interval.low * 100, interval.high * 100
-    return f"{interval.value * 100:.3g} % [{low:.3g}, {high:.3g}]"
+        return f"< {rate.high * 100:.3g} %"
+    low, high = rate.low * 100, rate.high * 100
+    return f"{rate.value * 100:.3g} % [{low:.3g}, {high:.3g}]"
 
 
-def show_table(out: Console, tallies: Sequence[Tally]) -> None:
-    """One row a variant."""
+def chance(p: float | None) -> str:
+    """A p, or a dash where nothing was compared."""
+    return "-" if p is None else f"{p:.2g}"
+
+
+def _table(*columns: str, right: Sequence[str] = ()) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name, right in (
-        ("variant", False),
-        ("runs", True),
-        ("findings", True),
-        ("rate [95 %]", False),
-        ("1st run", True),
-        ("1st s", True),
-        ("expected", False),
-        ("observed", False),
-        ("verdict", False),
-    ):
-        justify = "right" if right else "left"
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
+    return table
+
+
+def show_threads(out: Console, campaign: Campaign) -> None:
+    """One row a mail thread."""
+    columns = ("thread", "variants", "as declared", "runs", "findings", "slowest first")
+    table = _table(*columns, right=columns[1:])
+    for scenario, tallies in by_thread(campaign.tallies):
+        words = [verdict_of(campaign, tally).ok for tally in tallies]
+        ok = Text(str(words.count(True)), style=_STYLES[_worst(words)])
+        runs_ = sum(tally.runs for tally in tallies)
+        findings = sum(tally.findings for tally in tallies)
+        last = slowest(tallies)
+        took = f"{last.first_seconds:.3f} s" if last is not None else "-"
+        table.add_row(scenario, str(len(tallies)), ok, f"{runs_:,}", f"{findings:,}", took)
+    show_rows(out, table)
+    last = slowest(campaign.tallies)
+    if last is not None:
+        out.out(f"slowest first finding: {last.variant.id}, in run {last.first_run:,}")
+
+
+def by_thread(tallies: Iterable[Tally]) -> list[tuple[str, list[Tally]]]:
+    """The tallies of each scenario, under its name."""
+    threads: dict[str, list[Tally]] = {}
     for tally in tallies:
-        table.add_row(*_cells(tally))
+        scenario = tally.variant.scenario
+        number = tally.variant.id.partition(".")[0]
+        name = number if scenario is None else f"{scenario.id} {scenario.name}"
+        threads.setdefault(name, []).append(tally)
+    return list(threads.items())
+
+
+def _worst(words: Sequence[bool | None]) -> bool | None:
+    if False in words:
+        return False
+    return None if None in words else True
+
+
+def slowest(tallies: Iterable[Tally]) -> Tally | None:
+    """The one that one waits longest for, in seconds of one core."""
+    found = [tally for tally in tallies if tally.first_seconds is not None]
+    return max(found, key=lambda tally: tally.first_seconds or 0.0, default=None)
+
+
+def show_table(out: Console, campaign: Campaign) -> None:
+    """One row a variant, and one below it for each run on another's cast."""
+    table = _table(
+        *("variant", "runs", "findings", "rate [95 %]", "1st run", "1st s"),
+        *("expected", "observed", "verdict", "p", "needs", "against"),
+        right=("runs", "findings", "1st run", "1st s", "needs"),
+    )
+    for tally in campaign.tallies:
+        judgement = verdict_of(campaign, tally)
+        needed = f"{judgement.needed:,}" if judgement.needed is not None else "-"
+        table.add_row(
+            *_counts(tally.variant.id, tally),
+            judgement.expected,
+            judgement.observed,
+            Text(judgement.word, style=_STYLES[judgement.ok]),
+            chance(judgement.p),
+            needed,
+            judgement.against or "-",
+        )
+        for evidence in judgement.evidence:
+            twin = evidence.pair.wrong.id
+            if evidence.pair.own_cast and len(judgement.evidence) == 1:
+                continue
+            needed = f"{evidence.needed:,}" if evidence.needed is not None else "-"
+            name = f"  beside {twin}" if evidence.pair.own_cast else f"  with the cast of {twin}"
+            p = chance(evidence.p)
+            table.add_row(*_counts(name, evidence.right), "", "", "", p, needed, twin)
     show_rows(out, table)
 
 
-def _cells(tally: Tally) -> list[Text | str]:
-    judgement = judge(tally)
+def _counts(name: str, tally: Tally) -> list[str]:
     seen = tally.first_run is not None and tally.first_seconds is not None
     return [
-        tally.variant.id,
+        name,
         f"{tally.runs:,}",
         f"{tally.findings:,}",
-        percent(rate(tally.findings, tally.runs), tally.findings) if tally.runs else "-",
+        percent(tally.rate, tally.findings) if tally.runs else "-",
         f"{tally.first_run:,}" if seen else "-",
         f"{tally.first_seconds:.3f}" if seen else "-",
-        judgement.expected,
-        judgement.observed,
-        Text(judgement.word, style=_STYLES[judgement.ok]),
     ]
 
 
 def show_metrics(out: Console, tallies: Sequence[Tally], which: str) -> None:
     """The numbers that runs report, one line each; by default those that a variant declares."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("variant", "metric", "mean [95 %]", "declared", ""):
-        table.add_column(name, no_wrap=True)
+    table = _table("variant", "metric", "mean [95 %]", "declared", "")
     for tally in tallies:
         for m in measure(tally):
             if not m.expect and which != "all":
                 continue
             mean = f"{m.mean:.4g} [{m.low:.4g}, {m.high:.4g}]"
-            word = {True: "ok", False: "DIFFERS", None: ""}[m.ok]
+            word = {True: "ok", False: "DIFFERS", None: "undecided"}[m.ok] if m.expect else ""
             table.add_row(
                 tally.variant.id, m.name, mean, m.expect or "-", Text(word, style=_STYLES[m.ok])
             )
@@ -131,11 +192,17 @@ def show_metrics(out: Console, tallies: Sequence[Tally], which: str) -> None:
         show_rows(out, table)
 
 
-def show_reports(out: Console, tallies: Sequence[Tally], which: str, settings: Settings) -> None:
-    """For each failing variant its findings, each with a count and the command that shows it."""
-    if which == "none":
+def show_reports(out: Console, campaign: Campaign, which: str, settings: Settings) -> None:
+    """Kernel reports: the most instructive one, or those of each failing variant."""
+    if which == "one":
+        chosen = most_instructive(campaign)
+        if chosen is not None:
+            out.print()
+            tally, kind = chosen
+            command = reproduce(tally.variant.id, kind.sample.schedule, settings.file)
+            out.out(_rendered(tally, kind, command, settings).rstrip("\n"), highlight=False)
         return
-    for tally in tallies:
+    for tally in with_arms(campaign) if which != "none" else ():
         if not tally.findings:
             continue
         out.print()
@@ -157,6 +224,31 @@ def show_reports(out: Console, tallies: Sequence[Tally], which: str, settings: S
             out.out(f"then, as a consequence: {title}  (seen {times(count)})")
 
 
+def with_arms(campaign: Campaign) -> list[Tally]:
+    """The tallies, and those of right variants that ran with the cast of others."""
+    arms = {pair.arm.id for pair in campaign.pairs if not pair.own_cast}
+    return [*campaign.tallies, *(campaign.lanes[id].tally for id in sorted(arms))]
+
+
+def most_instructive(campaign: Campaign) -> tuple[Tally, Kind] | None:
+    """The finding to look at first.
+
+    One that nobody declared, if there is any; else one of a race, which does not come in every
+    run, that some right variant closes; among those the one that takes the fewest steps.
+    """
+    closed = {pair.wrong.id for pair in campaign.pairs}
+
+    def order(item: tuple[Tally, Kind]) -> tuple[bool, bool, bool, int, str]:
+        tally, kind = item
+        id = tally.variant.id
+        differs = tally.variant.expect.value == "Never" or judge(tally).ok is False
+        always = tally.findings == tally.runs
+        return (not differs, always, id not in closed, kind.sample.finding.step, id)
+
+    found = [(tally, kind) for tally in with_arms(campaign) for kind in tally.kinds.values()]
+    return min(found, key=order, default=None)
+
+
 def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str:
     return report.render(
         kind.sample.finding,
@@ -168,35 +260,74 @@ def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str
     )
 
 
-def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: float) -> list[str]:
-    """The last lines: what differs, what is missing, and the campaign in one sentence."""
-    lines = [f"DIFFERS  {line}" for line in _differences(campaign)]
-    not_run = [tally.variant.id for tally in campaign.tallies if judge(tally).ok is None]
+def show_open(out: Console, campaign: Campaign) -> None:
+    """What differs, what is undecided and what is missing, in full."""
+    judgements = [(t.variant.id, verdict_of(campaign, t)) for t in campaign.tallies]
+    lines = [
+        f"{word:<9} {id}: {reason}"
+        for word, ok in (("DIFFERS", False), ("UNDECIDED", None))
+        for id, judgement in judgements
+        if judgement.ok is ok
+        for reason in judgement.reasons
+    ]
+    not_run = [id for id, judgement in judgements if judgement.observed == NOT_RUN]
     if not_run:
-        lines.append(f"NOT RUN  {', '.join(not_run)}")
-    lines += [f"LOST     {message.splitlines()[0]}" for message in campaign.lost]
-    judgements = [judge(tally) for tally in campaign.tallies]
+        lines.append(f"NOT RUN   {', '.join(not_run)}")
+    lines += [f"LOST      {message.splitlines()[0]}" for message in campaign.lost]
+    for line in lines:
+        for piece in textwrap.wrap(
+            line, WIDTH, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False
+        ):
+            out.out(piece, highlight=False)
+
+
+def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: float) -> list[str]:
+    """The last lines: the pairs, the campaign, and the verdict in one sentence."""
+    judgements = [verdict_of(campaign, tally) for tally in campaign.tallies]
+    evidence = [e for judgement in judgements for e in judgement.evidence]
+    lines = []
+    if evidence:
+        decided = sum(e.decided for e in evidence)
+        worst = max(e.p for e in evidence)
+        lines.append(
+            f"{len(evidence)} pairs of a right variant and a wrong one with the same cast: "
+            f"{decided} decided, p <= {worst:.2g}"
+        )
     differing = sum(judgement.ok is False for judgement in judgements)
+    undecided = sum(judgement.ok is None for judgement in judgements)
+    of = len(judgements)
     if differing:
-        verdict = f"{differing} of {len(judgements)} verdicts differ"
-    elif complete:
-        verdict = "every verdict as declared"
+        verdict = f"{differing} of {of} verdicts differ"
+    elif undecided:
+        verdict = f"{undecided} of {of} verdicts undecided"
     else:
-        verdict = "no verdict differs so far"
+        verdict = "every verdict as declared"
+    if differing and undecided:
+        verdict += f", {undecided} undecided"
     if not complete:
         verdict += "; INCOMPLETE"
     lines.append(
-        f"{len(judgements)} variants, {campaign.runs:,} runs, {campaign.findings:,} findings in "
-        f"{wall:.1f} s (cpus {settings.cpus}, seed {settings.seed}, engine {settings.engine}, "
+        f"{of} variants, {campaign.runs:,} runs, {campaign.findings:,} findings in {wall:.1f} s"
+    )
+    lines.append(
+        f"(cpus {settings.cpus}, seed {settings.seed}, engine {settings.engine}, "
         f"policy {settings.scheduler}, jobs {settings.jobs}): {verdict}"
     )
     return lines
 
 
-def _differences(campaign: Campaign) -> Iterator[str]:
-    for tally in campaign.tallies:
-        for reason in judge(tally).reasons:
-            yield f"{tally.variant.id}: {reason}"
+def where_the_rest_is(campaign: Campaign, *, reports: str, table: bool) -> Iterator[str]:
+    """What was counted and is not shown."""
+    failing = [tally for tally in with_arms(campaign) if tally.findings]
+    kinds = sum(len(tally.kinds) for tally in failing)
+    shown = most_instructive(campaign)
+    if not table:
+        yield "--table         a row for each variant: rates, intervals, p, against what"
+    if reports == "one" and kinds > 1:
+        yield f"--reports all   all {kinds} kinds of crashes of {len(failing)} variants, in full"
+    yield "--json FILE     everything that was counted"
+    if shown is not None:
+        yield f"python -m mmsim show {shown[0].variant.id}"
 
 
 def show_list(out: Console, variants: Sequence[Variant], cpus: int) -> None:

@@ -6,6 +6,9 @@ numbers, small ones first so that an easy race shows at once. Lanes take turns, 
 variants move on together and every core has work to the end. Near the end one lane may be left
 alone; then its blocks are given out ahead of time, and those behind the last finding that was
 wanted are dropped uncounted.
+
+How many runs the right one of a pair needs is known when its twin has been through: until then it
+gets its own least, and then the rest. That, too, is a function of the counts and of nothing else.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mmsim.stress.pairs import Evidence, Pair
 from mmsim.stress.profile import Budget
+from mmsim.stress.statistics import runs_needed
 from mmsim.stress.tally import Block, BlockResult, Tally
 
 if TYPE_CHECKING:
@@ -38,29 +43,71 @@ class Lane:
 
     tally: Tally
     runs: int | None
+    most: int | None = None
+    """Runs that it may get for the sake of a pair; None: `runs` are all."""
     given: int = 0
     """Blocks handed out so far."""
     open: set[int] = field(default_factory=set)
     """Blocks handed out and not back yet."""
+    twins: list[Lane] = field(default_factory=list)
+    """Those whose rates decide how many runs it needs."""
+    _given_runs: int = 0
     _waiting: dict[int, BlockResult | None] = field(default_factory=dict)
     _counted: int = 0
 
     @property
+    def waits(self) -> bool:
+        """Not all of its twins are through: it may get more runs yet."""
+        return self.most is not None and not all(twin.finished for twin in self.twins)
+
+    @property
+    def planned(self) -> int | None:
+        """Runs it gets at most, as far as is known now; None: no end is planned."""
+        if self.runs is None or self.most is None or self.waits:
+            return self.runs
+        needed = [runs_needed(twin.tally.rate.low) for twin in self.twins if twin.tally.findings]
+        return max([self.runs, *(n for n in needed if n is not None and n <= self.most)])
+
+    @property
     def exhausted(self) -> bool:
-        """Nothing more to hand out."""
-        return self.tally.enough or (self.runs is not None and cut(self.given)[0] >= self.runs)
+        """Nothing to hand out now."""
+        planned = self.planned
+        return self.tally.enough or (planned is not None and self._given_runs >= planned)
 
     @property
     def finished(self) -> bool:
-        return self.exhausted and (self.tally.enough or not self.open)
+        if self.tally.enough:
+            return True
+        return not self.waits and self.exhausted and not self.open
+
+    @property
+    def left(self) -> float | None:
+        """Runs that are still to come, as far as can be told."""
+        planned, tally = self.planned, self.tally
+        if planned is None:
+            return None
+        if self.waits:  # the lower limit will be about so much lower than the rate
+            known = [runs_needed(0.4 * twin.likely) for twin in self.twins]
+            planned = max([planned, *(n for n in known if n is not None)])
+        most = float(max(0, planned - tally.runs))
+        if tally.missing is None or tally.variant.expect.value == "Never":
+            return most
+        return min(most, tally.missing / self.likely)
+
+    @property
+    def likely(self) -> float:
+        """Findings a run, guessed: before the first runs, what most races here have."""
+        return (self.tally.findings + 1) / (self.tally.runs + 10)
 
     def next_block(self) -> Block:
-        first, count = cut(self.given)
-        if self.runs is not None:
-            count = min(count, self.runs - first)
-        block = Block(self.tally.variant.id, self.given, first, count, self.tally.missing)
+        count, planned = cut(self.given)[1], self.planned
+        if planned is not None:
+            count = min(count, planned - self._given_runs)
+        id = self.tally.variant.id
+        block = Block(id, self.given, self._given_runs, count, self.tally.missing)
         self.open.add(self.given)
         self.given += 1
+        self._given_runs += count
         return block
 
     def put(self, number: int, result: BlockResult | None) -> None:
@@ -75,37 +122,68 @@ class Lane:
 
 
 class Campaign:
-    """All lanes, and the turns they take."""
+    """All lanes, and the turns they take.
 
-    def __init__(self, budgets: Iterable[tuple[Variant, Budget]]) -> None:
-        self.lanes = {v.id: Lane(Tally(v, b.stop_after), b.runs) for v, b in budgets}
+    ``budgets`` are of the variants that were asked for; ``beside`` of those that run for the sake
+    of ``pairs`` alone: twins that nobody asked for, and right variants with the cast of a twin.
+    """
+
+    def __init__(
+        self,
+        budgets: Iterable[tuple[Variant, Budget]],
+        pairs: Iterable[Pair] = (),
+        beside: Iterable[tuple[Variant, Budget]] = (),
+    ) -> None:
+        asked = list(budgets)
+        self.pairs = tuple(pairs)
+        self.lanes = {
+            v.id: Lane(Tally(v, b.stop_after), b.runs, b.most) for v, b in (*asked, *beside)
+        }
+        self._asked = [v.id for v, _ in asked]
         self.lost: list[str] = []
         """What is missing from the counts, in words."""
+        for pair in self.pairs:
+            self.lanes[pair.arm.id].twins.append(self.lanes[pair.wrong.id])
 
     @property
     def tallies(self) -> list[Tally]:
-        return [lane.tally for lane in self.lanes.values()]
+        """Of the variants that were asked for."""
+        return [self.lanes[id].tally for id in self._asked]
 
     @property
     def runs(self) -> int:
-        return sum(tally.runs for tally in self.tallies)
+        return sum(lane.tally.runs for lane in self.lanes.values())
 
     @property
     def findings(self) -> int:
-        return sum(tally.findings for tally in self.tallies)
+        return sum(lane.tally.findings for lane in self.lanes.values())
 
     @property
     def wanted(self) -> int | None:
         """Runs there will be at most, as far as is known now."""
         total = 0
         for lane in self.lanes.values():
-            if lane.finished:
-                total += lane.tally.runs
-            elif lane.runs is None:
+            planned = lane.tally.runs if lane.finished else lane.planned
+            if planned is None:
                 return None
-            else:
-                total += lane.runs
+            total += planned
         return total
+
+    def evidence(self, variant_id: str) -> tuple[Evidence, ...]:
+        """What the runs say so far of the variant's pairs."""
+        return tuple(
+            Evidence(pair, self.lanes[pair.arm.id].tally, self.lanes[pair.wrong.id].tally)
+            for pair in self.pairs
+            if pair.right.id == variant_id
+        )
+
+    def through(self, variant_id: str) -> bool:
+        """The variant and its pairs have had all the runs that they get."""
+        ids = {variant_id}
+        for pair in self.pairs:
+            if pair.right.id == variant_id:
+                ids |= {pair.arm.id, pair.wrong.id}
+        return all(self.lanes[id].finished for id in ids)
 
     def next_block(self) -> Block | None:
         """The block to run now: the lane that is least far; none ahead of time if others can go."""

@@ -8,7 +8,8 @@ A profile is a small TOML file in `stress/`:
     cpus = 8                       # cpus, seed, engine, policy: the command line wins over these
 
     [never]                        # budgets by declared verdict
-    runs = 400
+    runs = 400                     # each with its own cast
+    most = 20000                   # and up to so many, if that is what its twin's rate asks for
     [sometimes]
     runs = 3000                    # at most
     stop_after = 10                # findings that are enough
@@ -19,6 +20,10 @@ A profile is a small TOML file in `stress/`:
     id = "003.stale-pte"
     runs = 20000
     stop_after = 1
+
+A right variant and its twin (`against`) run until the clean runs of the one mean something beside
+the findings of the other; without `most` the runs are fixed, and may be too few to tell. A profile
+that says `pairs = false` at the top compares nothing.
 
 Budgets are in runs and not in seconds, because then two people with the same seed count the same
 things, whatever their machines. `seconds = 600` at the top gives that up for a campaign of fixed
@@ -37,8 +42,8 @@ from typing import Any
 from mmsim.errors import UsageError, one_line
 
 VERDICTS = ("never", "sometimes", "always")
-_TOP = ("summary", "scenarios", "variants", "cpus", "seed", "engine", "policy", "seconds")
-_BUDGET = ("runs", "stop_after")
+_TOP = ("summary", "scenarios", "variants", "cpus", "seed", "engine", "policy", "seconds", "pairs")
+_BUDGET = ("runs", "stop_after", "most")
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Budget:
 
     runs: int | None = None
     stop_after: int | None = None
+    most: int | None = None
+    """Runs that a right variant may get for the sake of a pair; None: `runs` and no more."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,8 @@ class Profile:
     engine: str | None = None
     policy: str | None = None
     seconds: float | None = None
+    pairs: bool = True
+    """Right variants are compared with their twins."""
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     overrides: tuple[Override, ...] = ()
 
@@ -81,6 +90,7 @@ class Profile:
                 chosen = Budget(
                     override.budget.runs or chosen.runs,
                     override.budget.stop_after or chosen.stop_after,
+                    override.budget.most or chosen.most,
                 )
         return chosen
 
@@ -151,6 +161,7 @@ def parse(name: str, data: Mapping[str, Any]) -> Profile:
         engine=_text(name, data, "engine"),
         policy=_text(name, data, "policy"),
         seconds=seconds,
+        pairs=_yes_no(name, data, "pairs", default=True),
         budgets={v: _budget(name, data[v], f"[{v}]") for v in VERDICTS if v in data},
         overrides=tuple(_override(name, o) for o in overrides),
     )
@@ -158,13 +169,13 @@ def parse(name: str, data: Mapping[str, Any]) -> Profile:
 
 def _budget(name: str, data: object, where: str) -> Budget:
     if not isinstance(data, dict):
-        raise UsageError(f"profile {name}: {where} is a table with {' and '.join(_BUDGET)}")
+        raise UsageError(f"profile {name}: {where} is a table with {', '.join(_BUDGET)}")
     for key in data:
         if key not in _BUDGET:
             raise UsageError(
                 f"profile {name}: unknown key {key!r} in {where}; allowed: {', '.join(_BUDGET)}"
             )
-    return Budget(_whole(name, data, "runs"), _whole(name, data, "stop_after"))
+    return Budget(*(_whole(name, data, key) for key in _BUDGET))
 
 
 def _override(name: str, data: Mapping[str, Any]) -> Override:
@@ -187,6 +198,13 @@ def _whole(name: str, data: Mapping[str, Any], key: str, least: int = 1) -> int 
         raise UsageError(
             f"profile {name}: {key} = {value!r} is not a whole number of at least {least}"
         )
+    return value
+
+
+def _yes_no(name: str, data: Mapping[str, Any], key: str, *, default: bool) -> bool:
+    value = data.get(key, default)
+    if not isinstance(value, bool):
+        raise UsageError(f"profile {name}: {key} = {value!r} is neither true nor false")
     return value
 
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mmsim.errors import UsageError
 from mmsim.stress import worker
+from mmsim.stress.pairs import Pair, pairs
 from mmsim.stress.profile import Budget, Profile
 from mmsim.stress.source import Source, all_variants, select
 
@@ -53,6 +54,9 @@ class Settings:
     seconds: float | None
     profile: str
     file: str | None
+    pairs: tuple[Pair, ...] = ()
+    beside: tuple[tuple[Variant, Budget], ...] = ()
+    """What runs for the sake of pairs, and was not asked for."""
 
     @property
     def scheduler(self) -> str:
@@ -90,7 +94,7 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
     if request.engine == "free" and request.policy is not None:
         raise UsageError("--policy: under --engine free it is the operating system that schedules")
     seed = request.seed if request.seed is not None else profile.seed
-    return Settings(
+    settings = Settings(
         variants=tuple((v, _budget(v, request, profile, seconds)) for v in variants),
         cpus=cpus,
         seed=DEFAULT_SEED if seed is None else seed,
@@ -105,6 +109,18 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
         profile=profile.name,
         file=request.file,
     )
+    if not profile.pairs:
+        return settings
+    compared = pairs(variants, source, cpus)
+    twins = {p.wrong.id: p.wrong for p in compared if p.wrong not in variants}
+    arms = {p.arm.id: p.arm for p in compared if not p.own_cast}
+    beside = [(twin, _budget(twin, request, profile, seconds)) for twin in twins.values()]
+    for arm in arms.values():
+        budget = _budget(arm, request, profile, seconds)
+        if budget.most is not None:  # as many as the pair asks for, with no least of its own
+            budget = replace(budget, runs=0)
+        beside.append((arm, budget))
+    return replace(settings, pairs=compared, beside=tuple(beside))
 
 
 def _budget(variant: Variant, request: Request, profile: Profile, seconds: float | None) -> Budget:
@@ -113,7 +129,7 @@ def _budget(variant: Variant, request: Request, profile: Profile, seconds: float
     if request.runs is not None:
         return Budget(request.runs, request.stop_after)
     budget = profile.budget(variant.id, variant.expect.value)
-    return Budget(budget.runs, request.stop_after or budget.stop_after)
+    return replace(budget, stop_after=request.stop_after or budget.stop_after)
 
 
 def _one_of(what: str, asked: str | None, default: str, known: Sequence[str]) -> str:

@@ -71,8 +71,19 @@ def all_variants(source: Source) -> dict[str, Variant]:
 
 
 def find_variant(source: Source, variant_id: str) -> Variant:
-    """The variant of that id, or a message with the nearest names."""
+    """The variant of that id, or a message with the nearest names.
+
+    `002.pagelocked@002.flawed` is the first on the cast of the second.
+    """
+    from mmsim.scenarios.cast import CAST, on_cast_of
+
     known = all_variants(source)
+    right, on_cast, wrong = variant_id.partition(CAST)
+    if on_cast and variant_id not in known:
+        one, other = find_variant(source, right), find_variant(source, wrong)
+        if one.scenario is not other.scenario:
+            raise UsageError(f"no variant {variant_id!r}: a cast belongs to its own scenario")
+        return on_cast_of(one, other)
     if variant_id not in known:
         raise UsageError(f"no variant {variant_id!r}{nearest(variant_id, known)}{SEE}")
     return known[variant_id]

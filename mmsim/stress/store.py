@@ -18,14 +18,14 @@ from typing import Any
 
 import mmsim
 from mmsim.errors import UsageError
+from mmsim.stress.pairs import Evidence
 from mmsim.stress.plan import Campaign
 from mmsim.stress.settings import Settings
-from mmsim.stress.statistics import exact, rate
 from mmsim.stress.tally import Kind, Tally
-from mmsim.stress.verdict import judge, measure
+from mmsim.stress.verdict import measure, verdict_of
 from mmsim.stress.worker import gil_enabled
 
-FORMAT = 1
+FORMAT = 2
 
 
 def reproduce(variant_id: str, schedule: str, file: str | None = None) -> str:
@@ -53,7 +53,7 @@ def document(
         "file": settings.file,
         "complete": complete,
         "lost": list(campaign.lost),
-        "variants": [_variant(tally, settings.file) for tally in campaign.tallies],
+        "variants": [_variant(campaign, tally, settings.file) for tally in campaign.tallies],
         "times": {
             "wall_seconds": round(wall, 3),
             "jobs": settings.jobs,
@@ -62,30 +62,31 @@ def document(
     }
 
 
-def _variant(tally: Tally, file: str | None) -> dict[str, Any]:
-    k, n = tally.findings, tally.runs
-    judgement, shown, claimed = judge(tally), rate(k, n), exact(k, n)
+def _variant(campaign: Campaign, tally: Tally, file: str | None) -> dict[str, Any]:
+    judgement, rate = verdict_of(campaign, tally), tally.rate
     variant = tally.variant
     return {
         "id": variant.id,
         "expected": judgement.expected,
         "observed": judgement.observed,
+        "verdict": judgement.verdict,
         "ok": judgement.ok,
         "reasons": list(judgement.reasons),
-        "runs": n,
-        "findings": k,
-        "rate": shown.value,
-        "low": shown.low,
-        "high": shown.high,
-        "exact": [claimed.low, claimed.high],
+        "against": judgement.against,
+        "p": judgement.p,
+        "runs_needed": judgement.needed,
+        "proved": judgement.proved or None,
+        "pairs": [_pair(evidence, file) for evidence in judgement.evidence],
+        "runs": tally.runs,
+        "findings": tally.findings,
+        "rate": rate.value,
+        "low": rate.low,
+        "high": rate.high,
         "stop_after": tally.stop_after,
         "first_run": tally.first_run,
         "first_seconds": _rounded(tally.first_seconds),
         "seconds": _rounded(tally.seconds),
-        "fingerprints": [
-            _kind(variant.id, fingerprint, kind, file)
-            for fingerprint, kind in by_count(tally).items()
-        ],
+        "fingerprints": _kinds(tally, file),
         "extra": [
             {"title": title, "count": count}
             for title, count in sorted(tally.extra.items(), key=lambda item: (-item[1], item[0]))
@@ -102,6 +103,31 @@ def _variant(tally: Tally, file: str | None) -> dict[str, Any]:
             for m in measure(tally)
         },
     }
+
+
+def _pair(evidence: Evidence, file: str | None) -> dict[str, Any]:
+    """A right variant beside one of its twins; `arm` is what ran for it on the twin's cast."""
+    right, wrong = evidence.right, evidence.wrong
+    return {
+        "against": wrong.variant.id,
+        "arm": right.variant.id,
+        "p": evidence.p,
+        "runs_needed": evidence.needed,
+        "runs": right.runs,
+        "findings": right.findings,
+        "fingerprints": [] if evidence.pair.own_cast else _kinds(right, file),
+        "twin": {
+            "runs": wrong.runs,
+            "findings": wrong.findings,
+            "rate": wrong.rate.value,
+            "low": wrong.rate.low,
+            "high": wrong.rate.high,
+        },
+    }
+
+
+def _kinds(tally: Tally, file: str | None) -> list[dict[str, Any]]:
+    return [_kind(tally.variant.id, name, kind, file) for name, kind in by_count(tally).items()]
 
 
 def by_count(tally: Tally) -> dict[str, Kind]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mmsim.stress.statistics import Moments
+from mmsim.stress.statistics import Interval, Moments, exact, inverse
 
 if TYPE_CHECKING:
     from mmsim.detect.finding import Finding
@@ -70,6 +70,18 @@ class BlockResult:
     metrics: tuple[Mapping[str, float], ...] = ()
     """One mapping a run, in the order of the runs."""
 
+    def upto(self, runs: int) -> BlockResult:
+        """The same, had the block ended after so many runs."""
+        if runs >= self.runs:
+            return self
+        return replace(
+            self,
+            runs=runs,
+            seconds=self.seconds * runs / self.runs,
+            failures=tuple(failure for failure in self.failures if failure.offset < runs),
+            metrics=self.metrics[:runs],
+        )
+
 
 @dataclass
 class Kind:
@@ -96,10 +108,19 @@ class Tally:
     extra: Counter[str] = field(default_factory=Counter)
     metrics: dict[str, Moments] = field(default_factory=dict)
     """A run that does not mention a metric has counted nothing: it is 0 there."""
+    proved: str = ""
+    """What an exhaustive search has shown of the variant, in words; empty: nothing."""
 
     @property
     def enough(self) -> bool:
         return self.stop_after is not None and self.findings >= self.stop_after
+
+    @property
+    def rate(self) -> Interval:
+        """Findings a run, with the interval that belongs to the rule by which counting stopped."""
+        if self.enough and self.findings:
+            return inverse(self.findings, self.runs)
+        return exact(self.findings, self.runs)
 
     @property
     def missing(self) -> int | None:

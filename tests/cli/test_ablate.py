@@ -20,7 +20,10 @@ def test_a_hunk_left_out_of_a_variant(capsys: pytest.CaptureFixture[str], tmp_pa
     assert main(["ablate", "900.locked", *FEW, "--json", str(file)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "900.locked: under a lock"
-    assert lines[1].split() == ["increment", f"({RACE})", "left", "out", "of", "900.locked"]
+    assert lines[1].split() == [
+        *("900-lock:", "increment", f"({RACE})"),
+        *("left", "out", "of", "900.locked"),
+    ]
     assert lines[2].strip().startswith("Never -> Sometimes (0 of 100 runs, ")
     (effect,) = json.loads(file.read_text())["effects"]
     assert (effect["gate"], effect["function"], effect["turned"]) == (
@@ -29,6 +32,9 @@ def test_a_hunk_left_out_of_a_variant(capsys: pytest.CaptureFixture[str], tmp_pa
         "off",
     )
     assert effect["differences"]
+    assert effect["verdict"] == "differs"
+    assert effect["p"] < 1e-5
+    assert ", p = " in lines[2]
 
 
 def test_a_gate_is_tried_where_it_shows(capsys: pytest.CaptureFixture[str]) -> None:

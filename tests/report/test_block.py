@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from mmsim.report import render, seen, wilson
+from mmsim.report import render, seen
 
 from .samples import ERAS, Variant, finding
 
@@ -35,8 +35,7 @@ def test_the_block_line_for_line() -> None:
         "scenario  double_free_2002   era 2.4.18-pre9   gates hugh-2002-02-07   "
         "verdict expected Sometimes",
         "variant   002.flawed   a page at count 0 is freed by whoever sees it first",
-        f"finding   double-free pfn:00011   fingerprint {mark}   "
-        "(seen 17 times in 1000 runs, 1.70 % [1.06, 2.71])",
+        f"finding   double-free pfn:00011   fingerprint {mark}   (seen 17 times in 1000 runs)",
         "where     release_pages, CPU1 rm/6172, step 57",
         "page      pfn:00011 count:0 flags:0x30(lru|active) lru:c0287e40/c0287e40",
         "history   allocated by rm/6172 (cpu 0)",
@@ -89,17 +88,4 @@ def test_the_kernel_part_comes_first_and_is_not_mixed_with_ours() -> None:
 
 def test_how_often() -> None:
     assert seen(1, 1) == "seen 1 time in 1 run"
-    assert seen(2, 3).startswith("seen 2 times in 3 runs, 66.67 % [")
-    assert seen(0, 1000) == "seen 0 times in 1000 runs, 0.00 % [0.00, 0.38]"
-
-
-def test_wilson_interval_agrees_with_published_values() -> None:
-    # Newcombe 1998, table I: 81/263, 15/148, 0/20, 1/29
-    for count, runs, low, high in (
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0000, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ):
-        assert wilson(count, runs) == pytest.approx((low, high), abs=5e-5)
-    assert wilson(0, 0) == (0.0, 1.0)
+    assert seen(2, 3) == "seen 2 times in 3 runs"

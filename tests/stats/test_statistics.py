@@ -7,40 +7,49 @@ import math
 import random
 import statistics as stdlib
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsim.stress.statistics import Moments, exact, rate, upper_bound
+from mmsim.stress.statistics import (
+    Moments,
+    Sequential,
+    anytime,
+    clean_by_luck,
+    exact,
+    fisher,
+    inverse,
+    rate_ratio,
+    runs_needed,
+    upper_bound,
+)
+
+TRIALS = 20_000
+SLACK = 4 * math.sqrt(0.05 * 0.95 / TRIALS)
+"""Four standard errors: a simulated coverage of 95 % is below 95 % less this in 3 of 100,000."""
 
 
-def test_wilson_and_clopper_pearson_of_a_known_count() -> None:
-    # 35 of 5,000, the worked example that every table of these two intervals can check.
+def test_clopper_pearson_of_a_known_count() -> None:
+    # 35 of 5,000, the worked example that every table of this interval can check.
     assert exact(35, 5000).low == pytest.approx(0.0049, abs=5e-5)
     assert exact(35, 5000).high == pytest.approx(0.0097, abs=5e-5)
-    # 17 of 1,000 by Wilson's formula, written out.
-    k, n, z = 17, 1000, 1.959963984540054
-    p = k / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert rate(k, n).low == pytest.approx(centre - half)
-    assert rate(k, n).high == pytest.approx(centre + half)
 
 
 def test_nothing_seen_is_an_upper_bound_and_not_a_rate_of_nought() -> None:
     assert upper_bound(4000) == pytest.approx(7.5e-4, rel=0.01)
     assert upper_bound(20000) == pytest.approx(1.5e-4, rel=0.01)
-    seen = rate(0, 100)
+    seen = exact(0, 100)
     assert (seen.value, seen.low) == (0.0, 0.0)
     assert (1 - seen.high) ** 100 == pytest.approx(0.05)
-    assert rate(0, 0).high == 1.0
+    assert exact(0, 0).high == 1.0
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_intervals_hold_their_estimate(counts: tuple[int, int]) -> None:
     k, n = counts
-    for interval in (rate(k, n), exact(k, n)):
-        assert 0.0 <= interval.low <= k / n <= interval.high <= 1.0
+    for interval in (exact(k, n), anytime(k, n), *([inverse(k, n)] if k else [])):
+        assert 0.0 <= interval.low <= interval.value <= interval.high <= 1.0
 
 
 @given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(1, n), st.just(n))))
@@ -51,14 +60,98 @@ def test_the_exact_interval_leaves_a_fortieth_in_each_tail(counts: tuple[int, in
     assert at_least_k == pytest.approx(0.025, rel=1e-6)
 
 
-def test_wilson_covers_the_truth_about_as_often_as_it_says() -> None:
-    rng = random.Random(2002)
-    truth, runs, trials = 0.03, 400, 600
+def test_three_of_four_when_counting_stopped_at_the_third_is_not_75_percent() -> None:
+    seen = inverse(3, 4)
+    assert seen.value == pytest.approx(2 / 3)
+    # P(the third comes in run 4 or before) at the lower limit, in run 4 or later at the upper one
+    low, high = seen.low, seen.high
+    assert low**3 + 3 * low**3 * (1 - low) == pytest.approx(0.025)
+    assert 1 - high**3 == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize("k", [1, 3, 10])
+@pytest.mark.parametrize("rate", [0.5, 0.05, 0.001])
+def test_inverse_sampling_covers_the_truth(k: int, rate: float) -> None:
+    runs = np.random.default_rng(2002).negative_binomial(k, rate, TRIALS) + k
+    counts = dict(zip(*np.unique(runs, return_counts=True), strict=True))
     held = 0
+    for n, times in counts.items():
+        interval = inverse(k, int(n))
+        held += int(times) * (interval.low <= rate <= interval.high)
+    assert held / TRIALS >= 0.95 - SLACK
+
+
+def test_the_estimate_is_right_in_the_mean_and_k_of_n_is_not() -> None:
+    runs = np.random.default_rng(3).negative_binomial(3, 0.02, TRIALS) + 3
+    assert np.mean([inverse(3, int(n)).value for n in runs]) == pytest.approx(0.02, rel=0.05)
+    assert np.mean([3 / n for n in runs]) > 1.3 * 0.02
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.1])
+def test_a_confidence_sequence_holds_whenever_one_looks(rate: float) -> None:
+    rng = random.Random(1970)
+    lost, trials = 0, 300
     for _ in range(trials):
-        k = sum(rng.random() < truth for _ in range(runs))
-        held += rate(k, runs).low <= truth <= rate(k, runs).high
-    assert 0.92 <= held / trials <= 0.99
+        k = 0
+        for n in range(1, 200):
+            k += rng.random() < rate
+            if n % 5 == 0:
+                seen = anytime(k, n)
+                if not seen.low <= rate <= seen.high:
+                    lost += 1
+                    break
+    # Ville: 15 of 300 at most in the mean; 4 standard deviations (3.8 each) above that
+    assert lost <= 30
+
+
+@pytest.mark.parametrize("rates", [(0.02, 0.01), (0.3, 0.1), (0.05, 0.05)])
+def test_the_rate_ratio_covers_the_truth(rates: tuple[float, float]) -> None:
+    rng = np.random.default_rng(1940)
+    trials, n = 2000, 400
+    pairs = zip(*(rng.binomial(n, rate, trials) for rate in rates), strict=True)
+    truth = rates[0] / rates[1]
+    held = sum(
+        r.low <= truth <= r.high for r in (rate_ratio(int(a), n, int(b), n) for a, b in pairs)
+    )
+    assert held / trials >= 0.95 - 4 * math.sqrt(0.05 * 0.95 / trials)
+
+
+def test_a_ratio_to_nothing_has_a_lower_limit() -> None:
+    ratio = rate_ratio(30, 1000, 0, 1000)
+    assert math.isinf(ratio.value)
+    assert ratio.low == pytest.approx(exact(30, 30).low / (1 - exact(30, 30).low))
+    assert (rate_ratio(0, 10, 0, 10).low, rate_ratio(0, 10, 0, 10).high) == (0.0, math.inf)
+
+
+@given(st.floats(1e-5, 1.0))
+def test_runs_needed_are_enough_and_one_fewer_is_not(rate: float) -> None:
+    n = runs_needed(rate)
+    assert n is not None
+    assert clean_by_luck(n, rate) <= 0.01
+    assert n == 1 or clean_by_luck(n - 1, rate) > 0.01
+
+
+def test_no_number_of_runs_shows_what_does_not_happen() -> None:
+    assert runs_needed(0.0) is None
+
+
+@pytest.mark.parametrize(("first", "second", "answer"), [(0.2, 0.01, True), (0.2, 0.2, False)])
+def test_walds_test_is_wrong_as_rarely_as_it_says(
+    first: float, second: float, answer: bool
+) -> None:
+    rng = random.Random(1947)
+    wrong, trials = 0, 400
+    for _ in range(trials):
+        test = Sequential()
+        while test.decided is None:
+            test.add(rng.random() < first, rng.random() < second)
+        wrong += test.decided is not answer
+        assert (test.p <= 0.011) is test.decided  # (1 - error)/error, a shade below 1/error
+    assert wrong <= 12  # 1 % of 400 is 4; 12 or more have a chance of 1 in 1,000
+
+
+def test_fisher_of_the_lady_tasting_tea() -> None:
+    assert fisher(3, 4, 1, 4, "greater") == pytest.approx(17 / 70)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60))

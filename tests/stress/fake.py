@@ -42,6 +42,7 @@ class FakeVariant:
     summary: str = "a fake"
     gates: tuple[str, ...] = ()
     config: Mapping[str, object] = field(default_factory=dict)
+    twins: tuple[str, ...] = ()
     scenario: Any = None
 
     def effective_cpus(self, cpus: int) -> int:

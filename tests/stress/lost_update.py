@@ -56,7 +56,14 @@ SCENARIO = Scenario(
     check=check,
     variants=(
         Variant("900.plain", "load, add, store", SOMETIMES, findings=("was lost",)),
-        Variant("900.locked", "under a lock", NEVER, gates=("900-lock",), metrics={"lost": "== 0"}),
+        Variant(
+            "900.locked",
+            "under a lock",
+            NEVER,
+            gates=("900-lock",),
+            metrics={"lost": "== 0"},
+            against="900.plain",
+        ),
         Variant("900.up", "the same on one CPU", NEVER, config={"SMP": False}),
         Variant("900.twice", "counts twice", ALWAYS, gates=("900-lock", "900-twice")),
     ),

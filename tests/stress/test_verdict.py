@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from mmsim.errors import UsageError
+from mmsim.stress.pairs import Evidence, Pair
 from mmsim.stress.tally import Block, BlockResult, Failure, Sample, Tally
 from mmsim.stress.verdict import compare, judge, measure, observe
 from tests.stress.fake import FakeVariant, Verdict, finding
@@ -34,7 +35,7 @@ def test_observed(k: int, n: int, word: str) -> None:
     [
         (Verdict.NEVER, 0, True),
         (Verdict.NEVER, 1, False),
-        (Verdict.SOMETIMES, 0, False),
+        (Verdict.SOMETIMES, 0, None),  # in four runs a race can hide
         (Verdict.SOMETIMES, 1, True),
         (Verdict.SOMETIMES, 4, True),
         (Verdict.ALWAYS, 3, False),
@@ -94,7 +95,29 @@ def test_a_metric_is_judged_by_its_mean() -> None:
     counted = Tally(variant)
     rows = ({"parked": 1.0}, {"parked": 4.0}, {})
     counted.take(BlockResult(Block("900.x", 0, 0, 3), 3, 0.1, metrics=rows))
+    few = judge(counted)  # three runs leave it open on which side of 1 the mean is
+    assert (few.ok, few.verdict) == (None, "undecided")
+    counted.take(BlockResult(Block("900.x", 1, 3, 297), 297, 0.1, metrics=rows * 99))
     assert judge(counted).ok
     parked = next(m for m in measure(counted) if m.name == "parked")
-    assert (parked.mean, parked.n, parked.ok) == (pytest.approx(5 / 3), 3, True)
-    assert parked.low < parked.mean < parked.high
+    assert (parked.mean, parked.n, parked.ok) == (pytest.approx(5 / 3), 300, True)
+    assert 1 < parked.low < parked.mean < parked.high
+
+
+def test_what_was_cut_short_is_undecided_whatever_was_seen() -> None:
+    for expect, bugs in ((Verdict.NEVER, 2), (Verdict.SOMETIMES, 0), (Verdict.ALWAYS, 3)):
+        judgement = judge(tally(FakeVariant("900.x", expect), 4, ["bug"] * bugs), through=False)
+        assert judgement.verdict == "undecided"
+        assert judgement.reasons[0] == "not decided: cut short"
+
+
+def test_what_is_proved_needs_no_runs() -> None:
+    right, wrong = FakeVariant("900.x", Verdict.NEVER), FakeVariant("900.y", Verdict.SOMETIMES)
+    counted = tally(right, 1, [])
+    pair = Evidence(Pair(right, wrong, right), counted, tally(wrong, 100, ["bug"]))
+    assert judge(counted, [pair]).verdict == "undecided"
+    counted.proved = "every schedule of 2 CPUs"
+    assert (judge(counted, [pair]).verdict, judge(counted, [pair]).word) == (
+        "as-declared",
+        "proved",
+    )

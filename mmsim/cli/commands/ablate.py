@@ -20,6 +20,7 @@ from mmsim.stress.output import console
 from mmsim.stress.parser import whole
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_SEED, MOST_CPUS
 from mmsim.stress.source import Library, all_variants, find_variant
+from mmsim.stress.verdict import runs
 
 HELP = "turn one hunk of a patch over at a time, and see what differs"
 DESCRIPTION = """\
@@ -30,9 +31,10 @@ are run with and without.
 Of a VARIANT, every hunk of its gates is left out in turn. Of a GATE, or of all gates
 if nothing is named, variants are tried until one differs: in its verdict, in the
 kinds of its findings, in a metric, or in how often it fails. Differences are far from
-chance (p < 1e-5). A hunk that changes nothing in any of them is named at the end.
+chance (p < 1e-5). Where nothing differs, the whole gate is turned over as well: that
+says how many runs it takes to see a hunk that matters as much, and fewer are too few
+to tell. A hunk that changes nothing in any variant is named at the end.
 """
-NOTHING = "nothing differs"
 INCOMPLETE = 3
 
 
@@ -99,7 +101,7 @@ def _gates(out: Console, plan: Plan, wanted: Sequence[Place], effects: list[Effe
 
 
 def _show_gates(out: Console, settled: Sequence[tuple[Place, list[Effect]]], wanted: int) -> None:
-    idle: list[tuple[Place, int]] = []
+    idle: list[tuple[Place, list[Effect]]] = []
     gate = ""
     for place, tried in settled:
         if place.gate != gate:
@@ -108,13 +110,12 @@ def _show_gates(out: Console, settled: Sequence[tuple[Place, list[Effect]]], wan
         if tried and tried[-1].differences:
             _show(out, tried[-1])
         else:
-            idle.append((place, len(tried)))
-            _where(out, place, "", NOTHING)
+            idle.append((place, tried))
+            _where(out, place, "", *_silence(tried))
     out.out("")
     out.out(f"{len(settled)} hunks, {len(settled) - len(idle)} of them make a difference")
-    for place, tries in idle:
-        why = f"tried {tries} times" if tries else "no variant comes to it"
-        out.out(f"{NOTHING}: {place} ({place.file}), {why}", highlight=False)
+    for place, tried in idle:
+        out.out(f"{place} ({place.file}): {_silence(tried)[0]}", highlight=False)
     if len(settled) < wanted:
         out.out(f"not settled: {wanted - len(settled)} hunks")
 
@@ -123,11 +124,34 @@ def _show(out: Console, effect: Effect) -> None:
     place = effect.change.place
     assert place is not None
     how = f"{'left out of' if effect.change.on else 'put into'} {effect.change.variant}"
-    _where(out, place, how, *(effect.differences or (NOTHING,)))
+    lines = [*(effect.differences or _silence([effect]))]
+    if effect.differences and effect.broken:
+        lines.append(f"({runs(effect.broken)} of half a patch did not run, and do not count)")
+    _where(out, place, how, *lines)
+
+
+def _silence(tried: Sequence[Effect]) -> list[str]:
+    """What it means that nothing was seen: of the variant where that means most."""
+    if not tried:
+        return ["no variant comes to it"]
+    known = [effect for effect in tried if effect.needed is not None]
+    if not known:
+        means = "nor does the whole gate here, so that says little"
+        return [f"nothing differs in {_variants(tried)} (p = {tried[-1].p:.2g}); {means}"]
+    best = max(known, key=lambda effect: (effect.runs - effect.broken) / (effect.needed or 1))
+    ran = best.runs - best.broken
+    figures = f"{runs(ran)} of {best.change.variant}, p = {best.p:.2g}"
+    if best.verdict == "undecided":
+        return [f"too few runs to tell (needs {best.needed:,}): {figures}"]
+    return [f"nothing differs: {figures}; the whole gate shows in {best.needed:,}"]
+
+
+def _variants(tried: Sequence[Effect]) -> str:
+    return f"{len(tried)} variant{'s' * (len(tried) != 1)}"
 
 
 def _where(out: Console, place: Place, how: str, *lines: str) -> None:
-    out.out(f"  {place.function} ({place.file}) {how}".rstrip(), highlight=False)
+    out.out(f"  {place.gate}: {place.function} ({place.file}) {how}".rstrip(), highlight=False)
     for line in lines:
         out.out(f"      {line}", highlight=False)
 
@@ -145,6 +169,11 @@ def _document(effects: Iterable[Effect], options: argparse.Namespace) -> dict[st
                 "variant": effect.change.variant,
                 "turned": "off" if effect.change.on else "on",
                 "differences": list(effect.differences),
+                "verdict": effect.verdict,
+                "p": effect.p,
+                "runs": effect.runs,
+                "runs_needed": effect.needed,
+                "runs_not_made": effect.broken,
             }
             for effect in effects
             if effect.change.place is not None

@@ -112,14 +112,28 @@ def _variant(id, summary, expect, *findings, cast=ANY, gates=(), config=DEBUG, e
 
 
 BASE = (
-    _variant("54-base", "5.4 as it is: the lock belongs to the node", NEVER),
+    _variant(
+        "54-base", "5.4 as it is: the lock belongs to the node", NEVER,
+        against=(
+            "000.get-from-zero", "000.isolate-noref", "000.isolate-testclear-first",
+            "000.putback-late-setlru-54", "000.no-lock-swap", "000.hold-both-locks",
+            "000.compound-keep-lock", "000.extra-put", "000.nonatomic-flag", "000.driver-uses-lru",
+            "000.driver-clears-lru",
+        ),
+    ),
     _variant(
         "517-base", "5.17 as it is: the lock belongs to the memcg, and charges move", NEVER,
         era="5.17",
+        against=(
+            "000.get-from-zero-517-nodebug", "000.isolate-noref-517",
+            "000.isolate-testclear-first-517", "000.putback-late-setlru",
+            "000.move-account-noisolate", "000.pagevec-move-no-testclear",
+        ),
     ),
     _variant(
         "batch-limit", "5.4, an exit of 66 pages: interrupts on again every 32", NEVER,
         cast="exit", config=TRACER, metrics={"irq_off_points": "< 1500"},
+        against="000.compound-keep-lock",
     ),
     _variant(
         "hold-both-locks-latency", "the swap under both locks: no end to a stretch of swaps", NEVER,
@@ -130,15 +144,18 @@ BASE = (
         "no-batch-limit", "the lock is kept to the end: longer with interrupts off", NEVER,
         cast="exit", gates="release-no-batch-limit",
         config=TRACER, metrics={"irq_off_points": "> 2000"},
+        against="000.compound-keep-lock",
     ),
     _variant(
         "batch-limit-517", "5.17, the same exit", NEVER,
         cast="exit", era="5.17", config=TRACER, metrics={"irq_off_points": "< 1800"},
+        against="000.pagevec-move-no-testclear",
     ),
     _variant(
         "no-batch-limit-517", "5.17 with the lock kept to the end", NEVER,
         cast="exit", era="5.17", gates="release-no-batch-limit", config=TRACER,
         metrics={"irq_off_points": "> 2400"},
+        against="000.pagevec-move-no-testclear",
     ),
 )
 
@@ -169,6 +186,7 @@ ZERO = (
     _variant(
         "recheck-lock", "PG_lru is tested again under the lock: a fix that suggests itself", NEVER,
         gates="release-recheck-lru",
+        against="000.recheck-lock-get-from-zero",
     ),
     _variant(
         "recheck-lock-get-from-zero", "that fix hides a get from zero: a double free", SOMETIMES,
@@ -200,7 +218,10 @@ ZERO = (
         cast="realloc", gates="driver-extra-put",
         config=NODEBUG,
     ),
-    _variant("realloc", "the same people without the driver's mistake", NEVER, cast="realloc"),
+    _variant(
+        "realloc", "the same people without the driver's mistake", NEVER,
+        cast="realloc", against="000.late-flag-realloc",
+    ),
 )
 
 ISOLATION = (
@@ -228,16 +249,19 @@ ISOLATION = (
         "isolate-lock-first-release", "the same, and release takes the lock first", NEVER,
         cast="reclaim",
         gates=("isolate-testclear-first", "release-lock-first", "release-recheck-count"),
+        against=("000.isolate-testclear-first", "000.isolate-lock-first-release-count"),
     ),
     _variant(
         "isolate-lock-first-release-unless-zero", "without a second look at the count", NEVER,
         cast="reclaim",
         gates=("isolate-testclear-first", "release-lock-first"),
+        against=("000.isolate-testclear-first", "000.isolate-lock-first-release-norecheck"),
     ),
     _variant(
         "isolate-lock-first-release-testone", "2.6.7 to 2.6.16: the increment taken back", NEVER,
         cast="rounds",
         gates=("isolate-testone", "release-lock-first", "release-recheck-count"),
+        against="000.isolate-lock-first-release-count",
     ),
     _variant(
         "isolate-lock-first-release-count", "until 2.6.6: reclaim may get from zero", SOMETIMES,

@@ -68,8 +68,12 @@ VARIANTS = (
         NEVER,
         config=CONFIG,
         metrics={**ALL, "slab_mapcounts": "> 0", "wrong_skips": "> 0", "lru_lock_holds": "< 2.5"},
+        against="001.419-dbg",
     ),
-    variant("remove-vm-bug", "what was merged: no assertion", NEVER, MERGED, metrics=ALL),
+    variant(
+        "remove-vm-bug", "what was merged: no assertion", NEVER, MERGED, metrics=ALL,
+        against=("001.419-dbg", "001.pageslab-precheck"),
+    ),
     variant(
         "v1-opencoded",
         "the first patch: open-coded comparison, and once more under lru_lock",
@@ -77,6 +81,7 @@ VARIANTS = (
         "v1-opencode",
         "v1-recheck",
         metrics={**NONE, "isolated": "> 0.3", "wrong_skips": "> 0.5"},
+        against=("001.419-dbg", "001.v1-recheck-only"),
     ),
     variant(
         "v1-pins",
@@ -86,6 +91,7 @@ VARIANTS = (
         "v1-recheck",
         cast="pins",
         metrics={"isolated_pinned_anon": "> 0"},
+        against="001.419-dbg",
     ),
     variant(
         "v1-pins-once",
@@ -94,6 +100,7 @@ VARIANTS = (
         "v1-opencode",
         cast="pins",
         metrics={"isolated_pinned_anon": "> 0"},
+        against="001.419-dbg",
     ),
     variant(
         "v1-recheck-only",
@@ -115,6 +122,7 @@ VARIANTS = (
         NEVER,
         "check-under-lock",
         metrics={**ALL, "lru_lock_holds": "> 2.5"},
+        against="001.419-dbg",
     ),
     variant(
         "get-first",
@@ -122,6 +130,7 @@ VARIANTS = (
         NEVER,
         "get-first",
         metrics=ALL,
+        against=("001.419-dbg", "001.get-first-norecheck"),
     ),
     variant(
         "get-first-norecheck",
@@ -141,6 +150,7 @@ VARIANTS = (
         "get-first-norecheck",
         MERGED,
         metrics={"slab_mapcounts": "> 0"},
+        against="001.419-dbg",
     ),
     variant(
         "get-first-compare-first",
@@ -158,6 +168,7 @@ VARIANTS = (
         "get-first-compare-first",
         MERGED,
         metrics={**ALL, "slab_mapcounts": "> 0"},
+        against="001.419-dbg",
     ),
     variant(
         "get-first-no-minus-one",
@@ -166,6 +177,7 @@ VARIANTS = (
         "get-first",
         "get-first-no-minus-one",
         metrics={**ALL, "isolated_anon": "== 0"},
+        against="001.419-dbg",
     ),
     variant(
         "isolate-no-recheck",
@@ -186,6 +198,7 @@ VARIANTS = (
         "block-no-recheck",
         cast="exec",
         config={**DEBUG_LIST, **DEBUG_VM},
+        against="001.isolate-no-recheck",
     ),
     variant(
         "block-no-recheck-thp",
@@ -194,6 +207,7 @@ VARIANTS = (
         MERGED,
         "block-no-recheck",
         cast="sizes",
+        against="001.block-no-compound-recheck",
     ),
     variant(
         "block-no-compound-recheck",
@@ -221,6 +235,7 @@ VARIANTS = (
         "get-first",
         MERGED,
         cast="thp",
+        against="001.compound-after-get",
     ),
     variant(
         "slab-old",
@@ -229,6 +244,7 @@ VARIANTS = (
         "slub-counters-in-mapcount",
         config=CONFIG,
         metrics={"garbage_mapcounts": "> 0"},
+        against="001.419-dbg",
     ),
     variant(
         "slab-allocator",
@@ -236,6 +252,7 @@ VARIANTS = (
         NEVER,
         config={**CONFIG, "SLAB": True},
         metrics={"garbage_mapcounts": "> 0"},
+        against="001.get-first-norecheck",
     ),
     variant(
         "movable-slab",
@@ -256,6 +273,7 @@ VARIANTS = (
         "isolate-movable-skips-slab",
         cast="partial",
         era="5.17",
+        against="001.movable-slab",
     ),
     variant(
         "517",
@@ -263,6 +281,7 @@ VARIANTS = (
         NEVER,
         era="5.17",
         metrics={**ALL, "slab_mapcounts": "> 0"},
+        against="001.419-dbg",
     ),
     variant(
         "517-put-locked",
@@ -273,7 +292,14 @@ VARIANTS = (
         findings=("^deadlock on .*lru_lock",),
         era="5.17",
     ),
-    variant("517-put-unlocked", "5.17, with the same load", NEVER, cast="shm", era="5.17"),
+    variant(
+        "517-put-unlocked",
+        "5.17, with the same load",
+        NEVER,
+        cast="shm",
+        era="5.17",
+        against="001.517-put-locked",
+    ),
 )
 
 SCENARIO = Scenario(

@@ -84,6 +84,7 @@ SCENARIO = Scenario(
             "2.4.17, the last reference is dropped by page_cache_release, in a process",
             NEVER, cast="processes",
             era="2.4.17", gates=("gerd-2002-02-13",),
+            against="002.base2417-put-page",
         ),
         Variant(
             "002.base2417-put-page",
@@ -108,6 +109,7 @@ SCENARIO = Scenario(
             "__free_pages_ok takes the page off the LRU; everybody frees in process context",
             NEVER, cast="processes",
             gates=(*PRE9, "gerd-2002-02-13"),
+            against="002.base2417-put-page",
         ),
         Variant(
             "002.pre9-irq-smp",
@@ -138,6 +140,7 @@ SCENARIO = Scenario(
             "the same, and nobody frees in an interrupt",
             NEVER, cast="processes",
             era="2.4.20", gates=(*PRE9, "hugh-2002-02-06", "gerd-2002-02-13"),
+            against="002.in-interrupt-bug",
         ),
         Variant(
             "002.special-list",
@@ -156,6 +159,7 @@ SCENARIO = Scenario(
             "its lock is, and shrink_cache leaves such pages on the LRU alone",
             NEVER, cast="everybody-twice",
             gates=(*PRE9, "rik-special-list"),
+            against=("002.special-list", "002.special-list-plain-lock"),
         ),
         Variant(
             "002.flawed",
@@ -168,6 +172,10 @@ SCENARIO = Scenario(
             "12 February: only if it is locked, which says that its freer has let go",
             NEVER, cast="swappers",
             gates=PAGELOCKED, metrics={"parked": "> 0"},
+            against=(
+                "002.flawed", "002.pagelocked-no-consumer-check", "002.pagelocked-unlock-late",
+                "002.pagelocked-del-at-any-count",
+            ),
         ),
         Variant(
             "002.pagelocked-swapoff",
@@ -199,6 +207,7 @@ SCENARIO = Scenario(
             NEVER, cast="swappers",
             gates=(*PAGELOCKED, "count-one-left-out", "park-in-interrupt-only"),
             metrics={"parked_in_process": "== 0", "lru_lock_in_free": "> 0"},
+            against="002.flawed",
         ),
         Variant(
             "002.pagelocked-no-consumer-check",
@@ -217,6 +226,7 @@ SCENARIO = Scenario(
             "being on the LRU is a reference",
             NEVER, cast="everybody-and-private",
             gates=LRU_REF, metrics={"cow_reused": "> 0"},
+            against=("002.flawed", "002.lru-holds-ref-cow-off-by-one"),
         ),
         Variant(
             "002.lru-holds-ref-cow-off-by-one",
@@ -229,12 +239,14 @@ SCENARIO = Scenario(
             "count 1 is taken for exclusive, and the LRU has one: every write fault copies",
             NEVER, cast="everybody-and-private",
             gates=(*LRU_REF, "cow-exclusive-at-one"), metrics={"cow_reused": "== 0"},
+            against="002.lru-holds-ref-cow-off-by-one",
         ),
         Variant(
             "002.irqsafe-lock",
             "the lock is safe in interrupts, and reclaim takes no reference on count 0",
             NEVER, cast="everybody",
             era="2.5.32", gates=(*IRQSAFE, "npiggin-2006"),
+            against=("002.lock-irqsave-no-count-check", "002.irqsafe-half"),
         ),
         Variant(
             "002.irqsafe-half",

@@ -76,6 +76,12 @@ SCENARIO = Scenario(
             "5.17 as it is; each run is one of the machines of the other variants",
             NEVER, config=DEBUG, metrics={"stalls": "== 0"},
             cast="anybody",
+            against=(
+                "003.unlock-first", "003.lost-bit", "003.fresh-page-trylock", "003.rmap-miss",
+                "003.stale-pte", "003.lock-under-ptl", "003.drop-ptl-early", "003.no-ptl-remove",
+                "003.lost-waiters", "003.waiters-after-test", "003.double-unlock",
+                "003.pf-memalloc-lock", "003.async-lock", "003.newpage-blocking-lock",
+            ),
         ),
         Variant(
             "003.unlock-first",
@@ -100,6 +106,7 @@ SCENARIO = Scenario(
             "the same flag, set atomically",
             NEVER, config=DEBUG,
             cast="touched",
+            against="003.lost-bit",
         ),
         Variant(
             "003.lost-bit-no-debug",
@@ -112,6 +119,7 @@ SCENARIO = Scenario(
             "the same flag, set atomically",
             NEVER, config=PLAIN,
             cast="touched-devices",
+            against="003.lost-bit-no-debug",
         ),
         Variant(
             "003.fresh-page-trylock",
@@ -124,6 +132,7 @@ SCENARIO = Scenario(
             "it looks first, locks, and looks again",
             NEVER, config=DEBUG,
             cast="fresh-pages",
+            against="003.fresh-page-trylock",
         ),
         Variant(
             "003.rmap-miss",
@@ -142,6 +151,7 @@ SCENARIO = Scenario(
             "migration leaves the stack of an unfinished exec alone, as it does since 2010",
             NEVER, config=DEBUG,
             cast="stacks",
+            against="003.rmap-miss",
         ),
         Variant(
             "003.stale-pte",
@@ -154,30 +164,35 @@ SCENARIO = Scenario(
             "5.16: the fault holds a reference as it sets out to wait, and migration tries again",
             NEVER, config=DEBUG, era="5.16", metrics={"eagain": "> 0"},
             cast="anybody",
+            against="003.unlock-first-516",
         ),
         Variant(
             "003.old-get-devices",
             "5.16 where only faults have references: devices that come back for their pages",
             NEVER, config=DEBUG, era="5.16", metrics={"eagain": "> 0"},
             cast="devices",
+            against="003.unlock-first-516",
         ),
         Variant(
             "003.no-get-devices",
             "5.17 with the same people: nobody has a reference too many",
             NEVER, config=DEBUG, metrics={"eagain": "== 0"},
             cast="devices",
+            against="003.unlock-first-516",
         ),
         Variant(
             "003.stale-pte-no-bug",
             "the same without the assertion: it was about nothing",
             NEVER, (), ("stale-pte", "remove-bug-on"), DEBUG,
             cast="devices-of-two-pages",
+            against="003.stale-pte",
         ),
         Variant(
             "003.wait-with-reference",
             "older than 5.0: the fault keeps its reference while it sleeps",
             NEVER, (), ("wait-with-reference",), DEBUG, era="5.16", metrics={"eagain": "> 0"},
             cast="devices",
+            against="003.unlock-first-516",
         ),
         Variant(
             "003.lock-under-ptl",
@@ -238,6 +253,7 @@ SCENARIO = Scenario(
             "the wrong fix, on a kernel that has nothing to fix",
             NEVER, (), ("remove-bug-on",), DEBUG, metrics={"unlocked_entries": "== 0"},
             cast="anybody",
+            against="003.remove-bug-on-rmap-miss",
         ),
         Variant(
             "003.remove-bug-on-rmap-miss",

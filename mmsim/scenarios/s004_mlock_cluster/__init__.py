@@ -101,7 +101,9 @@ LISTS = (
 FREED = (r"^BUG: Bad page state", r"^double free$", r"^kernel BUG at ", *LISTS)
 
 
-def variant(name, summary, cast, expect, findings=(), gates=MERGED, metrics=None, **config):
+def variant(
+    name, summary, cast, expect, findings=(), gates=MERGED, metrics=None, against=(), **config
+):
     """A row of the thread's table: 3.13 with the merged patch, unless it says otherwise.
 
     Raises ValueError for a cast that casts.py has not.
@@ -117,6 +119,7 @@ def variant(name, summary, cast, expect, findings=(), gates=MERGED, metrics=None
         {**PREEMPT, "DEBUG_VM": True, **config},
         metrics=metrics or {},
         cast=cast,
+        against=against,
     )
 
 
@@ -130,17 +133,25 @@ PROPOSED = (
         "no-bug-on",
         "the assertion is removed",
         "lazy", NEVER, gates=("drop-bug-on", COUNT), metrics=LAZY,
+        against="004.base",
     ),
     variant(
         "merged",
         "trylock, and skip what is locked (57e68e9cd65b)",
         "everything", NEVER, metrics={"trylock_skipped": "> 0", "locked_unmapped": "== 0", **LAZY},
+        against=(
+            "004.base", "004.lock-page", "004.unlock-checkpage", "004.no-mmap-sem",
+            "004.munlock-nopin", "004.nonatomic-mlocked", "004.munlock-put-in-lock",
+            "004.putback-no-recheck", "004.wp-no-munlock", "004.wp-no-lock",
+            "004.fault-no-page-lock", "004.nr-mlock",
+        ),
     ),
     variant(
         "kosaki",
         "the same, and what is PageMlocked already is not trylocked",
         "everything", NEVER,
         gates=(*MERGED, "kosaki-2014-01-10"), metrics={"trylocks": "> 0", **LAZY},
+        against=("004.base", "004.lock-page"),
     ),
     variant(
         "lock-page",
@@ -155,6 +166,7 @@ PROPOSED = (
         metrics={
             "check_page_mlocked": "== 0", "missed_mlocks": "> 0", "missed_after_rescan": "> 0",
         },
+        against="004.unlock-checkpage",
     ),
     variant(
         "unlock-checkpage",
@@ -165,6 +177,7 @@ PROPOSED = (
         "wanpeng",
         "the assertion for check_page only",
         "lazy", NEVER, gates=("wanpeng-2013-12-17", COUNT), metrics=LAZY,
+        against="004.base",
     ),
 )
 
@@ -174,17 +187,20 @@ ORDER = (
         "Linus's case, without page locks: munlock takes back what mlock has just set",
         "ordering", NEVER,
         gates=("drop-bug-on", COUNT), metrics={"mlocks_undone": "> 0", **REPAIRED},
+        against="004.base",
     ),
     variant(
         "order-merged",
         "the same with the patch: one of the two takes the page lock",
         "ordering", NEVER, metrics={"mlocks_undone": "> 0", **REPAIRED},
+        against="004.base",
     ),
     variant(
         "order-both",
         "the same, and munlock takes it, too",
         "ordering", NEVER,
         gates=(*MERGED, "munlock-page-lock"), metrics={"mlocks_undone": "== 0", **REPAIRED},
+        against="004.base",
     ),
 )
 
@@ -198,12 +214,14 @@ PIECES = (
         "munlock-page-lock",
         "munlock takes the page lock before it clears PG_mlocked",
         "everything", NEVER, gates=(*MERGED, "munlock-page-lock"), metrics=REPAIRED,
+        against="004.munlock-nopin",
     ),
     variant(
         "munlock-page-lock-no-refcheck",
         "the same, and migration ignores references: the page lock is no substitute",
         "pinned", NEVER, gates=(*MERGED, "munlock-page-lock", "migrate-no-refcheck"),
         metrics={"moved_under_pin": "> 0"},
+        against="004.munlock-nopin",
     ),
     variant(
         "munlock-nopin",
@@ -215,11 +233,13 @@ PIECES = (
         "migrate-no-refcheck",
         "migration ignores references: the page goes, and its mark has gone before",
         "pinned", NEVER, gates=(*MERGED, "migrate-no-refcheck"), metrics={"moved_under_pin": "> 0"},
+        against="004.munlock-nopin",
     ),
     variant(
         "migrate-mapped",
         "migration ignores that ptes are left: their references stop it",
         "everything", NEVER, gates=(*MERGED, "migrate-mapped"), metrics=REPAIRED,
+        against="004.munlock-nopin",
     ),
     variant(
         "nonatomic-mlocked",
@@ -262,11 +282,13 @@ PIECES = (
         "without DEBUG_VM again, and migration of the page instead of reclaim",
         "cow_moving", NEVER,
         gates=(*MERGED, "wp-no-lock"), metrics=REPAIRED, DEBUG_VM=False, DEBUG_LIST=True,
+        against="004.munlock-nopin",
     ),
     variant(
         "fault-page-lock",
         "mlock(2) faults a page in that is truncated or migrated meanwhile",
         "faulting", NEVER, metrics=REPAIRED,
+        against="004.fault-no-page-lock",
     ),
     variant(
         "fault-no-page-lock",
@@ -297,16 +319,19 @@ LEFT_OPEN = (
         "the same, and reclaim leaves such a vma alone",
         "busy", NEVER, gates=(*MERGED, "cluster-skip-busy"),
         metrics={"locked_unmapped": "== 0", **REPAIRED},
+        against="004.unmap-busy",
     ),
     variant(
         "migrate-forgets",
         "the patch, and migration of a page that stays mlocked",
         "moving", NEVER, metrics=LAZY,
+        against="004.munlock-nopin",
     ),
     variant(
         "migrate-remembers",
         "the same, with the mark put back where the mapping is (2015)",
         "moving", NEVER, gates=(*MERGED, "hugh-2015-10-18"), metrics={"missed_mlocks": "== 0"},
+        against="004.munlock-nopin",
     ),
 )
 
