@@ -42,7 +42,18 @@ from typing import Any
 from mmsim.errors import UsageError, one_line
 
 VERDICTS = ("never", "sometimes", "always")
-_TOP = ("summary", "scenarios", "variants", "cpus", "seed", "engine", "policy", "seconds", "pairs")
+_TOP = (
+    "summary",
+    "scenarios",
+    "variants",
+    "skip",
+    "cpus",
+    "seed",
+    "engine",
+    "policy",
+    "seconds",
+    "pairs",
+)
 _BUDGET = ("runs", "stop_after", "most")
 
 
@@ -79,6 +90,8 @@ class Profile:
     seconds: float | None = None
     pairs: bool = True
     """Right variants are compared with their twins."""
+    skip: tuple[str, ...] = ()
+    """Variants whose races random runs hardly ever meet: a search settles them."""
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     overrides: tuple[Override, ...] = ()
 
@@ -162,6 +175,7 @@ def parse(name: str, data: Mapping[str, Any]) -> Profile:
         policy=_text(name, data, "policy"),
         seconds=seconds,
         pairs=_yes_no(name, data, "pairs", default=True),
+        skip=_texts(name, data, "skip"),
         budgets={v: _budget(name, data[v], f"[{v}]") for v in VERDICTS if v in data},
         overrides=tuple(_override(name, o) for o in overrides),
     )

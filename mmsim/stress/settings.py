@@ -74,7 +74,8 @@ def chosen(request: Request, profile: Profile, source: Source) -> list[Variant]:
     if request.scenarios or request.variants:
         return select(source, request.scenarios, request.variants)
     if request.file is None:
-        return select(source, profile.scenarios, profile.variants)
+        own = select(source, profile.scenarios, profile.variants)
+        return [v for v in own if v.id not in profile.skip]
     return select(source)
 
 

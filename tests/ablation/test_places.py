@@ -79,13 +79,13 @@ def test_a_gate_is_turned_over_in_one_function_and_nowhere_else():
     file = str(Path(__file__).resolve())
     for gates in ((), (gate,), (gate, other)):
         on = gate in gates
-        Machine(1, gates=Flipped(gates, Place(gate, file, "here")))
-        assert here(gate) is not on
-        assert elsewhere(gate) is on
-        assert here(other) is (other in gates)
-        Machine(1, gates=Flipped(gates, Place(gate, file, "nested_here")))
-        assert nested_here(gate) == (not on, not on)
-        assert here(gate) is on
+        with Machine(1, gates=Flipped(gates, Place(gate, file, "here"))).booted():
+            assert here(gate) is not on
+            assert elsewhere(gate) is on
+            assert here(other) is (other in gates)
+        with Machine(1, gates=Flipped(gates, Place(gate, file, "nested_here"))).booted():
+            assert nested_here(gate) == (not on, not on)
+            assert here(gate) is on
 
 
 def asks_the_set_itself(machine, name):
@@ -95,6 +95,6 @@ def asks_the_set_itself(machine, name):
 def test_whoever_asks_the_set_without_patched_is_recognised_too():
     file = str(Path(__file__).resolve())
     place = Place("unlock-first", file, "asks_the_set_itself")
-    machine = Machine(1, gates=Flipped((), place))
-    assert asks_the_set_itself(machine, "unlock-first")
-    assert not here("unlock-first")
+    with Machine(1, gates=Flipped((), place)).booted() as machine:
+        assert asks_the_set_itself(machine, "unlock-first")
+        assert not here("unlock-first")

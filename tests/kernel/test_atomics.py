@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsim.engine import access as kinds
+from mmsim.engine import op as kinds
 from mmsim.engine.carriers.free import FreeCarrier
 from mmsim.engine.events import Event
 from mmsim.engine.execution import Token

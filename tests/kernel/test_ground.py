@@ -62,10 +62,10 @@ def test_each_cpu_has_its_own_instance(token: Token) -> None:
 
 def test_a_machine_starts_with_new_instances() -> None:
     var = DEFINE_PER_CPU(lambda cpu: [cpu])
-    Machine(1)
-    first = per_cpu(var, 0)
-    Machine(1)
-    assert per_cpu(var, 0) is not first
+    with Machine(1).booted():
+        first = per_cpu(var, 0)
+    with Machine(1).booted():
+        assert per_cpu(var, 0) is not first
 
 
 def test_two_cpus_that_look_first_at_once_see_one_instance(free: FreeCarrier) -> None:
@@ -163,8 +163,8 @@ def test_a_page_fault_reads_as_in_its_time(name: str, address: int, title: str) 
 
 def test_eras_know_their_poison() -> None:
     for name, known in ERAS.items():
-        Machine(1, era=name)
-        assert era() is known
+        with Machine(1, era=name).booted():
+            assert era() is known
         assert (known.poison1 == 0) == (known.version < (2, 6))
         assert known.poison1 < 1 << known.bits
 
@@ -179,12 +179,12 @@ def test_gates_are_declared_once_and_known_by_name(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(gate, "GATES", {})
     this = gate.Gate("a-test-gate", "999", "2026-01-01", "nobody", "tests")
     gate.declare(this)
-    Machine(1)
-    assert gate.patched("a-test-gate") is False
-    Machine(1, gates=frozenset({"a-test-gate"}))
-    assert gate.patched("a-test-gate") is True
-    with pytest.raises(gate.UndeclaredGate):
-        gate.patched("a-test-gtae")
+    with Machine(1).booted():
+        assert gate.patched("a-test-gate") is False
+    with Machine(1, gates=frozenset({"a-test-gate"})).booted():
+        assert gate.patched("a-test-gate") is True
+        with pytest.raises(gate.UndeclaredGate):
+            gate.patched("a-test-gtae")
     with pytest.raises(ValueError, match="declared twice"):
         gate.declare(this)
 

@@ -10,6 +10,7 @@ import pytest
 
 from mmsim.engine.carriers.free import FreeCarrier
 from mmsim.engine.carriers.threads import threads
+from mmsim.engine.door import door
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import RandomWalk, RoundRobin
 from mmsim.linux.irqflags import (
@@ -58,6 +59,7 @@ def twice() -> None:
 
 def booted(work: Callable[[], None], *, traced: bool = True) -> Machine:
     machine = Machine(4, config={"IRQSOFF_TRACER": traced})
+    door.boot(machine)  # until the next one is booted
     machine.spawn(work, comm="work", cpu=0)
     for cpu in range(1, 4):
         machine.spawn(spend, 100, comm=f"noise{cpu}", cpu=cpu)

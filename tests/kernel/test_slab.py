@@ -187,7 +187,7 @@ def stores(era: str) -> list[str]:
     names = {"_refcount", "flags:head", "flags:slab", "mapping"}
     page = m.vm.mem_map[0].name
     return [
-        e.field for e in events if e.obj == page and e.field in names and e.kind.startswith("write")
+        e.label for e in events if e.obj == page and e.label in names and e.kind.startswith("write")
     ]
 
 

@@ -7,6 +7,7 @@ import re
 from typing import Any, NamedTuple
 
 from mmsim.engine.events import Event
+from mmsim.engine.op import Op
 from mmsim.report import lanes
 
 PAGE = "pfn:00011"
@@ -37,7 +38,8 @@ class Trace(list[Event]):
         value: Any = None,
         obj: str = PAGE,
     ) -> None:
-        self.append(Event(len(self) + 1, *who, kind, obj, name, value, func, 1))
+        op = Op(kind, label=name)
+        self.append(Event(len(self) + 1, *who, op, obj, value, func, "f.py", 1))
 
 
 def double_free() -> Trace:

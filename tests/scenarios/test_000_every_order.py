@@ -17,6 +17,7 @@ import mmsim.scenarios.gates  # noqa: F401
 from mmsim.detect.finding import Finding
 from mmsim.engine.carriers.threads import threads
 from mmsim.engine.context import Context
+from mmsim.engine.door import door
 from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import FOREVER, Policy
@@ -67,6 +68,7 @@ class Stage:
 
     def __init__(self, era: str, gates: tuple[str, ...], config: dict[str, bool]) -> None:
         self.machine = m = Machine(2, era=era, gates=frozenset(gates), config=config)
+        door.boot(m)  # until the next one is booted
         m.on_stuck = stuck
         m.max_steps = 4000
         self.vm = boot_mm(m, memcgs=2, pages=2)

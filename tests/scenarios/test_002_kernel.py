@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import mmsim.scenarios.gates  # noqa: F401  (declares what patched() asks for)
+from mmsim.engine.door import door
 from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
@@ -55,6 +56,7 @@ LRU_REF = (BEN, "andrea-2002-02-14")
 
 def boot(*gates: str, cpus: int = 1) -> Any:
     m = Machine(cpus, gates=frozenset(gates), era="2.4.18-pre9")
+    door.boot(m)  # until the next one is booted
     m.vm = globals_2_4()
     return m
 
