@@ -6,8 +6,7 @@ reference count, one mapcount, one list node that the LRU, private lists, the al
 take turns to use, and words that mean one thing to one owner and another to the next.
 
 Flag numbers are those of the era (default configs); a page of an era is a subclass.  ``mapping``
-holds an object.  What C keeps in the pointer's low bits is the object's
-``mapping_flags``: PAGE_MAPPING_ANON for an anon_vma, PAGE_MAPPING_MOVABLE for movable ops.
+holds an object.  What C keeps in the pointer's low bits is the object's ``mapping_flags``.
 """
 
 from operator import attrgetter

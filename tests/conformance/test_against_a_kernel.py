@@ -384,7 +384,6 @@ def test_a_kernel_drains_every_cpu_before_it_isolates_for_move_pages(kernel: str
     assert steps.index("drain all") < steps.index("isolate_lru_page")
 
 
-@pytest.mark.xfail(reason="do_pages_move() drains the pagevecs of its own CPU only", strict=True)
 def test_ours_drains_every_cpu_first() -> None:
     calls = every(ours("003.base", runs=12), "do_pages_move")
     assert calls

@@ -156,7 +156,7 @@ HALLMARKS = {
     "000.isolate-lock-first-release-norecheck": r"^double free$",
     "000.move-account-noisolate": r"lruvec_memcg\(lruvec\) != memcg",
     "000.pagevec-move-no-testclear": r"lruvec_memcg\(lruvec\) != memcg",
-    "000.pagevec-move-no-testclear-nodebug": r"^WARNING: mem_cgroup_update_lru_size",
+    "000.pagevec-move-no-testclear-nodebug": r"^(WARNING: mem_cgroup_update_lru_size|general prot)",
     "000.no-lock-swap": r"^LRU list is not whole$",
     "000.driver-uses-lru": r"virtual address 00000104$",
     "000.late-flag-realloc": r"virtual address 00000104$",

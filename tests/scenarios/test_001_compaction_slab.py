@@ -41,7 +41,7 @@ CLEAN = [variant.id for variant in find_scenario("001").variants if variant.expe
 # A metric that is declared "> 0" counts something rare: the share of runs in which it happens.
 RARE = {
     "wrong_skips": 0.07,
-    "slab_mapcounts": 0.15,
+    "slab_mapcounts": 0.02,
     "garbage_mapcounts": 0.12,
     "isolated_with_buffers": 0.6,
     "isolated_pinned_anon": 0.08,
@@ -134,8 +134,7 @@ def test_the_report_of_2020() -> None:
                 assert found.kind == "VM_BUG_ON"
                 assert found.comm in ("kcompactd0", "mkfs")
                 funcs = [frame.func for frame in found.frames]
-                assert funcs[0] == "page_mapcount"
-                assert any(func.startswith("isolate_migratepages_block") for func in funcs)
+                assert funcs[0].startswith("isolate_migratepages_block")  # page_mapcount is inline
                 assert not found.locks  # the window is open only without lru_lock
                 pages.append(found.page)
     assert all(page is not None and "slab" in page.flag_names for page in pages)
@@ -221,8 +220,13 @@ def test_asking_under_the_lock_takes_it_for_nothing() -> None:
 
 
 def test_a_slab_put_on_the_lru_is_found_when_it_is_freed() -> None:
-    found = first_failure(find_variant("001.get-first-norecheck"), runs_for(0.025)).findings[0]
-    assert "bad because of flags" in found.detail[0]
+    with Runner(find_variant("001.get-first-norecheck"), cpus=8, seed=1) as runner:
+        found = next(
+            result.findings[0]
+            for result in map(runner.run, range(runs_for(0.01)))
+            if result.findings and result.findings[0].title.startswith("BUG: Bad page state")
+        )
+    assert any("bad because of flags" in line for line in found.detail), found
     assert "lru" in found.page.flag_names
 
 

@@ -101,7 +101,7 @@ def every_order(
     last = last or other
     _, alone = run(token, gates, part, ("kswapd", FOREVER))
     _, first = run(token, gates, part, (other, FOREVER), (last, FOREVER))
-    assert alone["kswapd"] > 5
+    assert alone["kswapd"] > 3
     assert first[other] > 5
     found: Counter[str] = Counter()
     for n in range(alone["kswapd"] + 1):
@@ -110,7 +110,7 @@ def every_order(
                 turns = [("kswapd", n), (other, m), ("kswapd", j), (last, FOREVER)]
                 rest = [(other, FOREVER), ("kswapd", FOREVER)]
                 found[run(token, gates, part, *turns, *rest)[0]] += 1
-    assert found.total() > 300
+    assert found.total() > 200
     return found
 
 

@@ -78,7 +78,8 @@ def _actors(variant: Variant, cpus: int) -> Iterator[str]:
         gates=frozenset(variant.gates),
         era=variant.era,
     )
-    variant.scenario.setup(machine, variant)
+    with machine.booted():
+        variant.scenario.setup(machine, variant)
     yield ""
     yield f"actors ({cpus} CPU{'s' * (cpus != 1)})"
     for context in machine.contexts:

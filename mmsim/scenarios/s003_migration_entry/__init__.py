@@ -46,7 +46,7 @@ NOT_LOCKED = (
     r"^VM_BUG_ON_PAGE\(!PageLocked\((new)?page\)\)$",
 )
 BAD_PAGE = (
-    r"^BUG: Bad page state: PAGE_FLAGS_CHECK_AT_(PREP flag|FREE flag\(s\)) set$",
+    r"^BUG: Bad page state: PAGE_FLAGS_CHECK_AT_(PREP|FREE) flag\(s\) set$",
     r"^VM_BUG_ON_PAGE\(page->flags & PAGE_FLAGS_CHECK_AT_PREP\)$",
 )
 HUNG = r"^INFO: task blocked for more than 120 seconds$"
