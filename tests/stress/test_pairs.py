@@ -178,6 +178,7 @@ def test_an_arm_is_found_by_its_id_and_meets_the_twins_people() -> None:
 WITHOUT_TWIN = {
     # declared Never, and no wrong variant to compare with: why
     "000.buffers": "no wrong kernel of the thread loses a buffer's reference",
+    "002.base2417-cache-release": "what differs is who drops the last reference: the cast",
     "002.pre9-swapoff": "its twin shows in one run of 20,000: the every-order test compares them",
     "002.pagelocked-get-first": "likewise",
     "000.hold-both-locks-latency": "measures a wrong design where it cannot fail: with others it "

@@ -232,7 +232,8 @@ ISOLATION = (
     ),
     _variant(
         "isolate-noref-517", "the same in 5.17: the assertion comes after the list_del", SOMETIMES,
-        NOT_LRU, r"lruvec_memcg\(lruvec\) != memcg", r"nonzero _refcount$", *AFTERMATH,
+        NOT_LRU, r"lruvec_memcg\(lruvec\) != (root_mem_cgroup|memcg)", r"nonzero _refcount$",
+        r"VM_WARN_ON_ONCE_FOLIO\(!memcg && !mem_cgroup_disabled\(\)\)", *AFTERMATH,
         cast="reclaim", gates="isolate-plain-get", era="5.17",
     ),
     _variant(

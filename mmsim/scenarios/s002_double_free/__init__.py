@@ -84,7 +84,6 @@ SCENARIO = Scenario(
             "2.4.17, the last reference is dropped by page_cache_release, in a process",
             NEVER, cast="processes",
             era="2.4.17", gates=("gerd-2002-02-13",),
-            against="002.base2417-put-page",
         ),
         Variant(
             "002.base2417-put-page",
