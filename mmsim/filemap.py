@@ -76,7 +76,7 @@ DROP = "drop"  # the same, dropping the caller's reference as soon as we are que
 sysctl_page_lock_unfairness = 5
 
 
-_TAKES_LOCK = bit_op(RMW, "locked", unchanged=False)
+_TAKES_LOCK = bit_op(RMW, "locked", verb="trylock", unchanged=False)
 
 
 def _test_and_set_locked(page, task):

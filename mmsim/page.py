@@ -279,7 +279,7 @@ def bit_op(kind, name, **options):
 def _operation(kind, effect, name, policy, enforce):
     """One access to the word ``flags``, of one bit."""
     mask = attrgetter(f"m_{name}")
-    op = bit_op(kind, name)
+    op = bit_op(kind, name, verb="" if kind is READ_ONCE else effect.__name__[1:])
 
     def operation(page):
         page = policy(page, enforce)

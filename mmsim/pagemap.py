@@ -26,13 +26,14 @@ from mmsim.page import bit_op
 PAGE_WAIT_TABLE_SIZE = 4  # 256 in the kernel; few, so that pages do share queues
 
 
-_TRIES = bit_op(RMW_ACQUIRE, "locked", unchanged=False)
+_TRIES = bit_op(RMW_ACQUIRE, "locked", verb="trylock", unchanged=False)
 _UNLOCKS = Op(
     RMW_RELEASE,
     "flags",
     reads=frozenset(["locked", "waiters"]),
     writes=frozenset(["locked"]),
     label="flags:locked",
+    verb="clear",
 )
 _LOADS = Op(READ, "flags", label="flags:locked")
 _STORES = Op(WRITE, "flags", label="flags:locked")

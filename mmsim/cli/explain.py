@@ -8,6 +8,8 @@ keep: who touched the page, in which order, on which CPU.
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import dataclass
 
 from mmsim import report
@@ -16,8 +18,18 @@ from mmsim.engine.events import Event
 from mmsim.engine.instruments import Events
 from mmsim.engine.schedule import BadSchedule, Schedule
 from mmsim.errors import UsageError
+from mmsim.report.lanes import TOTAL_WIDTH
 from mmsim.run import Runner, RunResult
 from mmsim.scenarios.api import Variant
+
+LINES = 40  # of the columns, unless all are asked for
+
+
+def _width() -> int:
+    """Columns fit the terminal; where there is none they have a width of their own."""
+    if not sys.stdout.isatty():
+        return TOTAL_WIDTH
+    return max(60, min(TOTAL_WIDTH, shutil.get_terminal_size().columns))
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,11 @@ class Told:
     result: RunResult
     events: tuple[Event, ...]
 
-    def reports(self, reproduce: str, decode: str = "") -> list[str]:
-        """The report of each finding, in the order they came; ``decode`` as in mmsim.report."""
+    def reports(self, reproduce: str, decode: str = "", *, whole: bool = False) -> list[str]:
+        """The report of each finding, in the order they came; ``decode`` as in mmsim.report.
+
+        ``whole``: what every CPU did to every object, from the start.
+        """
         findings = self.result.findings
         return [
             report.render(
@@ -39,7 +54,9 @@ class Told:
                 reproduce=reproduce,
                 lanes=report.lanes(
                     [event for event in self.events if event.step <= finding.step],
-                    focus=self._focus(finding),
+                    focus=None if whole else self._focus(finding),
+                    limit=None if whole else LINES,
+                    width=_width(),
                 ),
                 earlier=findings[:place],
                 decode=decode,

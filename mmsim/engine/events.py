@@ -23,7 +23,8 @@ class Event:
     one.  So everything up to a finding has a ``step`` not above the finding's.  ``entity`` is the
     context's id; ``op`` what it did, or an operation of kind ``irq-enter``, ``irq-exit`` or
     ``exit``; ``obj`` a printable name; ``value`` what was read, or what an atomic operation
-    returned; ``func``, ``file`` and ``line`` the kernel-dialect code that made the access.
+    returned; ``old`` and ``new`` the word before and after, where it is one; ``func``, ``file`` and
+    ``line`` the kernel-dialect code that made the access.
     """
 
     step: int
@@ -35,6 +36,8 @@ class Event:
     op: Op
     obj: str
     value: Any
+    old: Any
+    new: Any
     func: str
     file: str
     line: int
@@ -43,6 +46,11 @@ class Event:
     def kind(self) -> str:
         """The operation's kind."""
         return self.op.kind
+
+    @property
+    def verb(self) -> str:
+        """What an operation on a bit does to it."""
+        return self.op.verb
 
     @property
     def label(self) -> str:

@@ -43,15 +43,18 @@ class Events(Instrument):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._where = ("", "", 0)
+        self._old: Any = None
 
     def before(self, ctx: Context, step: int, op: Op, obj: Any, args: tuple[Any, ...]) -> None:
         self._where = accessor(sys._getframe(1))
+        self._old = _word(op, obj)
 
     def after(self, ctx: Context, step: int, op: Op, obj: Any, value: Any) -> None:
-        self._tell(ctx, step, op, printable(obj), plain(value), *self._where)
+        words = (self._old, _word(op, obj))
+        self._tell(ctx, step, op, printable(obj), plain(value), words, *self._where)
 
     def mark(self, ctx: Context, step: int, what: str, value: str) -> None:
-        self._tell(ctx, step, Op(what), "", value, "", "", 0)
+        self._tell(ctx, step, Op(what), "", value, (None, None), "", "", 0)
 
     def _tell(
         self,
@@ -60,6 +63,7 @@ class Events(Instrument):
         op: Op,
         obj: str,
         value: Any,
+        words: tuple[Any, Any],
         func: str,
         file: str,
         line: int,
@@ -75,11 +79,17 @@ class Events(Instrument):
                 op,
                 obj,
                 value,
+                *words,
                 func,
                 file,
                 line,
             )
         )
+
+
+def _word(op: Op, obj: Any) -> Any:
+    """The word that an operation is about, as a value; None if it is of several, or no field."""
+    return plain(getattr(obj, op.raw, None)) if len(op.words) == 1 else None
 
 
 def accessor(frame: FrameType | None) -> tuple[str, str, int]:

@@ -71,8 +71,9 @@ class Op:
 
     ``words`` are names of words of the object it is done to; ``reads`` and ``writes`` the bits of
     them that the effect may look at and change: :data:`ALL`, :data:`NONE` or names of bits.  By
-    default they follow from the kind.  ``label`` is shown to people.  ``unchanged`` is a result
-    that says that the effect has changed nothing, as a failed trylock's False does.
+    default they follow from the kind.  ``label`` and ``verb`` ("test_and_clear") are for people.
+    ``unchanged`` is a result that says that the effect has changed nothing, as a failed trylock's
+    False does.
 
     ``also(obj, *args)``, if given, tells before the effect what it touches besides: pairs of an
     object and an operation on that.
@@ -88,6 +89,7 @@ class Op:
         "raw",
         "reads",
         "unchanged",
+        "verb",
         "words",
         "writes",
     )
@@ -99,6 +101,7 @@ class Op:
         reads: Bits | None = None,
         writes: Bits | None = None,
         label: str = "",
+        verb: str = "",
         unchanged: Any = Ellipsis,
         also: Also | None = None,
     ) -> None:
@@ -107,6 +110,7 @@ class Op:
         self.reads = (NONE if kind in WRITES or not words else ALL) if reads is None else reads
         self.writes = (NONE if kind in READS or not words else ALL) if writes is None else writes
         self.label = label or "/".join(words)
+        self.verb = verb
         self.unchanged = unchanged
         self.also = also
         self.raw = f"v_{words[0]}" if words else ""

@@ -6,9 +6,13 @@ three things are done to the events: only those that touch the object in questio
 the lock operations and interrupts around them; what one function did in one go becomes one line;
 and only the last lines are shown, because a race is decided at its end.
 
-    count == 0      a read that saw 0
-    count = 0       a store
-    count -> 0      an atomic operation that returned 0
+    count == 0                  a read that saw 0
+    count = 0                   a store
+    count 1 -> 0                an atomic operation, and what it made of the word
+    test_and_clear lru: was 1   an operation on a bit, and what it found
+
+The last thing that a context did before the end is kept whatever it touched: it is where it stands.
+A line of a file that is not mmsim's own names that file.
 """
 
 from __future__ import annotations
@@ -16,13 +20,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, Protocol
 
 from mmsim.report.symbols import symbol
 
 MAX_LANES = 4
 _STEP_WIDTH = 7
-_TOTAL_WIDTH = 104
+TOTAL_WIDTH = 104
 _LANE_WIDTHS = (22, 46)
 
 _LOCKS = {
@@ -58,6 +63,16 @@ class EventLike(Protocol):
     @property
     def label(self) -> str: ...
     @property
+    def verb(self) -> str: ...
+    @property
+    def old(self) -> Any: ...
+    @property
+    def new(self) -> Any: ...
+    @property
+    def file(self) -> str: ...
+    @property
+    def line(self) -> int: ...
+    @property
     def value(self) -> Any: ...
     @property
     def func(self) -> str: ...
@@ -81,25 +96,31 @@ class _Row:
         return f"{self.func}: {what}{again}" if self.func else f"{what}{again}"
 
 
-def lanes(events: Iterable[EventLike], focus: str | None = None, limit: int = 40) -> str:
+def lanes(
+    events: Iterable[EventLike],
+    focus: str | None = None,
+    limit: int | None = 40,
+    width: int = TOTAL_WIDTH,
+) -> str:
     """The last ``limit`` lines of what happened to ``focus``, CPUs side by side.
 
-    ``focus`` is an event's ``obj``; without it every object counts.  At most ``MAX_LANES`` CPUs
-    are shown, those that touched the focus last.
+    Without a ``limit`` all of them; ``width`` is that of the page, in characters.  ``focus`` is an
+    event's ``obj``; without it every object counts.  At most ``MAX_LANES`` CPUs are shown, those
+    that touched the focus last.
     """
     every = list(events)
     cpus, others = _cpus(every, focus)
     rows = _rows(every, focus, frozenset(cpus))
     if not rows:
         return ""
-    shown = rows[-limit:] if limit > 0 else []
+    shown = rows if limit is None else rows[-limit:] if limit > 0 else []
     notes = []
     if len(rows) > len(shown):
         notes.append(f"({len(rows) - len(shown)} earlier lines not shown)")
     if others:
         names = ", ".join(f"CPU{cpu}" for cpu in others)
         notes.append(f"({names} took part as well: not shown)")
-    return "\n".join([*notes, *_layout(shown, cpus)])
+    return "\n".join([*notes, *_layout(shown, cpus, width)])
 
 
 def _cpus(events: Sequence[EventLike], focus: str | None) -> tuple[list[int], list[int]]:
@@ -121,12 +142,14 @@ def _rows(events: Sequence[EventLike], focus: str | None, cpus: frozenset[int]) 
     rows: list[_Row] = []
     irqs_off: dict[int, bool] = {}
     last_in_lane: dict[int, str] = {}
+    last = {event.entity: event for event in events if event.label}
     for event in events:
         if event.kind in ("irq-off", "irq-on"):
             irqs_off[event.cpu] = event.kind == "irq-off"
         if event.cpu not in cpus:
             continue
-        func, what = _describe(event, focus, irqs_off.get(event.cpu, False))
+        kept = None if last.get(event.entity) is event and event.obj != focus else focus
+        func, what = _describe(event, kept, irqs_off.get(event.cpu, False))
         if not what:
             continue
         if event.kind == "spin" and last_in_lane.get(event.cpu) == what:
@@ -161,23 +184,44 @@ def _describe(event: EventLike, focus: str | None, irqs_off: bool) -> tuple[str,
         return "", f"{_MOVES[event.kind]} {event.obj or event.label}".rstrip()
     if not _touches(event, focus):
         return "", ""
-    name = event.label or event.obj
+    name = event.label.removeprefix("flags:") or event.obj
     if focus is None and event.label:
-        name = f"{event.obj} {event.label}"
-    return symbol(event.func), _effect(event, name)
+        name = f"{event.obj} {name}"
+    return f"{symbol(event.func)}{_own_place(event)}", _effect(event, name)
+
+
+def _own_place(event: EventLike) -> str:
+    """File and line, where the code is the user's."""
+    if not event.file or "/mmsim/" in event.file.replace("\\", "/"):
+        return ""
+    return f" ({PurePath(event.file).name}:{event.line})"
 
 
 def _effect(event: EventLike, name: str) -> str:
+    if event.verb:
+        if not isinstance(event.value, bool):
+            return f"{event.verb} {name}"
+        if event.verb == "trylock":
+            return f"{event.verb} {name}: {'taken' if event.value else 'was taken'}"
+        return f"{event.verb} {name}: was {_value(event.value)}"
+    if event.kind.startswith("rmw"):
+        if event.old is None and event.new is None:
+            return (
+                f"{event.kind} {name}"
+                if event.value is None
+                else f"{name} -> {_value(event.value)}"
+            )
+        if event.old == event.new:
+            return f"{name} stays {_value(event.new)}"
+        return f"{name} {_value(event.old)} -> {_value(event.new)}"
+    if "write" in event.kind or "store" in event.kind:
+        value = event.new if event.value is None else event.value
+        return f"{event.kind} {name}" if value is None else f"{name} = {_value(value)}"
     if event.value is None:
         return f"{event.kind} {name}"
-    value = _value(event.value)
-    if event.kind.startswith("rmw"):
-        return f"{name} -> {value}"
-    if "write" in event.kind or "store" in event.kind:
-        return f"{name} = {value}"
     if "read" in event.kind or "load" in event.kind:
-        return f"{name} == {value}"
-    return f"{event.kind} {name} {value}"
+        return f"{name} == {_value(event.value)}"
+    return f"{event.kind} {name} {_value(event.value)}"
 
 
 def _value(value: object) -> str:
@@ -193,9 +237,9 @@ def _who(event: EventLike) -> str:
     return f"{event.comm}/{event.pid}{context}"
 
 
-def _layout(rows: Sequence[_Row], cpus: Sequence[int]) -> list[str]:
+def _layout(rows: Sequence[_Row], cpus: Sequence[int], total: int) -> list[str]:
     narrow, wide = _LANE_WIDTHS
-    width = min(wide, max(narrow, (_TOTAL_WIDTH - _STEP_WIDTH) // len(cpus)))
+    width = min(wide, max(narrow, (total - _STEP_WIDTH) // len(cpus)))
     first: dict[int, str] = {}
     for row in rows:
         first.setdefault(row.cpu, row.who)

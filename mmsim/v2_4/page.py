@@ -174,7 +174,8 @@ def _clear(nr, kind=RMW_RELAXED):
 
 def _change(nr, kind, on, off):
     mask = on | off
-    op = _op(nr, kind)
+    verb = ("test_and_" if kind is RMW else "") + ("set" if on else "clear")
+    op = _op(nr, kind, verb=verb)
 
     def effect(page):
         old = page.v_flags

@@ -74,7 +74,8 @@ def test_replay_tells_the_run(capsys: pytest.CaptureFixture[str], schedule: str)
     command = f"python -m mmsim replay 900.plain {schedule} --file {RACE}"
     assert f"Reproduce: {command}" in lines
     assert re.fullmatch(r"fingerprint [0-9a-f]{6}  an increment was lost", lines[-1])
-    assert any("increment: counter" in line for line in lines), "no lanes"
+    at = re.escape(Path(RACE).name)  # the columns name the user's file and line
+    assert any(re.search(rf"increment \({at}:\d+\):", line) for line in lines), "no lanes"
 
 
 def test_replay_as_json(capsys: pytest.CaptureFixture[str], schedule: str) -> None:

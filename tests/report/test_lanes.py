@@ -39,7 +39,7 @@ class Trace(list[Event]):
         obj: str = PAGE,
     ) -> None:
         op = Op(kind, label=name)
-        self.append(Event(len(self) + 1, *who, op, obj, value, func, "f.py", 1))
+        self.append(Event(len(self) + 1, *who, op, obj, value, None, None, func, "/mmsim/f.py", 1))
 
 
 def double_free() -> Trace:
@@ -184,3 +184,36 @@ def test_long_lines_wrap_inside_their_lane() -> None:
     joined = " ".join(line[7:].strip() for line in lines[2:])
     assert joined.startswith("release_pages: field_a == 1, field_b == 1,")
     assert joined.endswith("field_j == 1")
+
+
+def told(op: Op, value: Any = None, old: Any = None, new: Any = None, file: str = "") -> str:
+    """The one line of one event, without its step."""
+    event = Event(1, *RM, op, PAGE, value, old, new, "f", file or "/mmsim/f.py", 7)
+    return lanes([event], PAGE).splitlines()[-1].split(maxsplit=1)[1]
+
+
+def test_what_an_operation_did_is_said_in_one_way() -> None:
+    flag = Op("rmw", "flags", label="flags:lru", verb="test_and_clear")
+    count = Op("rmw", "count")
+    assert told(flag, True, 64, 0) == "f: test_and_clear lru: was 1"
+    assert told(Op("rmw-relaxed", "flags", label="flags:lru", verb="set")) == "f: set lru"
+    assert told(count, 3, 2, 3) == "f: count 2 -> 3"
+    assert told(count, False, 0, 0) == "f: count stays 0"
+    assert told(Op("write", "mapping"), None, "inode", None) == "f: write mapping"
+    assert told(Op("write", "index"), None, 3, 4) == "f: index = 4"
+
+
+def test_the_users_own_code_is_named_by_file_and_line() -> None:
+    assert (
+        told(Op("read", "count"), 1, file="/home/me/my_race.py") == "f (my_race.py:7): count == 1"
+    )
+
+
+def test_where_a_context_stands_at_the_end_is_kept() -> None:
+    trace = Trace()
+    trace.add(RM, "read", "f", "count", 1)
+    trace.add(RM, "read", "g", "next", 2, obj="inactive_list")
+    trace.add(RM, "read", "g", "prev", 3, obj="inactive_list")
+    text = lanes(trace, PAGE)
+    assert "inactive_list prev == 3" in text
+    assert "next" not in text

@@ -50,6 +50,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print who called whom on which CPU, in the form of ftrace's function_graph",
     )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        dest="whole",
+        help="the columns show everything that was done to anything, from the first step",
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
@@ -73,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if recorder is not None:
         print("\n".join(call_tree(recorder.calls)))
-    for text in told.reports(command, options.decode):
+    for text in told.reports(command, options.decode, whole=options.whole):
         print(text.rstrip("\n"))
     for finding in findings:
         print(f"fingerprint {finding.fingerprint}  {finding.title}")
