@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How fast is one checkout of mmsim beside another?
+
+    python benchmarks/compare_checkouts.py OLD NEW
+
+Times the same runs (same seeds, 8 simulated CPUs) of four variants, and single accesses that do not
+switch, in processes that take turns: old, new, new, old, and so on.  So whatever else the computer
+does meanwhile hits both.  What is measured is processor time, which others on the computer cannot
+take away.  Each figure is the median over the rounds, each ratio the median of the rounds' ratios:
+above 1.00 the new checkout is faster.  Both run under the Python that runs this file, which must
+have the packages that mmsim needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from time import process_time
+from typing import Any
+
+VARIANTS = ("002.flawed", "000.get-from-zero", "003.unlock-first", "004.merged")
+CPUS = 8
+SEED = 1
+WARM_UP = 20  # runs before the clock starts: imports, threads, caches
+POINTS = 100_000  # accesses in one timing of a point; the best of five counts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("old", type=Path, help="a checkout of mmsim")
+    parser.add_argument("new", type=Path, help="another")
+    parser.add_argument("--rounds", type=int, default=8, metavar="N", help="default 8")
+    parser.add_argument(
+        "--runs", type=int, default=150, metavar="N", help="of a variant in a round (default 150)"
+    )
+    parser.add_argument("--engine", default="threads", help="threads (the default) or free")
+    options = parser.parse_args()
+    for checkout in (options.old, options.new):
+        if not (checkout / "mmsim" / "run.py").is_file():
+            parser.error(f"{checkout}: no checkout of mmsim (it has no mmsim/run.py)")
+    if options.rounds < 1 or options.runs < 1:
+        parser.error("--rounds and --runs have to be at least 1")
+
+    old: list[dict[str, float]] = []
+    new: list[dict[str, float]] = []
+    for turn in range(options.rounds):
+        pair = [(options.old, old), (options.new, new)]
+        for checkout, figures in pair if turn % 2 == 0 else pair[::-1]:
+            figures.append(_child(checkout, options.runs, options.engine))
+        if sys.stderr.isatty():
+            print(f"\rround {turn + 1} of {options.rounds}", end="", file=sys.stderr)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+
+    print(f"{CPUS} CPUs, engine {options.engine}, {options.rounds} rounds of {options.runs} runs")
+    print(f"{'':<26}{'old':>12}{'new':>12}{'ratio':>8}  {'rounds':>13}")
+    for name in old[0]:
+        before = [figures[name] for figures in old]
+        after = [figures[name] for figures in new]
+        if name.endswith(", ns"):  # a cost: less is better
+            ratios = sorted(a / b for a, b in zip(before, after, strict=True))
+        else:
+            ratios = sorted(b / a for a, b in zip(before, after, strict=True))
+        spread = f"{ratios[0]:.2f} .. {ratios[-1]:.2f}"
+        print(
+            f"{name:<26}{median(before):>12.1f}{median(after):>12.1f}{median(ratios):>8.3f}"
+            f"  {spread:>13}"
+        )
+    return 0
+
+
+def _child(checkout: Path, runs: int, engine: str) -> dict[str, float]:
+    """The figures of one process on one checkout."""
+    environment = dict(os.environ, PYTHONPATH=str(checkout.resolve()))
+    done = subprocess.run(
+        [sys.executable, __file__, "--measure", str(runs), engine],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(f"{checkout}: {done.stderr.strip() or 'it ended without a word'}")
+    told: dict[str, Any] = json.loads(done.stdout)
+    if Path(told.pop("where")) != checkout.resolve():
+        sys.exit(f"{checkout}: Python imports another mmsim than this one")
+    return told
+
+
+def _measure(runs: int, engine: str) -> None:
+    """In the child: print the figures as one line of JSON."""
+    import mmsim
+    from mmsim.run import Runner
+    from mmsim.scenarios.registry import find_variant
+
+    told: dict[str, Any] = {"where": str(Path(mmsim.__file__).resolve().parents[1])}
+    for id in VARIANTS:
+        with Runner(find_variant(id), cpus=CPUS, seed=SEED, engine=engine) as runner:
+            for index in range(WARM_UP):
+                runner.run(index)
+            start = process_time()
+            for index in range(runs):
+                runner.run(index)
+            told[f"{id}, runs/s"] = runs / (process_time() - start)
+    told |= _points()
+    print(json.dumps(told))
+
+
+def _points() -> dict[str, float]:
+    """Nanoseconds of an access that passes its point without a switch."""
+    from mmsim.engine.door import door
+    from mmsim.engine.machine import Machine
+    from mmsim.linux.atomic import atomic_inc
+    from mmsim.linux.bitops import set_bit
+
+    try:
+        from mmsim.model.struct import Struct, shared
+    except ImportError:  # a checkout that has it where it was before
+        from mmsim.linux.struct import Struct, shared  # type: ignore[import-not-found,no-redef]
+
+    class Word(Struct):
+        n = shared(0)
+
+    def load(word: Any) -> None:
+        for _ in range(POINTS):
+            word.n  # noqa: B018 - a load
+
+    def store(word: Any) -> None:
+        for _ in range(POINTS):
+            word.n = 1
+
+    def add(word: Any) -> None:
+        for _ in range(POINTS):
+            atomic_inc(word, "n")
+
+    def bit(word: Any) -> None:
+        for _ in range(POINTS):
+            set_bit(3, word, "n")
+
+    machine = Machine(1)
+    door.machine = machine
+    word = Word()
+    told = {}
+    for name, accesses in (("load", load), ("store", store), ("atomic", add), ("bit", bit)):
+        best = float("inf")
+        for _ in range(5):
+            door.left = 1 << 40
+            start = process_time()
+            accesses(word)
+            best = min(best, process_time() - start)
+        door.left = float("inf")
+        told[f"{name}, ns"] = best / POINTS * 1e9
+    return told
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        _measure(int(sys.argv[2]), sys.argv[3])
+    else:
+        sys.exit(main())
