@@ -383,7 +383,7 @@ def do_user_addr_fault(mm, address, write):
 # -- what the hardware does -----------------------------------------------------------------------
 
 
-_READS_DATA, _WRITES_DATA = Op(READ, "data"), Op(WRITE, "data")
+_READS_DATA, _WRITES_DATA = Op(READ, "data"), Op(WRITE, "data", reads=ALL)
 
 
 def _translated(slot, _, mem_map, value):
