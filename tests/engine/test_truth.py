@@ -10,14 +10,28 @@ steps that do not conflict commute?  Is a word the same word in every schedule?
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from random import Random
+from typing import Any
 
 import pytest
 
+from mmsim.engine.carriers.greenlets import greenlets
+from mmsim.engine.context import Context
+from mmsim.engine.door import access, door
+from mmsim.engine.instruments import Instrument, accessor
+from mmsim.engine.machine import Machine
+from mmsim.engine.op import WRITE, Op, depends
+from mmsim.engine.policy import RandomWalk, Replay
+from mmsim.engine.seeds import run_seed, stream
+from mmsim.model.struct import Struct, identity
 from mmsim.run import Runner
 from mmsim.scenarios.api import Scenario, Variant
 from mmsim.scenarios.registry import scenarios
+from tests.engine.lab import Lab, Word
 from tests.engine.spy import Spy
+from tests.engine.state import differences, encode, state
 
 CPUS = 4
 SEED = 11
@@ -63,3 +77,176 @@ def test_effects_touch_what_they_declare(variant: Variant) -> None:
     spy = _spied(variant, 20)
     assert _complaints(spy) == []
     assert spy.touches > spy.effects > 0
+
+
+def test_the_spy_sees_what_is_not_declared() -> None:
+    machine = Lab(1)
+    spy = Spy()
+    machine.instruments.append(spy)
+    only_n = Op(WRITE, "n")
+
+    def lies(word: Word, value: int) -> None:
+        word.v_n = value + word.v_m
+        word.v_m = 1
+
+    machine.task("liar", lambda word: access(only_n, word, lies, word, 1))
+    machine.task("honest", lambda word: setattr(word, "n", 2))
+    token = greenlets()
+    with spy.at_work():
+        token.run(machine, RandomWalk(Random(1)))
+    token.close()
+    assert spy.effects == 2
+    assert set(spy.undeclared) == {
+        ("<write n>", "Word", "v_m", "reads"),
+        ("<write n>", "Word", "v_m", "writes"),
+    }
+    assert "__getattribute__" not in vars(Struct)  # and leaves the classes as they were
+
+
+# -- steps that do not conflict commute -----------------------------------------------------------
+
+
+class Steps(Instrument):
+    """Who performed each effect, and which neighbours in the order may be swapped.
+
+    A pair counts if the second context was enabled on another CPU when the first went on, its
+    operation was known, and the two do not conflict.  Contexts of one CPU interrupt one another,
+    which no operation says.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.pairs: list[int] = []  # the first's place in ``ids``
+        self._commute: set[int] = set()
+
+    def before(self, ctx: Context, step: int, op: Op, obj: Any, args: tuple[Any, ...]) -> None:
+        self.machine: Machine = door.machine
+        mine = (op, obj, args)
+        self._now = {
+            other.id
+            for other in self.machine.enabled()
+            if other.at_point and other.cpu is not ctx.cpu and not depends(mine, other.pending)
+        }
+
+    def after(self, ctx: Context, step: int, op: Op, obj: Any, value: Any) -> None:
+        if ctx.id in self._commute:
+            self.pairs.append(len(self.ids) - 1)
+        self.ids.append(ctx.id)
+        self._commute = self._now
+
+
+def _singly(segments: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Segments of one effect each, or none."""
+    return [(id, min(n, 1)) for id, n in segments for _ in range(max(n, 1))]
+
+
+def _swapped(runner: Runner, index: int, rng: Random, most: int) -> int:
+    """Record a run and follow it with two neighbours swapped, ``most`` times; how often it was."""
+    recorded = Steps()
+    runner.run(index, instruments=[recorded])
+    assert runner._token is not None
+    order = _singly(runner._token.segments)
+    before = state(recorded.machine)
+    place = [i for i, (_, n) in enumerate(order) if n]  # of each effect
+    assert [order[i][0] for i in place] == recorded.ids
+    # What the last effect led to may have ended the run, so it stays where it is.
+    pairs = [i for i in recorded.pairs if i + 2 < len(place) and place[i] + 1 == place[i + 1]]
+    for i in rng.sample(pairs, min(most, len(pairs))):
+        at = place[i]
+        other = [*order]
+        other[at], other[at + 1] = order[at + 1], order[at]
+        again = Steps()
+        runner.run_with(Replay(other), recorded.machine.seed, instruments=[again])
+        what = f"{runner.variant.id} run {index}: effects {i + 1} and {i + 2} swapped"
+        assert again.ids[i : i + 2] == [recorded.ids[i + 1], recorded.ids[i]], what
+        assert differences(before, state(again.machine)) == [], what
+    return min(most, len(pairs))
+
+
+def _swap(variants: Sequence[Variant], wanted: int) -> None:
+    rng = Random(SEED)
+    done = index = 0
+    while done < wanted:
+        assert index < 10 * wanted, f"only {done} pairs in {index} runs"
+        variant = rng.choice(variants)
+        with Runner(
+            variant, cpus=CPUS, seed=SEED, engine="green", policy="random-walk"
+        ) as runner:
+            done += _swapped(runner, index, rng, min(5, wanted - done))
+        index += 1
+
+
+@pytest.mark.parametrize("scenario", scenarios(), ids=lambda s: s.id)
+def test_neighbours_that_do_not_conflict_commute_in_a_sample(scenario: Scenario) -> None:
+    _swap(scenario.variants, 30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", scenarios(), ids=lambda s: s.id)
+def test_neighbours_that_do_not_conflict_commute(scenario: Scenario) -> None:
+    _swap(scenario.variants, 400)  # of each of five threads
+
+
+# -- a word is the same word in every schedule ----------------------------------------------------
+
+
+class Words(Instrument):
+    """The word of every operation, by what its context has done and seen so far.
+
+    A context's code is deterministic: with the same past it comes to the same access.  So "the
+    n-th access of this context at this line" is asked of contexts that have read the same values;
+    another value may well lead it to another page.
+    """
+
+    def __init__(self) -> None:
+        self.words: dict[tuple[int, int], Any] = {}
+        self.agreed = 0  # times that a word was met again, in another schedule
+        self.broken: set[str] = set()
+
+    def begin(self) -> None:
+        self._past: dict[int, int] = {}
+        self._met: set[tuple[int, int]] = set()
+
+    def before(self, ctx: Context, step: int, op: Op, obj: Any, args: tuple[Any, ...]) -> None:
+        self._where = accessor(sys._getframe(1))
+        key = (ctx.id, hash((self._past.get(ctx.id, 0), self._where)))
+        word = (identity(obj), op.words)
+        known = self.words.setdefault(key, word)
+        if known != word:
+            self.broken.add(f"{ctx.comm} at {self._where[0]}: {known} and {word}")
+        elif key not in self._met:
+            self.agreed += 1
+            self._met.add(key)
+
+    def after(self, ctx: Context, step: int, op: Op, obj: Any, value: Any) -> None:
+        past = self._past.get(ctx.id, 0)
+        self._past[ctx.id] = hash((past, self._where, op.words, identity(obj), encode(value)))
+
+
+def _same_words(variant: Variant, schedules: int) -> None:
+    words = Words()
+    seed = run_seed(SEED, variant.id, 0)
+    with Runner(variant, cpus=CPUS, seed=SEED, engine="green") as runner:
+        for n in range(schedules):
+            words.begin()
+            runner.run_with(RandomWalk(stream(n, "policy")), seed, instruments=[words])
+    assert words.broken == set()
+    assert words.agreed > 10 * schedules  # and there was something to compare
+
+
+TEN = [
+    variant
+    for scenario in scenarios()
+    for variant in (scenario.variants[0], scenario.variants[len(scenario.variants) // 2])
+]
+
+
+@pytest.mark.parametrize("variant", TEN, ids=_ids(TEN))
+def test_words_are_told_alike_in_a_few_schedules(variant: Variant) -> None:
+    _same_words(variant, 30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", TEN, ids=_ids(TEN))
+def test_words_are_told_alike_in_every_schedule(variant: Variant) -> None:
+    _same_words(variant, 1000)
