@@ -17,7 +17,7 @@ with them the detection of a double free) in page_owner.py.
 """
 
 from mmsim.buddy import __free_one_page, __rmqueue
-from mmsim.engine.door import current
+from mmsim.engine.door import current, door
 from mmsim.linux.atomic import atomic_read
 from mmsim.linux.bug import VM_BUG_ON_PAGE
 from mmsim.linux.irqflags import local_irq_restore, local_irq_save
@@ -94,7 +94,9 @@ def _pcp(zone):
     sets = this_cpu_ptr(pageset)
     pcp = sets.get(zone)
     if pcp is None:
-        pcp = sets[zone] = per_cpu_pages(zone, current().cpu.id)
+        cpu = current().cpu.id
+        with door.making(("pageset", zone.identity(), cpu)):  # whoever of this CPU comes first
+            pcp = sets[zone] = per_cpu_pages(zone, cpu)
     return pcp
 
 

@@ -72,7 +72,7 @@ class Door:
     ``born`` numbers objects by who makes them: see :meth:`mmsim.model.struct.Struct.identity`.
     """
 
-    __slots__ = ("born", "execution", "find", "left", "machine", "running", "slow")
+    __slots__ = ("born", "born_at_rest", "execution", "find", "left", "machine", "running", "slow")
 
     def __init__(self) -> None:
         self.left: Any = float("inf")  # an int with a token, else one of the infinities
@@ -81,14 +81,15 @@ class Door:
         self.running: Context | None = None
         self.find: Callable[[], Context | None] = lambda: None
         self.slow: Callable[..., Any] = _perform
-        self.born: Callable[[], Any] = itertools.count().__next__
+        self.born_at_rest: Callable[[], Any] = itertools.count().__next__
+        self.born = self.born_at_rest
 
     def boot(self, machine: Any) -> None:
         """Kernel code now sees ``machine``; whatever ran before is over."""
         self.close()
         self.machine = machine
         self.running = machine.boot
-        self.born = itertools.count().__next__
+        self.born = self.born_at_rest = itertools.count().__next__
 
     def open(self, execution: Execution) -> None:
         """A run begins: accesses that use up the countdown go to ``execution``."""
@@ -102,7 +103,7 @@ class Door:
         self.execution = None
         self.slow = _perform
         self.running = None if self.machine is None else self.machine.boot
-        self.born = itertools.count().__next__
+        self.born = self.born_at_rest  # goes on: a check makes objects of its own
 
     def allow(self, accesses: int) -> None:
         """Nothing runs, and points pass silently: so many, until ``close()``.

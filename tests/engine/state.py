@@ -9,6 +9,7 @@ from typing import Any
 
 from mmsim.engine.context import Context, Cpu
 from mmsim.engine.machine import Machine
+from mmsim.linux.spinlock import spinlock
 from mmsim.model.struct import Struct, identity
 
 _ATOMS = (int, str, float, bytes, type(None))
@@ -41,7 +42,7 @@ def state(machine: Machine) -> dict[Any, Any]:
         if isinstance(thing, Struct):
             key = encode(thing)
             assert key not in words, f"two structs with one identity: {key}"
-            words[key] = {n: encode(v) for n, v in vars(thing).items() if n != "birth"}
+            words[key] = {n: encode(getattr(thing, n)) for n in _words(thing)}
         elif isinstance(thing, Context):
             told = {n: getattr(thing, n) for n in _OF_A_CONTEXT}
             words[encode(thing)] = told | {"locks": Counter(encode(k) for k in thing.locks)}
@@ -62,6 +63,18 @@ def differences(one: dict[Any, Any], other: dict[Any, Any]) -> list[str]:
         for key in one.keys() | other.keys()
         if one.get(key) != other.get(key)
     ]
+
+
+def _words(thing: Struct) -> set[str]:
+    """Attributes of a struct that hold something; of most there is only the class's default.
+
+    How many spin for a lock says who has been given a turn, not what anybody has done.
+    """
+    names = set(vars(thing))
+    names |= {n for c in type(thing).__mro__ for n in vars(c) if n[:2] == "v_"}
+    if isinstance(thing, spinlock):
+        names |= {"locked", "owner", "owner_cpu"}
+    return names - {"birth", "spinners"}
 
 
 def _reachable(machine: Machine) -> list[Any]:
