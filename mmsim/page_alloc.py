@@ -95,7 +95,7 @@ def _pcp(zone):
     pcp = sets.get(zone)
     if pcp is None:
         cpu = current().cpu.id
-        with door.making(("pageset", zone.identity(), cpu)):  # whoever of this CPU comes first
+        with door.making(("pageset", zone.name, cpu)):  # whoever of this CPU comes first
             pcp = sets[zone] = per_cpu_pages(zone, cpu)
     return pcp
 

@@ -82,7 +82,7 @@ class Door:
         self.find: Callable[[], Context | None] = lambda: None
         self.slow: Callable[..., Any] = _perform
         self.born_at_rest: Callable[[], Any] = itertools.count().__next__
-        self.born = self.born_at_rest
+        self.born: Callable[[], Any] = self.born_at_rest
 
     def boot(self, machine: Any) -> None:
         """Kernel code now sees ``machine``; whatever ran before is over."""

@@ -6,8 +6,9 @@ kernel code, a context, a CPU, a clock or a machine is written down.  A list or 
 when it is fetched and as written when it has other contents afterwards; so does a word of bits,
 of which those that changed are told by name.
 
-``STORAGE`` says where a word lives whose value is not in ``v_<word>``.  ``BOOKS`` lists what effects
-touch and no operation declares, each with the reason why it cannot matter.
+``STORAGE`` says where a word lives whose value is not in ``v_<word>``.  ``BOOKS`` lists what
+effects touch and no operation declares, each with the reason why it cannot matter.  Which bits of a
+word an effect looks at cannot be seen from outside; that such steps commute is tested beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from mmsim.engine.clock import Clock
 from mmsim.engine.context import Context, Cpu
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.machine import Machine
-from mmsim.engine.op import ALL, LOCK, NONE, Bits, Op, footprint
+from mmsim.engine.op import ALL, LOCK, Bits, Op, footprint
+from mmsim.model.struct import Struct
 
 # (class, word) -> the attributes that hold it; a class stands for its subclasses, too
 STORAGE = {
@@ -36,6 +38,7 @@ STORAGE = {
     ("page", "owner"): ("state", "order", "history"),
     ("page", "ledger"): ("freed", "fresh", "history"),
     ("address_space", "i_pages"): ("slots",),
+    ("address_space", "marks"): ("marks",),
 }
 
 # Nothing that kernel code decides depends on these.  (class, attribute) -> why it cannot matter
@@ -49,8 +52,7 @@ BOOKS = {
     ("Context", "pending"): "the engine's: what it does when it goes on, here START",
     ("page", "lock_owner"): "who holds the page lock, for reports; changes with the bit `locked`",
     ("page", "lock_object"): "the page lock as something to wait for; made once, always the same",
-    ("page_lock", "page"): "stored when it is made, and never again",
-    ("page_lock", "name"): "the same",
+    ("Cpu", "tasks"): "who could run; two forks conflict in the word `contexts`",
     ("Clock", "_timers"): "a heap by time and context: the same whoever armed first",
     ("Clock", "now"): "moves only when nobody can run",
 }
@@ -68,7 +70,6 @@ CONSTANT = {
 }
 
 _NOT_KERNEL = ("engine", "detect", "report", "stress", "cli", "claims", "ablation", "run", "errors")
-_MISSING = object()
 
 
 def spied_classes() -> list[type]:
@@ -111,6 +112,7 @@ class Spy(Instrument):
         self._op = op
         self._read: dict[tuple[int, str], tuple[Any, Any]] = {}
         self._written: dict[tuple[int, str], tuple[Any, Any]] = {}
+        self._made: dict[int, Any] = {}  # by this effect: nobody else knows them
         self._allowed = list(_locations(footprint((op, obj, args))))
         self._on = True
 
@@ -139,11 +141,15 @@ class Spy(Instrument):
 
     def writes(self, owner: Any, attribute: str) -> None:
         if self._on and (id(owner), attribute) not in self._written:
-            before = getattr(type(owner), attribute, _MISSING)
-            before = object.__getattribute__(owner, "__dict__").get(attribute, before)
+            held = object.__getattribute__(owner, "__dict__")
+            if attribute == "birth" if isinstance(owner, Struct) else not held:
+                self._made[id(owner)] = owner
+            before = held.get(attribute, getattr(type(owner), attribute, None))
             self._written[id(owner), attribute] = (owner, before)
 
     def _judge(self, owner: Any, attribute: str, how: str, bits: Bits = ALL) -> None:
+        if id(owner) in self._made:
+            return
         self.touches += 1
         for declared, place, reads, writes in self._allowed:
             if declared is owner and place == attribute:

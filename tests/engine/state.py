@@ -83,7 +83,7 @@ def _reachable(machine: Machine) -> list[Any]:
     todo: list[Any] = [machine.vm, machine.contexts, machine.cpus]
     while todo:
         thing = todo.pop()
-        if isinstance(thing, _ATOMS) or isinstance(thing, type) or id(thing) in seen:
+        if isinstance(thing, (*_ATOMS, type)) or id(thing) in seen:
             continue
         seen.add(id(thing))
         if isinstance(thing, list | tuple | set | frozenset):

@@ -2,8 +2,8 @@
 """Do operations tell the truth?
 
 Search, memory models and detectors believe what an operation declares.  Three questions are put to
-all of kernel code here.  Does an effect touch what its operation declares, and nothing else?  Do two
-steps that do not conflict commute?  Is a word the same word in every schedule?
+all of kernel code here.  Does an effect touch what its operation declares, and nothing else?  Do
+two steps that do not conflict commute?  Is a word the same word in every schedule?
 
 ``make test`` asks a sample, ``make slow`` asks them all.
 """
@@ -49,10 +49,10 @@ ALL_VARIANTS = [variant for scenario in scenarios() for variant in scenario.vari
 
 def _spied(variant: Variant, runs: int) -> Spy:
     spy = Spy()
-    with Runner(variant, cpus=CPUS, seed=SEED, engine="green", policy="random-walk") as runner:
-        with spy.at_work():
-            for index in range(runs):
-                runner.run(index, instruments=[spy])
+    runner = Runner(variant, cpus=CPUS, seed=SEED, engine="green", policy="random-walk")
+    with runner, spy.at_work():
+        for index in range(runs):
+            runner.run(index, instruments=[spy])
     return spy
 
 
@@ -169,9 +169,7 @@ def _swap(variants: Sequence[Variant], wanted: int) -> None:
     while done < wanted:
         assert index < 10 * wanted, f"only {done} pairs in {index} runs"
         variant = rng.choice(variants)
-        with Runner(
-            variant, cpus=CPUS, seed=SEED, engine="green", policy="random-walk"
-        ) as runner:
+        with Runner(variant, cpus=CPUS, seed=SEED, engine="green", policy="random-walk") as runner:
             done += _swapped(runner, index, rng, min(5, wanted - done))
         index += 1
 
@@ -191,11 +189,12 @@ def test_neighbours_that_do_not_conflict_commute(scenario: Scenario) -> None:
 
 
 class Words(Instrument):
-    """The word of every operation, by what its context has done and seen so far.
+    """The word of every operation, by what its CPU has done and seen so far.
 
-    A context's code is deterministic: with the same past it comes to the same access.  So "the
-    n-th access of this context at this line" is asked of contexts that have read the same values;
-    another value may well lead it to another page.
+    Code is deterministic: with the same past a context comes to the same access.  So "the n-th
+    access of this context at this line" is asked of runs in which it has seen the same values;
+    another value may well lead it to another page.  Its past is that of its CPU: per-CPU data are
+    no words, and an interrupt may have changed them.
     """
 
     def __init__(self) -> None:
@@ -209,7 +208,7 @@ class Words(Instrument):
 
     def before(self, ctx: Context, step: int, op: Op, obj: Any, args: tuple[Any, ...]) -> None:
         self._where = accessor(sys._getframe(1))
-        key = (ctx.id, hash((self._past.get(ctx.id, 0), self._where)))
+        key = (ctx.id, hash((self._past.get(ctx.cpu.id, 0), self._where)))
         word = (identity(obj), op.words)
         known = self.words.setdefault(key, word)
         if known != word:
@@ -219,8 +218,8 @@ class Words(Instrument):
             self._met.add(key)
 
     def after(self, ctx: Context, step: int, op: Op, obj: Any, value: Any) -> None:
-        past = self._past.get(ctx.id, 0)
-        self._past[ctx.id] = hash((past, self._where, op.words, identity(obj), encode(value)))
+        seen = (ctx.id, self._where, op.words, identity(obj), encode(value))
+        self._past[ctx.cpu.id] = hash((self._past.get(ctx.cpu.id, 0), seen))
 
 
 def _same_words(variant: Variant, schedules: int) -> None:
@@ -235,9 +234,7 @@ def _same_words(variant: Variant, schedules: int) -> None:
 
 
 TEN = [
-    variant
-    for scenario in scenarios()
-    for variant in (scenario.variants[0], scenario.variants[len(scenario.variants) // 2])
+    variant for scenario in scenarios() for variant in (scenario.variants[0], scenario.variants[-1])
 ]
 
 
