@@ -7,7 +7,7 @@ from collections import Counter
 from types import FunctionType, MethodType
 from typing import Any
 
-from mmsim.engine.context import Context, Cpu
+from mmsim.engine.context import READY, SPINNING, Context, Cpu
 from mmsim.engine.machine import Machine
 from mmsim.linux.spinlock import spinlock
 from mmsim.model.struct import Struct, identity
@@ -45,6 +45,8 @@ def state(machine: Machine) -> dict[Any, Any]:
             words[key] = {n: encode(getattr(thing, n)) for n in _words(thing)}
         elif isinstance(thing, Context):
             told = {n: getattr(thing, n) for n in _OF_A_CONTEXT}
+            if thing.state == SPINNING:  # it has had a turn to look at the lock, and lost nothing
+                told["state"] = READY
             words[encode(thing)] = told | {"locks": Counter(encode(k) for k in thing.locks)}
         elif isinstance(thing, Cpu):
             words[encode(thing)] = (thing.irqs_off, thing.bh_off, len(thing.tasks))

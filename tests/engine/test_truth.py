@@ -11,7 +11,7 @@ two steps that do not conflict commute?  Is a word the same word in every schedu
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -22,7 +22,7 @@ from mmsim.engine.context import Context
 from mmsim.engine.door import access, door
 from mmsim.engine.instruments import Instrument, accessor
 from mmsim.engine.machine import Machine
-from mmsim.engine.op import WRITE, Op, depends
+from mmsim.engine.op import WRITE, Op, Pending, depends, footprint
 from mmsim.engine.policy import RandomWalk, Replay
 from mmsim.engine.seeds import run_seed, stream
 from mmsim.model.struct import Struct, identity
@@ -117,22 +117,34 @@ class Steps(Instrument):
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.pairs: list[int] = []  # the first's place in ``ids``
-        self._commute: set[int] = set()
+        self.close: list[int] = []  # those of them that touch one object
+        self._commute: dict[int, bool] = {}
 
     def before(self, ctx: Context, step: int, op: Op, obj: Any, args: tuple[Any, ...]) -> None:
         self.machine: Machine = door.machine
         mine = (op, obj, args)
         self._now = {
-            other.id
+            other.id: _close(mine, other.pending)
             for other in self.machine.enabled()
             if other.at_point and other.cpu is not ctx.cpu and not depends(mine, other.pending)
         }
 
     def after(self, ctx: Context, step: int, op: Op, obj: Any, value: Any) -> None:
-        if ctx.id in self._commute:
-            self.pairs.append(len(self.ids) - 1)
+        close = self._commute.get(ctx.id)
+        if close is not None:
+            (self.close if close else self.pairs).append(len(self.ids) - 1)
         self.ids.append(ctx.id)
         self._commute = self._now
+
+    def choose(self, rng: Random, most: int, fits: Callable[[int], bool]) -> list[int]:
+        """Some pairs; close ones, of which there are few, and which bits decide about, first."""
+        close, others = [p for p in self.close if fits(p)], [p for p in self.pairs if fits(p)]
+        chosen = rng.sample(close, min(most // 2, len(close)))
+        return chosen + rng.sample(others, min(most - len(chosen), len(others)))
+
+
+def _close(one: Pending, other: Pending) -> bool:
+    return any(a is b for a, _ in footprint(one) for b, _ in footprint(other))
 
 
 def _singly(segments: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -149,9 +161,12 @@ def _swapped(runner: Runner, index: int, rng: Random, most: int) -> int:
     before = state(recorded.machine)
     place = [i for i, (_, n) in enumerate(order) if n]  # of each effect
     assert [order[i][0] for i in place] == recorded.ids
-    # What the last effect led to may have ended the run, so it stays where it is.
-    pairs = [i for i in recorded.pairs if i + 2 < len(place) and place[i] + 1 == place[i + 1]]
-    for i in rng.sample(pairs, min(most, len(pairs))):
+
+    def fits(i: int) -> bool:  # what the last effect led to may have ended the run: it stays
+        return i + 2 < len(place) and place[i] + 1 == place[i + 1]
+
+    chosen = recorded.choose(rng, most, fits)
+    for i in chosen:
         at = place[i]
         other = [*order]
         other[at], other[at + 1] = order[at + 1], order[at]
@@ -160,7 +175,7 @@ def _swapped(runner: Runner, index: int, rng: Random, most: int) -> int:
         what = f"{runner.variant.id} run {index}: effects {i + 1} and {i + 2} swapped"
         assert again.ids[i : i + 2] == [recorded.ids[i + 1], recorded.ids[i]], what
         assert differences(before, state(again.machine)) == [], what
-    return min(most, len(pairs))
+    return len(chosen)
 
 
 def _swap(variants: Sequence[Variant], wanted: int) -> None:
@@ -170,7 +185,7 @@ def _swap(variants: Sequence[Variant], wanted: int) -> None:
         assert index < 10 * wanted, f"only {done} pairs in {index} runs"
         variant = rng.choice(variants)
         with Runner(variant, cpus=CPUS, seed=SEED, engine="green", policy="random-walk") as runner:
-            done += _swapped(runner, index, rng, min(5, wanted - done))
+            done += _swapped(runner, index, rng, min(6, wanted - done))
         index += 1
 
 
