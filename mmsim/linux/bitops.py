@@ -25,21 +25,29 @@ from mmsim.model.struct import access_field
 __mmsim_primitive__ = True
 
 
+BITS = 64  # of a word
+
+
 class _BitOps(dict):
-    """Operations of one kind on a bit of a word, each made when it is first named."""
+    """Operations of one kind: for each word, when it is first named, those on its bits.
+
+    A bit's entry is all that an access needs: (operation, raw name, mask).
+    """
 
     def __init__(self, kind):
         super().__init__()
         self.kind = kind
 
-    def __missing__(self, which):
-        field, nr = which
+    def __missing__(self, field):
+        self[field] = bits = [self._make(field, nr) for nr in range(BITS)]
+        return bits
+
+    def _make(self, field, nr):
         bit = frozenset([str(nr)])
         quiet = self.kind is READ_ONCE
         op = Op(self.kind, field, reads=bit, writes=frozenset() if quiet else bit)
         op.label = f"{field}:{nr}"
-        self[which] = op
-        return op
+        return op, op.raw, 1 << nr
 
 
 _TEST = _BitOps(READ_ONCE)
@@ -52,11 +60,11 @@ _WRITE_WORD = Ops(WRITE)
 
 
 def _access_bit(ops, nr, obj, field, effect):
-    op = ops[field, nr]
+    op, raw, mask = ops[field][nr]
     door.left -= 1
     if door.left < 0:
-        return door.slow(op, obj, effect, obj, op.raw, 1 << nr)
-    return effect(obj, op.raw, 1 << nr)
+        return door.slow(op, obj, effect, obj, raw, mask)
+    return effect(obj, raw, mask)
 
 
 def _load(obj, raw, _):
