@@ -355,6 +355,10 @@ class Token:
         """Another was chosen: return when it is ``ctx``.  Interrupts run on top of it meanwhile."""
         host = ctx.host
         assert host is not None
+        if ctx.at_point and ctx.stamp < 0:
+            # it has come to its first point and looked at per-CPU data on the way: nothing else
+            # tells that it began before the one that goes on now
+            self._log.append((ctx.id, 0))
         while chosen is not ctx:
             if chosen is None:
                 self._carrier.switch(host, None)
