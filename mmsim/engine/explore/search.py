@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from mmsim.engine.context import DONE, FRESH, HARDIRQ, SLEEPING, TASK, Context, Cpu
 from mmsim.engine.door import door
-from mmsim.engine.explore.words import NOTHING, NotQuiet, Touch, Touches, Words
+from mmsim.engine.explore.words import EVERY_BIT, NOTHING, NotQuiet, Touch, Touches, Words
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.op import (
     BH_OFF,
@@ -402,7 +402,7 @@ class Search(Policy):
 
     def _touches(self, ctx: Context) -> Touches | None:
         """What ``ctx`` does next to words that matter; None if it can do so at any time."""
-        op = ctx.pending[0]
+        op, obj, _ = ctx.pending
         kind = op.kind
         cpu = ctx.cpu
         multi = cpu.id in self._multi
@@ -413,11 +413,14 @@ class Search(Policy):
             alone = ctx.kind is TASK and not multi
         elif kind in FLAGS:
             alone = cpu.id not in self._lines
+        elif kind is RAISE:
+            alone = False  # whether it merges with another depends on how far the handler is
+            touches = (Touch(self.words.number(obj, "line"), EVERY_BIT, EVERY_BIT, False),)
         else:
             touches = self.words.touches(ctx, ctx.pending)
-            alone = kind is not RAISE and kind is not SPAWN and not (kind is RESCHED and multi)
+            alone = kind is not SPAWN and not (kind is RESCHED and multi)
         if ctx.id in self._raisable:
-            touches = (*touches, Touch(self.words.number(ctx, "line"), -1, -1, False))
+            touches = (*touches, Touch(self.words.number(ctx, "line"), EVERY_BIT, EVERY_BIT, False))
             alone = False
         if touches or not alone:
             return touches
