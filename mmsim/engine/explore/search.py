@@ -356,7 +356,8 @@ class Search(Policy):
             for id in new:
                 wakers[id] = clock
                 cpu = contexts[id].cpu
-                if len(cpu.tasks) > 1 and cpu.id not in self._multi:
+                others = any(c.cpu is cpu and c.kind is TASK for c in contexts[:id])
+                if others and cpu.id not in self._multi:
                     self._multi.add(cpu.id)
                     raise NotQuiet("a CPU has several tasks after all")
             if self._raising is not None:
