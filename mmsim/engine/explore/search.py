@@ -121,6 +121,10 @@ class Search(Policy):
 
     # -- from one execution to the next -------------------------------------------------------
 
+    def cast(self) -> list[Context]:
+        """Tasks and interrupts of the last execution."""
+        return list(self._machine.contexts)
+
     def learner(self) -> Instrument:
         """Listens to an execution under any policy, to learn which words are not quiet."""
         return _Learner(self.words)
@@ -378,9 +382,7 @@ class Search(Policy):
         """The clock of all events so far."""
         return []
 
-    def _quiet_step(
-        self, enabled: Sequence[Context], current: Context | None
-    ) -> Context | None:
+    def _quiet_step(self, enabled: Sequence[Context], current: Context | None) -> Context | None:
         """Somebody who can go on without anybody else being able to tell."""
         for ctx in enabled:
             kind = ctx.pending[0].kind
