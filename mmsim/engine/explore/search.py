@@ -110,6 +110,14 @@ class Search(Policy):
         self.restarts = 0
         self._multi: set[int] = set()  # CPUs that ever have more than one task
         self._raisable: set[int] = set()  # lines that somebody raises
+        self._lines: set[int] = set()  # CPUs that have interrupts
+        self._wakers: dict[int, list[int]] = {}  # by whom who can go on now; the event's clock
+        self._offered: frozenset[int] = frozenset()  # CPUs that let others in since their event
+        self._is_offer = False
+        self._asleep: tuple[int, ...] = ()
+        self._now = (0.0, 0)
+        self._raising: tuple[Context, bool, bool] | None = None
+        self._before = 0  # contexts at the last decision
         self._forget()
 
     def _forget(self) -> None:
@@ -252,7 +260,7 @@ class Search(Policy):
 
     def _decide(self, enabled: Sequence[Context], current: Context | None) -> Context:
         nodes = self.nodes
-        if not self._begun or len(self._prefix) and self._at == len(self._prefix):
+        if not self._begun or (self._prefix and self._at == len(self._prefix)):
             self._at = len(self._prefix) + 1
             self._begun = True
             if nodes:  # the node where this execution parts from those before
@@ -313,14 +321,13 @@ class Search(Policy):
         self._machine = machine
         self._lines = {c.cpu.id for c in machine.contexts if c.kind is not TASK}
         self._multi |= {cpu.id for cpu in machine.cpus if len(cpu.tasks) > 1}
-        self._wakers: dict[int, list[int]] = {}
-        self._offered: frozenset[int] = frozenset()
-        self._asleep: tuple[int, ...] = ()
+        self._wakers = {}
+        self._offered = frozenset()
+        self._asleep = ()
         self._now = _time(machine)
-        self._raising: tuple[Context, bool, bool] | None = None
+        self._raising = None
         self._before = len(machine.contexts)
         self._is_offer = False
-        self._fresh = True
 
     def _save(self, node: Node) -> None:
         node.log = len(self._log)
@@ -391,10 +398,14 @@ class Search(Policy):
             ):
                 self._quantum = 0
                 return ctx
-        if current is not None and current in enabled and current.at_point:
-            if self._touches(current) is None:
-                self._quantum = 1
-                return current
+        if (
+            current is not None
+            and current.at_point
+            and current in enabled
+            and self._touches(current) is None
+        ):
+            self._quantum = 1
+            return current
         return None
 
     def _acts(self, node: Node, ctx: Context) -> Touches:
