@@ -220,8 +220,13 @@ def _told(outcome: Outcome) -> Sequence[str]:
     search = outcome.search
     lines = [outcome.variant.id]
     lines += textwrap.wrap(outcome.variant.summary, 78, initial_indent="  ", subsequent_indent="  ")
-    lines.append(f"  cast         {outcome.cast}: {', '.join(outcome.tasks())}")
-    lines.append(f"  interrupts   {', '.join(outcome.interrupts()) or 'none'}")
+    for what, names in (
+        ("cast", [f"{outcome.cast}:", *outcome.tasks()]),
+        ("interrupts", outcome.interrupts() or ["none"]),
+    ):
+        lines += textwrap.wrap(
+            " ".join(names), 78, initial_indent=f"  {what:<13}", subsequent_indent=" " * 15
+        )
     if outcome.drawn:
         lines.append("  set-up       draws at random: what is said holds for this draw (--seed)")
     shared, words = search.words.count()
