@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
+"""The execution on which these tests explore."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

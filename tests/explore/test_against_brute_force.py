@@ -13,7 +13,7 @@ from tests.engine.lab import every_order
 from tests.explore.programs import explore
 from tests.explore.random_programs import FLAVOURS, final, program
 
-QUICK, MANY = 150, 3_000  # orders that a program may have
+QUICK, MANY = 600, 3_000  # orders that a program may have
 
 
 def compare(token: Token, seed: int, flavour: str, orders: int) -> tuple[int, int]:
@@ -31,7 +31,7 @@ def compare(token: Token, seed: int, flavour: str, orders: int) -> tuple[int, in
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_few(green: Token, flavour: str) -> None:
-    done = [compare(green, seed, flavour, QUICK) for seed in range(8)]
+    done = [compare(green, seed, flavour, QUICK) for seed in range(14)]
     assert sum(executions > 0 for executions, _ in done) >= 2
 
 
