@@ -393,6 +393,10 @@ class Token:
 
     def irq_raised(self, ctx: Context) -> None:
         """A line was armed."""
+        cpu = ctx.cpu
+        if len(cpu.lines) == 1 and not cpu.tasks and cpu.top() is None:
+            # its stack may have gone to another CPU when nothing was left to do here
+            cpu.host = self._carrier.lend()
         self._choices.touch(ctx.cpu)
         self._kick()
 

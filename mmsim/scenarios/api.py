@@ -91,6 +91,7 @@ class Variant:
 class Scenario:
     """A thread.  ``setup(machine, variant)`` boots memory and spawns the actors;
     ``check(machine, variant)`` states what must hold once all have finished, by entering findings.
+    ``casts`` are set-ups by name that have few enough actors to be explored.
 
     Who takes part may depend on ``variant``; what kernel they run on depends on ``machine`` (its
     gates, config and era) and on nothing else, so that a fix can be tried with another's people.
@@ -107,6 +108,7 @@ class Scenario:
     thread: str = ""  # "LKML, 12 Feb 2002, Hugh Dickins, '[PATCH] __free_pages_ok oops'"
     max_steps: int = 200_000
     file: str = ""
+    casts: Mapping[str, Callable[[Machine, Variant], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for variant in self.variants:

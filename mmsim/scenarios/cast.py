@@ -36,6 +36,14 @@ def on_cast_of(right: Variant, wrong: Variant) -> Variant:
     return pair
 
 
+def with_cast(variant: Variant, name: str) -> Variant:
+    """The variant with the cast of that name: of the scenario's small ones, or of its others."""
+    whole = variant.scenario
+    recast = replace(variant, cast=name)
+    replace(whole, setup=whole.casts.get(name, whole.setup), variants=(recast,))
+    return recast
+
+
 def same_cast(one: Variant, other: Variant, cpus: int) -> bool:
     """Does the set-up get the same answers from both, whatever it asks?
 

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from mmsim.cli import explain
 from mmsim.cli.calls import recorded
 from mmsim.report.calltree import call_tree
+from mmsim.scenarios.cast import with_cast
 from mmsim.stress.source import Library, find_variant
 from mmsim.stress.store import reproduce
 
@@ -26,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variant", help="the variant's id, such as 002.flawed")
     parser.add_argument("schedule", help="the schedule, a word that begins with mm1:")
     parser.add_argument("--file", metavar="FILE.py", help="the variant is in a file of your own")
+    parser.add_argument("--cast", metavar="NAME", help="it was recorded with this cast")
     end = parser.add_mutually_exclusive_group()
     end.add_argument(
         "--keep-going",
@@ -61,6 +63,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     variant = find_variant(Library(options.file), options.variant)
+    if options.cast:
+        variant = with_cast(variant, options.cast)
     with recorded() if options.calls else nullcontext() as recorder:
         told = explain.replay(variant, options.schedule, keep_going=options.keep_going)
     command = reproduce(variant.id, options.schedule, options.file)

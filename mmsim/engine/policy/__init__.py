@@ -12,6 +12,7 @@ from random import Random
 from mmsim.engine.policy.base import FOREVER, Policy
 from mmsim.engine.policy.geometric import Geometric
 from mmsim.engine.policy.pct import PCT
+from mmsim.engine.policy.pos import POS
 from mmsim.engine.policy.random_walk import RandomWalk
 from mmsim.engine.policy.replay import TURN, Replay
 from mmsim.engine.policy.round_robin import RoundRobin
@@ -21,6 +22,7 @@ __all__ = [
     "NAMES",
     "PCT",
     "POLICIES",
+    "POS",
     "TURN",
     "Geometric",
     "Policy",
@@ -49,6 +51,10 @@ def _geometric(rng: Random, steps: int) -> Policy:
     return Geometric(rng, (0.5, 0.125, 0.03125)[int(rng.random() * 3)])
 
 
+def _pos(rng: Random, steps: int) -> Policy:
+    return POS(rng)
+
+
 def _pct(rng: Random, steps: int) -> Policy:
     depth = 1
     while depth < 8 and rng.random() < 0.6:
@@ -61,6 +67,7 @@ POLICIES: dict[str, Callable[[Random, int], Policy]] = {
     "random-walk": _random_walk,
     "geometric": _geometric,
     "pct": _pct,
+    "pos": _pos,
 }
 NAMES = tuple(POLICIES)
 

@@ -15,7 +15,7 @@ from mmsim.pagemap import address_space
 from mmsim.rmap import anon_vma
 from mmsim.scenarios.invariants import broken, check_mm
 from mmsim.scenarios.s000_lock_swap import actors
-from mmsim.scenarios.s000_lock_swap.casts import CASTS, cast_of
+from mmsim.scenarios.s000_lock_swap.casts import CASTS, SMALL, cast_of
 
 NODES = 2
 FILE_PAGES = 2
@@ -49,7 +49,8 @@ class Booting:
         self.machine = machine
         self.variant = variant
         self.cast, people = cast_of(machine, variant)
-        tasks = max(len(machine.cpus), FEWEST)
+        small = self.cast in SMALL
+        tasks = len(people) if small else max(len(machine.cpus), FEWEST)
         self.roles = [people[i % len(people)] for i in range(tasks)]
         exits = range(self.roles.count("exit") + self.roles.count("user"))
         frames = self.frames(exits)
@@ -193,7 +194,12 @@ def setup(machine, variant):
             cpu = i - i % len(CASTS[variant.era][boot.cast])
         machine.spawn(fn, *args, comm=f"{COMM[role]}{numbers[role]}", cpu=cpu)
         numbers[role] += 1
-    for i, page in enumerate(boot.io_pages):
+    written = boot.io_pages
+    if boot.cast in SMALL:
+        written = written[: boot.cast.endswith("-disk")]
+    for page in boot.io_pages[len(written) :]:
+        page.v_flags &= ~(page.m_writeback | page.m_reclaim)
+    for i, page in enumerate(written):
         machine.irq(actors.end_io, page, comm=f"nvme{i}", cpu=i)
     memblock_free_all(boot.vm)
     boot.vm.boot = boot

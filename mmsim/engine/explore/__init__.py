@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Exploration: all executions of a small cast, up to the order of what is independent."""
+
+from mmsim.engine.explore.bounded import Bounded
+from mmsim.engine.explore.dpor import Dpor
+from mmsim.engine.explore.search import Blocked, Search, Stopped, TooLong, executions
+from mmsim.engine.explore.words import NotQuiet
+
+__all__ = ["Blocked", "Bounded", "Dpor", "NotQuiet", "Search", "Stopped", "TooLong", "executions"]

@@ -1,0 +1,518 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What all searches share: one policy that lives through many executions.
+
+An execution follows the choices made before, by countdown; then it chooses anew.  What a context
+does on its own (to begin, to go on after it was woken, to touch quiet words) needs no choice and
+happens at once.  Everything else is an *event*, and before each there is a :class:`Node`.
+
+    while search.more():
+        with suppress(Stopped, NotQuiet):
+            run one execution with ``search`` as its policy
+        search.done()
+
+An execution is cut off (:class:`Stopped`) when nothing new can come of it, or when it is too long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from mmsim.engine.context import DONE, FRESH, HARDIRQ, SLEEPING, TASK, Context, Cpu
+from mmsim.engine.door import door
+from mmsim.engine.explore.words import EVERY_BIT, NOTHING, NotQuiet, Touch, Touches, Words
+from mmsim.engine.instruments import Instrument
+from mmsim.engine.op import (
+    BH_OFF,
+    BH_ON,
+    IRQ_OFF,
+    IRQ_ON,
+    LOCK,
+    RAISE,
+    RELAX,
+    RESCHED,
+    SPAWN,
+    START,
+    Op,
+)
+from mmsim.engine.policy.base import Policy
+from mmsim.engine.schedule import Diverged
+
+Result = TypeVar("Result")
+LONGEST = 20_000  # effects; no execution of a small cast comes near
+FLAGS = frozenset({IRQ_OFF, IRQ_ON, BH_OFF, BH_ON})
+
+
+class Stopped(Diverged):
+    """The execution need not, or must not, go on."""
+
+
+class Blocked(Stopped):
+    """Whatever could come next was explored elsewhere."""
+
+
+class TooLong(Stopped):
+    """The execution has more effects than the limit.  What it would have come to is unknown."""
+
+
+class Node:
+    """The moment before an event.
+
+    ``can`` are the contexts that can go on, ``acts`` what those that were looked at would do;
+    ``cur`` the one that does, ``done`` those whose turn is over, ``back`` those that have to get
+    one; ``sleep`` those that need none, since all that begins with them was seen before.
+    ``cpus`` is what each CPU with a choice of its own would let in.
+    """
+
+    __slots__ = (
+        "acts",
+        "asleep",
+        "back",
+        "can",
+        "cpus",
+        "cur",
+        "done",
+        "log",
+        "now",
+        "offered",
+        "preemptions",
+        "sleep",
+        "wakers",
+    )
+
+    can: tuple[int, ...]
+    acts: dict[int, Touches]
+    cur: int
+    done: set[int]
+    back: set[int]
+    sleep: dict[int, tuple[int, Touches]]
+    cpus: dict[int, tuple[Context | None, bool, bool, bool]]
+    log: int
+    asleep: tuple[int, ...]
+    wakers: dict[int, list[int]]
+    offered: frozenset[int]
+    now: tuple[float, int]
+    preemptions: int
+
+
+class Search(Policy):
+    """Base of the searches.  ``longest`` is the limit on the effects of one execution.
+
+    Counts so far: ``executions`` that came to an end, ``blocked`` ones that did not need to,
+    ``cut`` ones that were longer than the limit, ``restarts`` because a word was not quiet.
+    """
+
+    fair = True  # its limit is its own
+
+    def __init__(self, *, longest: int = LONGEST) -> None:
+        self.words = Words()
+        self.longest = longest
+        self.restarts = 0
+        self._multi: set[int] = set()  # CPUs that ever have more than one task
+        self._raisable: set[int] = set()  # lines that somebody raises
+        self._lines: set[int] = set()  # CPUs that have interrupts
+        self._wakers: dict[int, list[int]] = {}  # by whom who can go on now; the event's clock
+        self._offered: frozenset[int] = frozenset()  # CPUs that let others in since their event
+        self._is_offer = False
+        self._asleep: tuple[int, ...] = ()
+        self._now = (0.0, 0)
+        self._raising: tuple[Context, bool, bool] | None = None
+        self._before = 0  # contexts at the last decision
+        self._forget()
+
+    def _forget(self) -> None:
+        self.nodes: list[Node] = []
+        self.executions = self.blocked = self.cut = 0
+        self._log: list[tuple[int, int]] = []  # (context, quantum) of each pick
+        self._over = False
+        self._ended: BaseException | None = None
+
+    # -- from one execution to the next -------------------------------------------------------
+
+    def cast(self) -> list[Context]:
+        """Tasks and interrupts of the last execution."""
+        return list(self._machine.contexts)
+
+    def learner(self) -> Instrument:
+        """Listens to an execution under any policy, to learn which words are not quiet."""
+        return _Learner(self.words)
+
+    def more(self) -> bool:
+        """Is there another execution?  If so the policy is ready for it."""
+        if self._over:
+            return False
+        self._prefix = _compressed(self._log)
+        self._at = 0
+        self._rest = 0
+        self._effects = 0
+        self._begun = False
+        return True
+
+    def done(self) -> None:
+        """The execution is over, one way or another."""
+        ended, self._ended = self._ended, None
+        if isinstance(ended, NotQuiet):
+            restarts = self.restarts + 1
+            self.words.settle()
+            self._clear()
+            self._forget()
+            self.restarts = restarts
+            return
+        if isinstance(ended, Blocked):
+            self.blocked += 1
+        elif isinstance(ended, TooLong):
+            self.cut += 1
+        else:
+            self.executions += 1
+        self._over = not self._turn()
+
+    def _turn(self) -> bool:
+        """Go back to the last node where another has to have a turn; False if there is none."""
+        nodes = self.nodes
+        while nodes:
+            node = nodes[-1]
+            node.done.add(node.cur)
+            self._back_to(len(nodes) - 1)
+            for other in node.can:
+                if other in node.back and other not in node.done and other not in node.sleep:
+                    node.cur = other
+                    del self._log[node.log :]
+                    return True
+            nodes.pop()
+        return False
+
+    def explored(self) -> float:
+        """A guess at the part of the tree that is explored: 0 to 1.
+
+        It takes what a node is known to need so far for all that it will need, and all its branches
+        for equally large.  Searches find most of their branches on the way, so it is too high at
+        first.
+        """
+        if self._over:
+            return 1.0
+        part, weight = 0.0, 1.0
+        for node in self.nodes:
+            branches = len([c for c in node.back if c not in node.sleep]) or 1
+            part += weight * min(len(node.done), branches) / branches
+            weight /= branches
+        return min(part, 0.9999)
+
+    # -- for subclasses -----------------------------------------------------------------------
+
+    def _clear(self) -> None:
+        """Forget all events."""
+
+    def _back_to(self, depth: int) -> None:
+        """Forget the events from number ``depth`` on."""
+
+    def _new_node(self, node: Node, can: list[Context], current: Context | None) -> Context:
+        """Fill in the searching part of ``node``, and choose."""
+        raise NotImplementedError
+
+    def _event(self, node: Node, ctx: Context, touches: Touches) -> None:
+        """``ctx`` is about to perform an event."""
+
+    # -- the policy ---------------------------------------------------------------------------
+
+    @property
+    def directed(self) -> bool:
+        return self._at < len(self._prefix)
+
+    def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
+        try:
+            if self._at < len(self._prefix):
+                ctx = self._follow(enabled)
+                if ctx is not None:
+                    return ctx
+            if self._effects > self.longest:
+                raise TooLong(f"more than {self.longest} effects")
+            return self._decide(enabled, current)
+        except BaseException as error:
+            self._ended = error
+            raise
+
+    def quantum(self, ctx: Context) -> int:
+        return self._quantum
+
+    def ran(self, ctx: Context, n: int) -> None:
+        self._effects += n
+        self._rest -= n
+
+    def kicked(self) -> int | None:
+        return None
+
+    def _follow(self, enabled: Sequence[Context]) -> Context | None:
+        """The next of the prefix; None once it is at its end."""
+        if self._rest <= 0 or not self._begun:
+            if self._begun:
+                self._at += 1
+            self._begun = True
+            if self._at == len(self._prefix):
+                self._rest = 0
+                return None
+            self._rest = self._prefix[self._at][1]
+        who = self._prefix[self._at][0]
+        self._quantum = self._rest
+        for ctx in enabled:
+            if ctx.id == who:
+                return ctx
+        raise RuntimeError(f"an execution is not repeatable: context {who} cannot go on")
+
+    def _decide(self, enabled: Sequence[Context], current: Context | None) -> Context:
+        nodes = self.nodes
+        if not self._begun or (self._prefix and self._at == len(self._prefix)):
+            self._at = len(self._prefix) + 1
+            self._begun = True
+            if nodes:  # the node where this execution parts from those before
+                node = nodes[-1]
+                self._load(node)
+                by_id = {ctx.id: ctx for ctx in enabled}
+                return self._go(node, by_id[node.cur])
+            self._at_boot()
+        self._settle()
+        ctx = self._quiet_step(enabled, current)
+        if ctx is not None:
+            self._log.append((ctx.id, self._quantum))
+            return ctx
+        can = [c for c in enabled if not _waits(c)]
+        if not can:  # they try in vain, and the execution sees who is stuck
+            self._quantum = 0
+            self._log.append((enabled[0].id, 0))
+            return enabled[0]
+        node = Node()
+        node.can = tuple(c.id for c in can)
+        node.acts = {}
+        node.done = set()
+        node.back = set()
+        node.sleep = {}
+        node.preemptions = 0
+        self._save(node)
+        chosen = self._new_node(node, can, current)
+        node.cur = chosen.id
+        node.back.add(chosen.id)
+        nodes.append(node)
+        return self._go(node, chosen)
+
+    def _go(self, node: Node, ctx: Context) -> Context:
+        """Let ``ctx`` perform the event after ``node``."""
+        touches = self._acts(node, ctx)
+        op, obj, _ = ctx.pending
+        self._event(node, ctx, touches)
+        self._wakers = dict(self._wakers)
+        self._wakers.pop(ctx.id, None)
+        cpu = ctx.cpu.id
+        if cpu in self._multi:
+            self._offered = self._offered | {cpu} if self._is_offer else self._offered - {cpu}
+        self._raising = None
+        if op.kind is RAISE:
+            if obj.id not in self._raisable:
+                self._raisable.add(obj.id)
+                raise NotQuiet("an interrupt is raised after all")
+            self._raising = obj, obj.armed and obj.state == FRESH, obj.again
+        self._before = len(door.machine.contexts)
+        self._quantum = 0 if op.kind is START or op.kind is RELAX else 1
+        self._log.append((ctx.id, self._quantum))
+        return ctx
+
+    # -- what the state of the machine says ---------------------------------------------------
+
+    def _at_boot(self) -> None:
+        machine = door.machine
+        self._machine = machine
+        self._lines = {c.cpu.id for c in machine.contexts if c.kind is not TASK}
+        self._multi |= {cpu.id for cpu in machine.cpus if len(cpu.tasks) > 1}
+        self._wakers = {}
+        self._offered = frozenset()
+        self._asleep = ()
+        self._now = _time(machine)
+        self._raising = None
+        self._before = len(machine.contexts)
+        self._is_offer = False
+
+    def _save(self, node: Node) -> None:
+        node.log = len(self._log)
+        node.asleep = self._asleep
+        node.now = self._now
+        node.wakers = self._wakers
+        node.offered = self._offered
+        node.cpus = {
+            cpu.id: _door_of(cpu, self._machine.preempt)
+            for cpu in self._machine.cpus
+            if cpu.id in self._lines or cpu.id in self._multi
+        }
+
+    def _load(self, node: Node) -> None:
+        self._machine = door.machine
+        self._lines = {c.cpu.id for c in self._machine.contexts if c.kind is not TASK}
+        self._asleep = node.asleep
+        self._now = node.now
+        self._wakers = node.wakers
+        self._offered = node.offered
+        self._raising = None
+        self._is_offer = False
+        self._before = len(self._machine.contexts)
+
+    def _settle(self) -> None:
+        """Note who was made able to run since the last decision, and by what."""
+        machine = self._machine
+        contexts = machine.contexts
+        woken = [c for c in self._asleep if contexts[c].state != SLEEPING]
+        now = _time(machine)
+        new = range(self._before, len(contexts))
+        if woken or new or self._raising is not None:
+            clock = self._everything() if now != self._now else self._last()
+            wakers = dict(self._wakers)
+            for id in woken:
+                wakers[id] = clock
+            for id in new:
+                wakers[id] = clock
+                cpu = contexts[id].cpu
+                others = any(c.cpu is cpu and c.kind is TASK for c in contexts[:id])
+                if others and cpu.id not in self._multi:
+                    self._multi.add(cpu.id)
+                    raise NotQuiet("a CPU has several tasks after all")
+            if self._raising is not None:
+                line, armed, again = self._raising
+                if (line.armed and line.state == FRESH, line.again) != (armed, again):
+                    wakers[line.id] = self._last()
+                self._raising = None
+            self._wakers = wakers
+            self._before = len(contexts)
+        self._now = now
+        self._asleep = tuple(c.id for c in contexts if c.state == SLEEPING)
+
+    def _last(self) -> list[int]:
+        """The clock of the last event."""
+        return []
+
+    def _everything(self) -> list[int]:
+        """The clock of all events so far."""
+        return []
+
+    def _quiet_step(self, enabled: Sequence[Context], current: Context | None) -> Context | None:
+        """Somebody who can go on without anybody else being able to tell."""
+        for ctx in enabled:
+            kind = ctx.pending[0].kind
+            if kind is RELAX or (
+                kind is START and ctx.kind is TASK and ctx.cpu.id not in self._multi
+            ):
+                self._quantum = 0
+                return ctx
+        if (
+            current is not None
+            and current.at_point
+            and current in enabled
+            and self._touches(current) is None
+        ):
+            self._quantum = 1
+            return current
+        return None
+
+    def _acts(self, node: Node, ctx: Context) -> Touches:
+        touches = node.acts.get(ctx.id)
+        if touches is None:
+            touches = node.acts[ctx.id] = self._touches(ctx) or NOTHING
+        return touches
+
+    def _touches(self, ctx: Context) -> Touches | None:
+        """What ``ctx`` does next to words that matter; None if it can do so at any time."""
+        op, obj, _ = ctx.pending
+        kind = op.kind
+        cpu = ctx.cpu
+        multi = cpu.id in self._multi
+        self._is_offer = False
+        touches: Touches = NOTHING
+        alone = True
+        if kind is START:
+            alone = ctx.kind is TASK and not multi
+        elif kind in FLAGS:
+            alone = cpu.id not in self._lines
+        elif kind is RAISE:
+            alone = False  # whether it merges with another depends on how far the handler is
+            touches = (Touch(self.words.number(obj, "line"), EVERY_BIT, EVERY_BIT, False),)
+        else:
+            touches = self.words.touches(ctx, ctx.pending)
+            alone = kind is not SPAWN and not (kind is RESCHED and multi)
+        if ctx.id in self._raisable:
+            touches = (*touches, Touch(self.words.number(ctx, "line"), EVERY_BIT, EVERY_BIT, False))
+            alone = False
+        if touches or not alone:
+            return touches
+        if multi and cpu.id not in self._offered and cpu.preemptible(self._machine.preempt):
+            self._is_offer = True  # here another task can be switched in
+            return NOTHING
+        return None
+
+
+def _waits(ctx: Context) -> bool:
+    op, obj, _ = ctx.pending
+    return op.kind is LOCK and obj.locked
+
+
+def _time(machine: Any) -> tuple[float, int]:
+    """Changes when time passes."""
+    return machine.clock.now, len(machine.clock._timers)
+
+
+def _door_of(cpu: Cpu, preempt: bool) -> tuple[Context | None, bool, bool, bool]:
+    """(who has it, lets hardirqs in, lets softirqs in, lets another task in)."""
+    top = cpu.top()
+    if top is not None and top.state in (SLEEPING, DONE):
+        top = None
+    return (
+        top,
+        not cpu.irqs_off,
+        not cpu.irqs_off and cpu.bh_off == 0 and not cpu.stack,
+        not cpu.stack and (top is None or cpu.preemptible(preempt)),
+    )
+
+
+def lets_in(door_of: tuple[Context | None, bool, bool, bool], ctx: Context) -> bool:
+    """Could ``ctx`` have gone on there, for all that its CPU has to say?"""
+    top, hard, soft, task = door_of
+    if top is not None and top.id == ctx.id:
+        return True
+    if ctx.kind is TASK:
+        return task
+    if ctx.pending[0].kind is not START:
+        return False
+    return hard if ctx.kind is HARDIRQ else soft
+
+
+def _compressed(log: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Picks of one context in a row as one; not across a point where it had to be asked again."""
+    out: list[tuple[int, int]] = []
+    last, total = -1, 0
+    for id, n in log:
+        if id == last and (n or not total):
+            total += n
+            continue
+        if last >= 0:
+            out.append((last, total))
+        last, total = id, n
+    if last >= 0:
+        out.append((last, total))
+    return out
+
+
+class _Learner(Instrument):
+    def __init__(self, words: Words) -> None:
+        self._words = words
+
+    def before(self, ctx: Context, step: int, op: Op, obj: Any, args: tuple[Any, ...]) -> None:
+        self._words.touches(ctx, (op, obj, args))
+
+
+def executions(search: Search, run: Callable[[Search], Result]) -> Iterator[Result]:
+    """Run with ``search`` as the policy until there is nothing left; the result of each execution.
+
+    When ``search.restarts`` has grown, what was yielded before is to be forgotten.
+    """
+    while search.more():
+        try:
+            result = run(search)
+        except (Stopped, NotQuiet):
+            search.done()
+            continue
+        search.done()
+        yield result

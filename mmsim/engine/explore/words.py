@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which words a search has to mind, and what a pending operation does to them.
+
+A word that only one context touches, or that nobody writes, is *quiet*: no order of accesses to it
+can be told from another, so an access to nothing else needs no decision.  Which words those are is
+learned while the search runs.  A word that was taken for quiet and turns out not to be makes
+everything found so far worthless: :class:`NotQuiet` asks to start again, with what is known now.
+
+A word is named by the identity of its object, so that it is the same one in every execution.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from mmsim.engine.context import Context
+from mmsim.engine.op import ALL, LOCK, TRYLOCK, Bits, Op, Pending, footprint
+from mmsim.engine.schedule import Diverged
+
+EVERY_BIT: Final = -1
+EVERYBODY: Final = -2  # owner of a word that several contexts touch
+
+
+class NotQuiet(Diverged):
+    """A word was taken for quiet and is not."""
+
+
+class Touch(NamedTuple):
+    """What an operation does to one word: masks of bits read and written.
+
+    ``takes``: it is an attempt to take a lock that has to wait while the lock is taken.
+    """
+
+    word: int
+    reads: int
+    writes: int
+    takes: bool
+
+
+Touches = tuple[Touch, ...]
+NOTHING: Final[Touches] = ()
+
+
+def meet(some: Touches, others: Touches) -> bool:
+    """Does the order of two operations with these touches matter?"""
+    for word, reads, writes, _ in some:
+        for other in others:
+            if other.word == word and (
+                writes & (other.reads | other.writes) or reads & other.writes
+            ):
+                return True
+    return False
+
+
+def name_of(obj: Any) -> Any:
+    """Hashable, and the same for the same object in every execution.
+
+    Structs know theirs; a context or a CPU is its number.
+    """
+    identity = getattr(obj, "identity", None)
+    if identity is not None:
+        return identity()
+    return None if obj is None else (type(obj).__name__, getattr(obj, "id", None))
+
+
+class Words:
+    """What is known of the words of one program, over all its executions."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Any, int] = {}
+        self._bits: dict[str, int] = {}
+        self._masks: dict[Op, tuple[int, int, bool]] = {}
+        self._owner: dict[int, int] = {}  # word -> the context that touches it, or EVERYBODY
+        self._written: set[int] = set()
+        self._quiet: dict[int, int] = {}  # word -> its only context; EVERYBODY: only read
+        self._names: list[Any] = []
+
+    def number(self, obj: Any, word: str) -> int:
+        """The number of a word."""
+        name = name_of(obj), word
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self._numbers)
+            self._names.append((obj, word))
+        return number
+
+    def touches(self, ctx: Context, pending: Pending) -> Touches:
+        """What a pending operation of ``ctx`` does to words that are not quiet.
+
+        Raises NotQuiet if that shows that a word thought quiet is not.
+        """
+        out = []
+        owners, written, quiet = self._owner, self._written, self._quiet
+        for obj, op in footprint(pending):
+            known = self._masks.get(op)
+            if known is None:
+                known = self._masks[op] = (
+                    self._mask(op.reads),
+                    self._mask(op.writes),
+                    op.kind is LOCK,
+                )
+            reads, writes, takes = known
+            if op.kind is TRYLOCK and obj.locked:
+                writes = 0  # it will fail
+            for name in op.words:
+                word = self.number(obj, name)
+                owner = owners.get(word)
+                if owner is None:
+                    owners[word] = ctx.id
+                elif owner != ctx.id:
+                    owners[word] = EVERYBODY
+                if writes:
+                    written.add(word)
+                whose = quiet.get(word)
+                if whose is None:
+                    out.append(Touch(word, reads, writes, takes))
+                elif whose != ctx.id and (whose != EVERYBODY or writes):
+                    self.settle()
+                    raise NotQuiet(f"{name} is shared after all")
+        return tuple(out)
+
+    def settle(self) -> None:
+        """From now on what only one context has touched, or nobody has written, is quiet."""
+        self._quiet = {
+            word: EVERYBODY if word not in self._written else owner
+            for word, owner in self._owner.items()
+            if owner != EVERYBODY or word not in self._written
+        }
+
+    def count(self) -> tuple[int, int]:
+        """Words that are not quiet, and words in all."""
+        return len(self._owner) - len(self._quiet), len(self._owner)
+
+    def _mask(self, bits: Bits) -> int:
+        if bits is ALL or "*" in bits:
+            return EVERY_BIT
+        mask = 0
+        for bit in bits:
+            mask |= 1 << self._bits.setdefault(bit, len(self._bits))
+        return mask

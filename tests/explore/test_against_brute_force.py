@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Random programs: the search comes to the same final states and findings as all orders do."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from mmsim.engine.execution import Token
+from tests.engine.lab import every_order
+from tests.explore.programs import explore
+from tests.explore.random_programs import FLAVOURS, final, program
+
+QUICK, MANY = 600, 3_000  # orders that a program may have
+
+
+def compare(token: Token, seed: int, flavour: str, orders: int) -> tuple[int, int]:
+    """(executions, blocked); (0, 0) for a program with more orders than can be tried."""
+    build = program(seed, flavour)
+    brute = [final(m) for m in islice(every_order(token, build), orders)]
+    if len(brute) == orders:
+        return 0, 0
+    search, outcomes = explore(token, build, final, learn=3)
+    text: Any = build.text  # type: ignore[attr-defined]
+    assert set(outcomes) == set(brute), f"{flavour} {seed}: {text}"
+    assert not search.cut
+    return search.executions, search.blocked
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_few(green: Token, flavour: str) -> None:
+    done = [compare(green, seed, flavour, QUICK) for seed in range(14)]
+    assert sum(executions > 0 for executions, _ in done) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_many(green: Token, flavour: str) -> None:
+    done = [compare(green, seed, flavour, MANY) for seed in range(1_000, 1_120)]
+    assert sum(executions > 0 for executions, _ in done) >= 40
+    executions, blocked = (sum(counts) for counts in zip(*done, strict=True))
+    assert blocked <= 0.1 * executions
