@@ -27,7 +27,10 @@ class InternalError(Exception):
 
 def one_line(error: BaseException | str) -> str:
     """An error as a single line: what a terminal and a log can both hold."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except BaseException:  # somebody's own exception, whose __str__ does anything
+        text = "(its text cannot be had: __str__ raises)"
     if isinstance(error, str):
         return text
     return text or type(error).__name__

@@ -29,7 +29,7 @@ from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import Policy, RandomWalk, Replay
 from mmsim.engine.schedule import BadSchedule, Diverged, Schedule
 from mmsim.engine.seeds import run_seed, stream
-from mmsim.errors import InternalError, StaleSchedule, UsageError
+from mmsim.errors import InternalError, StaleSchedule, UsageError, one_line
 from mmsim.linux import watchdog
 from mmsim.scenarios.api import Variant
 
@@ -195,7 +195,7 @@ class Runner:
         machine.instruments += instruments
         machine.stop_on_first = not keep_going
         with machine.booted():
-            self.variant.scenario.setup(machine, self.variant)
+            self.variant.boot(machine)
             try:
                 go(machine)
             except (Diverged, KeyboardInterrupt):

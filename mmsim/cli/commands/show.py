@@ -78,7 +78,7 @@ def _actors(variant: Variant, cpus: int) -> Iterator[str]:
         gates=frozenset(variant.gates),
         era=variant.era,
     )
-    variant.scenario.setup(machine, variant)
+    variant.boot(machine)
     yield ""
     yield f"actors ({cpus} CPU{'s' * (cpus != 1)})"
     for context in machine.contexts:
