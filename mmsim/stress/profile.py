@@ -148,7 +148,8 @@ def parse(name: str, data: Mapping[str, Any]) -> Profile:
     allowed = (*_TOP, *VERDICTS, "variant")
     for key in data:
         if key not in allowed:
-            raise UsageError(f"profile {name}: unknown key {_short(key)}; allowed: {', '.join(allowed)}")
+            known = ", ".join(allowed)
+            raise UsageError(f"profile {name}: unknown key {_short(key)}; allowed: {known}")
     overrides = data.get("variant", [])
     if not isinstance(overrides, list) or not all(isinstance(o, dict) for o in overrides):
         raise UsageError(f"profile {name}: exceptions are written as [[variant]] tables")
