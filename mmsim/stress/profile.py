@@ -124,9 +124,7 @@ def load(name: str) -> Profile:
             elif path.is_file():
                 why = f"is none of the built-in ones; for the file give './{name}'"
             shown = ", ".join(sorted(known)) or "none"
-            raise UsageError(
-                f"profile {_short(name)} {why}; give a .toml file or one of: {shown}"
-            )
+            raise UsageError(f"profile {_short(name)} {why}; give a .toml file or one of: {shown}")
         with path.open("rb") as file:
             data = tomllib.load(file)
     except OSError as error:

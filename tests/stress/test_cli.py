@@ -168,7 +168,7 @@ BAD_INPUT = {
     "--profile tests": "is a directory",
     "--profile LICENSE": "is none of the built-in ones; for the file give './LICENSE'",
     "--profile ./LICENSE": "is not valid TOML",
-    f"--profile {'x' * 300}": "does not exist",
+    f"--profile {'x' * 300}": "cannot be read: File name too long",
     f"--profile ./{'x' * 300}": "File name too long",
     f"--json {'x' * 300}": "File name too long",
     f"--seed {'9' * 5000}": "is not a whole number from 0 to",

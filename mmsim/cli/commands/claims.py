@@ -55,9 +55,7 @@ def run(options: argparse.Namespace) -> int:
         told = [claim for claim in chosen if through.issuperset(claim.variants())]
     settled = answers(told, tallies)
     _show(settled)
-    kept = options.json is None or store.keep(
-        options.json, _document(settled, options, complete)
-    )
+    kept = options.json is None or store.keep(options.json, _document(settled, options, complete))
     if complete:
         return 0 if kept else INCOMPLETE
     print(
