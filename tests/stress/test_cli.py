@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from mmsim.stress import cli
 from mmsim.stress.cli import main
 from tests.stress.driver import BUG, GOOD, OTHER
 from tests.stress.fake import FakeScenario, FakeSource, FakeVariant, Verdict, source
@@ -322,3 +324,29 @@ def _read(descriptor: int) -> bytes:
 def _words(text: str) -> list[str]:
     clean = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     return [re.sub(r"\d+\.\d+", "#", word) for word in clean.split()]
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "gone/out.json"])
+def test_a_result_that_cannot_be_written_is_elsewhere_and_the_table_comes(
+    target: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    Path("gone").mkdir()
+    ran = cli.run
+
+    def run(*args: Any) -> cli.Outcome:
+        outcome = ran(*args)
+        shutil.rmtree("gone")
+        return outcome
+
+    monkeypatch.setattr(cli, "run", run)
+    assert main(["--runs", "50", "--reports", "none", "--json", target], GOOD) == 3
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].endswith("every verdict as declared")
+    said = re.search(r"cannot write \S+: .*; it is in (\S+)", err)
+    assert said is not None
+    assert json.loads(Path(said[1]).read_text())["complete"] is True
