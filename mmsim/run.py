@@ -202,7 +202,7 @@ class Runner:
                 raise
             except BaseException as error:  # SystemExit in an actor, too: not the caller's doing
                 self.close()
-                what = f"{type(error).__name__}: {error}"
+                what = f"{type(error).__name__}: {one_line(error)}"
                 raise InternalError(f"{self.variant.id}: {what}") from error
             self._check(machine)
         return self._result(index, machine, execution)
