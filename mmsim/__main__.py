@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`python -m mmsim`."""
+"""`python -m mmsim`, and the command `mmsim` of an installed copy."""
 
 import sys
 
+from mmsim.stress import interrupts
 
-def _main() -> int:
+
+def program() -> int:
+    """The whole program, which ends politely from its first line on; the exit code."""
     try:
-        from mmsim.cli import program
+        interrupts.listen()
+        from mmsim.stress import streams
+
+        streams.make_ready()
+        from mmsim.cli import main
+
+        code = main()
+        interrupts.goodbye()
     except KeyboardInterrupt:  # the imports are most of a second
         print("mmsim: interrupted", file=sys.stderr)
         return 3
-    return program()
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(program())

@@ -27,7 +27,10 @@ class InternalError(Exception):
 
 def one_line(error: BaseException | str) -> str:
     """An error as a single line: what a terminal and a log can both hold."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except BaseException:  # somebody's own exception, whose __str__ does anything
+        text = "(its text cannot be had: __str__ raises)"
     if isinstance(error, str):
         return text
     return text or type(error).__name__
@@ -40,7 +43,9 @@ FEW = 12
 def nearest(word: str, known: Iterable[str], limit: int = 3) -> str:
     """` (nearest: a, b)` for a message about an unknown name; all names if they are few."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(word.lower(), names, n=limit, cutoff=0.4)
+    lower = {name.lower(): name for name in names}
+    found = difflib.get_close_matches(word.lower(), lower, n=limit, cutoff=0.4)
+    close = [lower[name] for name in found]
     if not close:
         close = [name for name in names if word and word.lower() in name.lower()][:limit]
     if close:

@@ -79,12 +79,18 @@ class page(Struct):
     PG: ClassVar[dict[str, int]] = {}
     has_policies: ClassVar[bool] = True  # of finding the page that has a flag: 4.5 and later
 
+    __new__ = object.__new__  # told by its frame number
+
     def __init__(self, pfn, node):
         self.pfn = pfn
         self.node = node
         self.name = f"pfn:{pfn:05x}"
         self.lru = list_head("lru", self)
         self.history = []
+
+    def identity(self):
+        """There is one struct page a frame."""
+        return ("page", self.pfn)
 
     @property
     def address(self):

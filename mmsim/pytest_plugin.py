@@ -197,6 +197,7 @@ def run_variant(
 
     `file` is a scenario file of one's own. Raises UsageError for what does not exist.
     """
+    from mmsim.stress import endless
     from mmsim.stress.source import Library, find_variant
     from mmsim.stress.tally import Block, Tally
     from mmsim.stress.worker import Setting, run_block
@@ -205,7 +206,8 @@ def run_variant(
     setting = Setting(source, cpus=cpus, seed=seed, engine=engine, policy=policy)
     tally = Tally(find_variant(source, variant_id), stop_after)
     block = Block(variant_id, 0, 0, runs, stop_after)
-    tally.take(run_block(setting, block, lambda beat: None))
+    with endless.watched(file):
+        tally.take(run_block(setting, block, lambda beat: None))
     return Results(tally, seed, file)
 
 

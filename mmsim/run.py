@@ -29,7 +29,7 @@ from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import Policy, RandomWalk, Replay
 from mmsim.engine.schedule import BadSchedule, Diverged, Schedule
 from mmsim.engine.seeds import run_seed, stream
-from mmsim.errors import InternalError, StaleSchedule, UsageError
+from mmsim.errors import InternalError, StaleSchedule, UsageError, one_line
 from mmsim.linux import watchdog
 from mmsim.model.era import EraError
 from mmsim.scenarios.api import Variant
@@ -200,7 +200,7 @@ class Runner:
         machine.stop_on_first = not keep_going
         try:
             with machine.booted():
-                self.variant.scenario.setup(machine, self.variant)
+                self.variant.boot(machine)
                 self._go(go, machine)
                 self._check(machine)
         except EraError as error:
@@ -215,7 +215,7 @@ class Runner:
             raise
         except BaseException as error:  # SystemExit in an actor, too: not the caller's doing
             self.close()
-            what = f"{type(error).__name__}: {error}"
+            what = f"{type(error).__name__}: {one_line(error)}"
             raise InternalError(f"{self.variant.id}: {what}") from error
 
     def _machine(self, seed: int) -> Machine:

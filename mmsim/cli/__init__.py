@@ -17,15 +17,11 @@ import argparse
 import importlib
 import pkgutil
 import sys
-import traceback
 from collections.abc import Sequence
 
 import mmsim.cli.commands
-from mmsim.errors import UsageError, one_line
-from mmsim.stress import interrupts, streams, worker
+from mmsim.stress import trouble
 from mmsim.stress.parser import Parser
-
-OK, USAGE, BROKEN = 0, 2, 3
 
 EPILOG = """\
 examples:
@@ -69,35 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser.parse_all(sys.argv[1:] if argv is None else argv)
         if not hasattr(options, "run"):
             parser.print_help()
-            return OK
+            return trouble.OK
         code: int = options.run(options)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:
-        streams.reader_has_left(sys.stdout)
-        return OK
-    except UsageError as error:
-        print(f"mmsim: {one_line(error)}", file=sys.stderr)
-        return USAGE
-    except KeyboardInterrupt:
-        print("mmsim: interrupted", file=sys.stderr)
-        return BROKEN
-    except Exception as error:
-        if isinstance(error, OSError) and streams.is_full(error):
-            streams.reader_has_left(sys.stdout)
-            print(f"mmsim: cannot write the output: {error.strerror}", file=sys.stderr)
-            return BROKEN
-        blame = worker.users_fault(getattr(options, "file", None), error)
-        if blame is not None:
-            print(f"mmsim: {blame}", file=sys.stderr)
-            return USAGE
-        traceback.print_exc()
-        print("mmsim: internal error, see above", file=sys.stderr)
-        return BROKEN
-
-
-def program() -> int:
-    """The whole program: `main` with streams that can be written to, and that ends politely."""
-    streams.make_ready()
-    interrupts.listen()
-    return main()
+    except BaseException as error:
+        return trouble.told("mmsim", error, getattr(options, "file", None), "interrupted")

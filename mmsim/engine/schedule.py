@@ -16,11 +16,18 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 VERSION = "mm1"
 HEAD = 14  # bytes before the segments
+
+# A line may come from anybody.  A run of 200,000 effects, the most that a scenario allows unless it
+# says otherwise, has at most as many segments; such a line still fits an argument of a command.
+MOST_TEXT = 1 << 18  # characters
+MOST_SEGMENTS = 210_000
+MOST_BYTES = HEAD + 450_000  # of the packed part, inflated
+MOST_BITS = 42  # of a number: an effect count is below policy.FOREVER
 
 
 class BadSchedule(ValueError):
@@ -57,6 +64,8 @@ class Schedule:
     def parse(cls, text: str) -> Schedule:
         """Read a line printed by ``str()``.  Raises :class:`BadSchedule`."""
         text = text.strip()
+        if len(text) > MOST_TEXT:
+            raise BadSchedule(f"a schedule has at most {MOST_TEXT} characters, this {len(text)}")
         parts = text.split(":")
         if parts[0] != VERSION:
             raise BadSchedule(f"a schedule starts with '{VERSION}:', this with {text[:8]!r}")
@@ -66,12 +75,10 @@ class Schedule:
         if parts[3] != f"{zlib.crc32(body):08x}":
             raise BadSchedule("the schedule is truncated or was altered: its checksum is wrong")
         try:
-            cpus = int(parts[1])
-            raw = zlib.decompress(base64.urlsafe_b64decode(parts[2] + "=" * (-len(parts[2]) % 4)))
-            numbers = list(_numbers(raw[HEAD:]))
+            cpus = _cpus(parts[1])
+            raw = _inflate(base64.urlsafe_b64decode(parts[2] + "=" * (-len(parts[2]) % 4)))
+            numbers = _numbers(raw[HEAD:])
             segments = tuple(zip(numbers[::2], numbers[1::2], strict=True))
-            if len(raw) < HEAD:
-                raise ValueError("it ends in the middle of its head")
         except (ValueError, zlib.error) as error:
             raise BadSchedule(f"the schedule cannot be unpacked: {error}") from error
         return cls(
@@ -113,13 +120,39 @@ def _varint(n: int) -> bytes:
     return bytes(out)
 
 
-def _numbers(raw: bytes) -> Iterator[int]:
+def _cpus(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):
+        raise ValueError(f"{text[:8]!r} is no number of CPUs")
+    return int(text)
+
+
+def _inflate(packed: bytes) -> bytes:
+    """The packed part, unless it swells beyond what a schedule can be."""
+    stream = zlib.decompressobj()
+    raw = stream.decompress(packed, MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise ValueError(f"it holds more than {MOST_BYTES} bytes")
+    if not stream.eof:
+        raise ValueError("it is incomplete")
+    if len(raw) < HEAD:
+        raise ValueError("it ends in the middle of its head")
+    return raw
+
+
+def _numbers(raw: bytes) -> list[int]:
+    out: list[int] = []
     value = shift = 0
     for byte in raw:
-        value |= (byte & 0x7F) << shift
-        shift += 7
         if byte < 0x80:
-            yield value
+            out.append(value | byte << shift if shift else byte)
             value = shift = 0
+        else:
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if shift >= MOST_BITS:
+                raise ValueError("it holds a number that is too large")
     if shift:
         raise ValueError("it ends in the middle of a number")
+    if len(out) > 2 * MOST_SEGMENTS:
+        raise ValueError(f"it has more than {MOST_SEGMENTS} segments")
+    return out

@@ -18,6 +18,7 @@ NULL is no case of its own: following it is a fault, in the check as without it.
 
 import zlib
 
+from mmsim.engine.door import door
 from mmsim.linux.atomic import READ_ONCE, smp_load_acquire, smp_store_release
 from mmsim.linux.bug import page_fault, report
 from mmsim.model.era import IS_ENABLED, era
@@ -59,12 +60,13 @@ class list_head(Struct):
     next = shared(NULL)
     prev = shared(NULL)
 
-    def __new__(cls, name="", owner=None):
-        return super().__new__(cls) if owner is None else object.__new__(cls)
+    __new__ = object.__new__  # most of them are parts of something, and need no number
 
     def __init__(self, name="", owner=None):
         self.own_name = name
         self.owner = owner
+        if owner is None:
+            self.birth = door.born()
 
     def identity(self):
         """A node is told by the struct it is embedded in."""

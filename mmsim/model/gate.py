@@ -31,9 +31,9 @@ class UndeclaredGate(KeyError):
 
 
 def declare(*gates):
-    """Enter gates in the table.  Raises ValueError if a name is taken."""
+    """Enter gates in the table.  Raises ValueError if a name is taken by another gate."""
     for gate in gates:
-        if gate.name in GATES:
+        if GATES.get(gate.name, gate) != gate:
             raise ValueError(f"gate {gate.name!r} is declared twice")
         GATES[gate.name] = gate
 

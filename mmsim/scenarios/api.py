@@ -22,12 +22,15 @@ wrong one as well (see ``cast``).
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from mmsim.engine.machine import Machine
+from mmsim.errors import UsageError
 
 
 class Verdict(Enum):
@@ -82,9 +85,42 @@ class Variant:
         """Kernel preemption."""
         return bool(self.config.get("PREEMPT", False))
 
+    def boot(self, machine: Machine) -> None:
+        """Run the scenario's ``setup``, and see that its actors can be called.
+
+        Raises UsageError with the actor's name; in the run it would be an error of the engine.
+        """
+        self.scenario.setup(machine, self)
+        for context in machine.contexts:
+            fn, args = context.fn, context.args
+            key = (getattr(fn, "__code__", None), type(fn), len(args))
+            if key not in _CALLABLE:
+                _check_actor(self.scenario.id, context.comm, fn, args)
+                if key[0] is not None:
+                    _CALLABLE.add(key)
+
     def effective_cpus(self, cpus: int) -> int:
         """CPUs that take part when ``cpus`` were asked for."""
         return cpus if self.smp else 1
+
+
+_CALLABLE: set[tuple[Any, type, int]] = set()
+"""Actors that were looked at: code, kind of callable, number of arguments."""
+
+
+def _check_actor(scenario: str, comm: str, fn: Any, args: tuple[Any, ...]) -> None:
+    who = f"scenario {scenario}: actor {comm!r}"
+    if not callable(fn):
+        raise UsageError(f"{who}: {fn!r} is not a function")
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # something built in
+        return
+    try:
+        signature.bind(*args)
+    except TypeError as error:
+        name = getattr(fn, "__name__", type(fn).__name__)
+        raise UsageError(f"{who}: {name}{signature} was given {len(args)}: {error}") from error
 
 
 @dataclass(eq=False)
@@ -113,9 +149,12 @@ class Scenario:
     def __post_init__(self) -> None:
         for variant in self.variants:
             if not variant.id.startswith(self.id + "."):
-                raise ValueError(f"variant {variant.id!r} does not belong to scenario {self.id!r}")
+                raise ValueError(
+                    f"variant {variant.id[:60]!r} does not belong to scenario {self.id[:60]!r}"
+                )
             object.__setattr__(variant, "scenario", self)
             if not variant.era:
                 object.__setattr__(variant, "era", self.era)
         if not self.file:
-            self.file = self.setup.__code__.co_filename
+            code = getattr(inspect.unwrap(self.setup), "__code__", None)  # not of a partial()
+            self.file = code.co_filename if code else sys._getframe(2).f_code.co_filename

@@ -64,7 +64,8 @@ def same_cast(one: Variant, other: Variant, cpus: int) -> bool:
         )
         asked = Asked(one)
         try:
-            one.scenario.setup(machine, asked)  # type: ignore[arg-type]
+            with machine.booted():
+                one.scenario.setup(machine, asked)  # type: ignore[arg-type]
         except KeyboardInterrupt:
             raise
         except BaseException:

@@ -3,19 +3,25 @@
 
 import sys
 
+from mmsim.stress import interrupts
 
-def _main() -> int:
+
+def program() -> int:
+    """The whole program, which ends politely from its first line on; the exit code."""
     try:
-        from mmsim.stress import interrupts, streams
+        interrupts.listen()
+        from mmsim.stress import streams
 
         streams.make_ready()
         from mmsim.stress.cli import main
+
+        code = main()
+        interrupts.goodbye()
     except KeyboardInterrupt:  # the imports are most of a second
         print("mmsim.stress: interrupted before anything was run", file=sys.stderr)
         return 3
-    interrupts.listen()
-    return main()
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(program())

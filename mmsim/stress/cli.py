@@ -6,22 +6,20 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 
-from mmsim.errors import InternalError, UsageError, one_line
-from mmsim.stress import interrupts, options, output, profile, progress, store, streams
+from mmsim.errors import InternalError
+from mmsim.stress import interrupts, options, output, profile, progress, store, streams, trouble
 from mmsim.stress.plan import Campaign
 from mmsim.stress.pool import Pool
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_PROFILE, Settings, chosen, resolve
 from mmsim.stress.source import Library, Source
+from mmsim.stress.trouble import BROKEN, DIFFERS, OK
 from mmsim.stress.verdict import verdict_of
 from mmsim.stress.worker import Setting
-
-OK, DIFFERS, USAGE, BROKEN = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -44,29 +42,16 @@ class Outcome:
 
 def main(argv: Sequence[str] | None = None, source: Source | None = None) -> int:
     """Run the stress runner; `source` is there for tests and for tools built on it."""
+    parsed = argparse.Namespace()
     try:
-        return _main(sys.argv[1:] if argv is None else argv, source)
-    except UsageError as error:
-        print(f"mmsim.stress: {one_line(error)}", file=sys.stderr)
-        return USAGE
-    except BrokenPipeError:
-        streams.reader_has_left(sys.stdout)
-        return OK
-    except KeyboardInterrupt:
-        print("mmsim.stress: interrupted; nothing was counted or written", file=sys.stderr)
-        return BROKEN
-    except Exception as error:
-        if isinstance(error, OSError) and streams.is_full(error):
-            streams.reader_has_left(sys.stdout)
-            print(f"mmsim.stress: cannot write the output: {error.strerror}", file=sys.stderr)
-            return BROKEN
-        traceback.print_exc()
-        print("mmsim.stress: internal error, see above", file=sys.stderr)
-        return BROKEN
+        parsed = options.build().parse_all(sys.argv[1:] if argv is None else argv)
+        return _main(parsed, source)
+    except BaseException as error:
+        undone = "interrupted; nothing was counted or written"
+        return trouble.told("mmsim.stress", error, getattr(parsed, "file", None), undone)
 
 
-def _main(argv: Sequence[str], source: Source | None) -> int:
-    parsed = options.build().parse_all(argv)
+def _main(parsed: argparse.Namespace, source: Source | None) -> int:
     request = options.request(parsed)
     source = source or Library(request.file)
     campaign_profile = profile.load(parsed.profile or DEFAULT_PROFILE)
@@ -80,18 +65,21 @@ def _main(argv: Sequence[str], source: Source | None) -> int:
     if parsed.json is not None:
         store.check_writable(parsed.json)
     outcome = run(settings, source)
-    interrupts.everything_is_counted()
+    code = outcome.code
     if parsed.json is not None:
         data = store.document(
             outcome.campaign, settings, complete=outcome.complete, wall=outcome.wall
         )
-        store.write(parsed.json, data)
+        if not store.keep(parsed.json, data):
+            code = BROKEN
     try:
         _show(out, outcome, settings, parsed)
         sys.stdout.flush()
     except BrokenPipeError:
         streams.reader_has_left(sys.stdout)
-    return outcome.code
+    except KeyboardInterrupt:  # whoever presses again does not want to read on
+        print("mmsim.stress: interrupted; the rest of the output is left out", file=sys.stderr)
+    return code
 
 
 def _show(out: Console, outcome: Outcome, settings: Settings, parsed: argparse.Namespace) -> None:
@@ -122,25 +110,26 @@ def run(
 
     ``campaign``, if given, is run in place of the one that the settings describe.
     """
-    start = time.monotonic()
-    setting = Setting(
-        source=source,
-        cpus=settings.cpus,
-        seed=settings.seed,
-        engine=settings.engine,
-        policy=settings.policy,
-        deadline=None if settings.seconds is None else start + settings.seconds,
-    )
-    campaign = campaign or Campaign(settings.variants, settings.pairs, settings.beside)
-    complete = True
-    with watcher or progress.watcher(sys.stderr) as observer:
-        try:
-            with Pool(settings.jobs, setting, pin=settings.pin) as pool:
-                pool.run(campaign, observer)
-        except KeyboardInterrupt:
-            campaign.lost.append("interrupted; what was counted until then follows")
-            complete = False
-        except InternalError as error:
-            campaign.lost.append(str(error))
-            observer.trouble(str(error))
-    return Outcome(campaign, complete and not campaign.lost, time.monotonic() - start)
+    with interrupts.gathered() as alarm:
+        start = time.monotonic()
+        setting = Setting(
+            source=source,
+            cpus=settings.cpus,
+            seed=settings.seed,
+            engine=settings.engine,
+            policy=settings.policy,
+            deadline=None if settings.seconds is None else start + settings.seconds,
+        )
+        counted = campaign or Campaign(settings.variants, settings.pairs, settings.beside)
+        complete = True
+        with watcher or progress.watcher(sys.stderr) as observer:
+            try:
+                with Pool(settings.jobs, setting, pin=settings.pin) as pool:
+                    pool.run(counted, observer, alarm)
+            except KeyboardInterrupt:
+                counted.lost.append("interrupted; what was counted until then follows")
+                complete = False
+            except InternalError as error:
+                counted.lost.append(str(error))
+                observer.trouble(str(error))
+        return Outcome(counted, complete and not counted.lost, time.monotonic() - start)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 
 from mmsim.stress.output import METRICS, REPORTS
-from mmsim.stress.parser import Parser, seconds, whole
+from mmsim.stress.parser import MOST_JOBS, MOST_SEED, Parser, seconds, whole
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_SEED, MOST_CPUS, Request
 
 EPILOG = """\
@@ -63,7 +63,11 @@ def _what(group: argparse._ArgumentGroup) -> None:
         metavar="ID",
         help="variant, or a pattern such as '002.*'; repeatable; narrows --scenario",
     )
-    group.add_argument("--file", metavar="FILE.py", help="run the scenario in a file of your own")
+    group.add_argument(
+        "--file",
+        metavar="FILE.py",
+        help="run the scenarios in a file of your own; the file is executed, as Python does it",
+    )
     group.add_argument(
         "--profile",
         metavar="FILE.toml",
@@ -89,13 +93,13 @@ def _how(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--policy", metavar="P", help="who runs next under threads (default mix)")
     group.add_argument(
         "--seed",
-        type=whole(0),
+        type=whole(0, MOST_SEED),
         metavar="N",
         help=f"same seed, same numbers (default {DEFAULT_SEED})",
     )
     group.add_argument(
         "--jobs",
-        type=whole(1, 1024),
+        type=whole(1, MOST_JOBS),
         metavar="J",
         help="worker processes (default: one a core); changes no result",
     )

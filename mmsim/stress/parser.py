@@ -14,6 +14,10 @@ from typing import NoReturn
 
 from mmsim.errors import UsageError, nearest
 
+MOST_JOBS = 1024
+"""Worker processes of a campaign."""
+MOST_SEED = 2**64 - 1
+
 
 class Parser(argparse.ArgumentParser):
     """argparse, but a complaint is one line and comes out as a UsageError."""
@@ -50,7 +54,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         except ValueError:
             value = least - 1
         if value < least or (most is not None and value > most):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {allowed}")
+            raise argparse.ArgumentTypeError(f"{_short(text)} is not a whole number {allowed}")
         return value
 
     return convert
@@ -63,5 +67,10 @@ def seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0.0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{_short(text)} is not a number of seconds above 0")
     return value
+
+
+def _short(text: str) -> str:
+    """Quoted, and cut where it would fill the screen."""
+    return repr(text if len(text) <= 40 else f"{text[:40]}...")

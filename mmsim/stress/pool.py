@@ -18,13 +18,14 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Protocol
 
 from mmsim.errors import InternalError, UsageError
-from mmsim.stress import worker
+from mmsim.stress import interrupts, worker
 from mmsim.stress.plan import Campaign
 from mmsim.stress.pulse import Pulse
 from mmsim.stress.tally import Block, BlockResult, Tally
@@ -72,6 +73,8 @@ class Pool:
         self._deaths_in_a_row = 0
         self._seats: list[_Seat] = []
         for number in range(jobs):
+            if interrupts.heard():  # sixteen workers take a while to start
+                break
             self._seats.append(self._start(number))
 
     def __enter__(self) -> Pool:
@@ -98,22 +101,31 @@ class Pool:
             name=f"mmsim-worker-{number}",
             daemon=True,
         )
-        with _deaf_to_interrupts():
+        with _deaf_child():
             process.start()
         theirs.close()
         return _Seat(number, process, ours, Pulse(process.pid, self._silence))
 
-    def run(self, campaign: Campaign, observer: Observer) -> None:
-        """Run the campaign to its end, or until its deadline."""
+    def run(self, campaign: Campaign, observer: Observer, alarm: int | None = None) -> None:
+        """Run the campaign to its end, or until its deadline.
+
+        ``alarm`` is a descriptor that becomes readable when there is an interrupt; that, and
+        nothing else, ends it with KeyboardInterrupt (see `interrupts.gathered`).
+        """
+        bell = [] if alarm is None else [alarm]
         while True:
+            if interrupts.heard():
+                raise KeyboardInterrupt
             for seat in self._seats:
                 if seat.block is None:
                     self._feed(seat, campaign, observer)
             busy = [seat for seat in self._seats if seat.block is not None]
             if not busy:
                 return
-            ready = wait([seat.pipe for seat in busy], POLL_SECONDS)
+            ready = wait([*bell, *(seat.pipe for seat in busy)], POLL_SECONDS)
             for seat in busy:
+                if interrupts.heard():  # a worker may have died of the same signal
+                    break
                 if seat.pipe in ready:
                     self._listen(seat, campaign, observer)
                 elif seat.pulse.stopped():
@@ -163,7 +175,6 @@ class Pool:
     def _bury(self, seat: _Seat, campaign: Campaign, observer: Observer, how: str) -> None:
         """Take a dead worker away, give its block up, and start another in its seat."""
         seat.process.join(5)
-        seat.pipe.close()
         where = f" (core {worker.core_of(seat.number, self._cores)})" if self._cores else ""
         if how == "died":
             how = _cause_of_death(seat.process.exitcode)
@@ -174,6 +185,12 @@ class Pool:
         if self._deaths_in_a_row >= DEATHS_IN_A_ROW:
             raise InternalError(f"{message}; {DEATHS_IN_A_ROW} workers in a row died, giving up")
         self._lose(block, campaign, observer, message)
+        self._replace(seat)
+
+    def _replace(self, seat: _Seat) -> None:
+        seat.process.kill()
+        seat.process.join()
+        seat.pipe.close()
         self._seats[self._seats.index(seat)] = self._start(seat.number)
 
     def _lose(self, block: Block, campaign: Campaign, observer: Observer, message: str) -> None:
@@ -189,17 +206,20 @@ class Pool:
 
     def close(self, *, patient: bool = True) -> None:
         """Stop every worker; patient ones are let out by the door."""
-        for seat in self._seats:
-            seat.pipe.close()
-            if not patient or seat.block is not None:
+        try:
+            for seat in self._seats:
+                seat.pipe.close()
+                if not patient or seat.block is not None:
+                    seat.process.kill()
+            until = time.monotonic() + 2.0
+            for seat in self._seats:
+                seat.process.join(max(0.0, until - time.monotonic()))
+        finally:  # workers are deaf to everything but this
+            for seat in self._seats:
                 seat.process.kill()
-        until = time.monotonic() + 2.0
-        for seat in self._seats:
-            seat.process.join(max(0.0, until - time.monotonic()))
-            if seat.process.is_alive():
-                seat.process.kill()
+            for seat in self._seats:
                 seat.process.join()
-        self._seats.clear()
+            self._seats.clear()
 
 
 def _cause_of_death(code: int | None) -> str:
@@ -214,14 +234,18 @@ def _cause_of_death(code: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """A child started inside this ignores Ctrl-C from its first instruction on."""
-    try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # not the main thread: nobody interrupts it either
+def _deaf_child() -> Iterator[None]:
+    """A child started inside this hears no interrupt, from its first instruction on.
+
+    The signals are held back and not ignored: one that comes meanwhile is ours, and is delivered
+    afterwards. (The tracker of multiprocessing lets them through when it starts, hence before.)
+    """
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.SIGNALS)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -55,6 +55,7 @@ _TOP = (
     "pairs",
 )
 _BUDGET = ("runs", "stop_after", "most")
+MOST = 2**64
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,12 @@ class Profile:
 
 
 def directories() -> list[Path]:
-    """Where a bare profile name is looked up: here, in the checkout, in the installed package."""
+    """Where a bare profile name is looked up: in the checkout, in the installed package.
+
+    Not in the working directory: what lies there is not taken for one of these by its name.
+    """
     package = Path(__file__).resolve().parent
-    return [Path("stress"), package.parent.parent / "stress", package / "profiles"]
+    return [package.parent.parent / "stress", package / "profiles"]
 
 
 def available() -> dict[str, Path]:
@@ -132,24 +136,32 @@ def available() -> dict[str, Path]:
 
 
 def load(name: str) -> Profile:
-    """Read a profile by path or by bare name (`smoke`)."""
-    path = Path(name)
-    if not path.is_file():
-        known = available()
-        stem = name.removesuffix(".toml")
-        if "/" in name or stem not in known:
-            shown = ", ".join(sorted(known)) or "none"
-            why = "is a directory" if path.is_dir() else "does not exist"
-            raise UsageError(f"profile {name!r} {why}; give a .toml file or one of: {shown}")
-        path = known[stem]
+    """Read a profile by path (`./mine.toml`) or by bare name (`smoke`)."""
+    known = available()
+    path = known.get(name, Path(name))
     try:
+        if not path.is_file() or not (name in known or "/" in name or path.suffix):
+            why = "does not exist"
+            if path.is_dir():
+                why = "is a directory"
+            elif path.is_file():
+                why = f"is none of the built-in ones; for the file give './{name}'"
+            shown = ", ".join(sorted(known)) or "none"
+            raise UsageError(f"profile {_short(name)} {why}; give a .toml file or one of: {shown}")
         with path.open("rb") as file:
             data = tomllib.load(file)
     except OSError as error:
-        raise UsageError(f"profile {name!r} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"profile {name!r} is not valid TOML: {one_line(error)}") from None
+        raise UsageError(f"profile {_short(name)} cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise UsageError(f"profile {_short(name)} is nested too deeply") from None
+    except ValueError as error:  # no TOML, no UTF-8, a number of 5,000 digits, a NUL in the name
+        raise UsageError(f"profile {_short(name)} is not valid TOML: {one_line(error)}") from None
     return parse(path.stem, data)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def parse(name: str, data: Mapping[str, Any]) -> Profile:
@@ -157,13 +169,14 @@ def parse(name: str, data: Mapping[str, Any]) -> Profile:
     allowed = (*_TOP, *VERDICTS, "variant")
     for key in data:
         if key not in allowed:
-            raise UsageError(f"profile {name}: unknown key {key!r}; allowed: {', '.join(allowed)}")
+            known = ", ".join(allowed)
+            raise UsageError(f"profile {name}: unknown key {_short(key)}; allowed: {known}")
     overrides = data.get("variant", [])
     if not isinstance(overrides, list) or not all(isinstance(o, dict) for o in overrides):
         raise UsageError(f"profile {name}: exceptions are written as [[variant]] tables")
     seconds = data.get("seconds")
-    if seconds is not None and (not _is_number(seconds) or seconds <= 0):
-        raise UsageError(f"profile {name}: seconds = {seconds!r} is not a number above 0")
+    if seconds is not None and not (_is_number(seconds) and 0 < seconds < 1e9):
+        raise UsageError(f"profile {name}: seconds = {_short(seconds)} is not a number above 0")
     return Profile(
         name=name,
         summary=_text(name, data, "summary") or "",
@@ -208,9 +221,9 @@ def _whole(name: str, data: Mapping[str, Any], key: str, least: int = 1) -> int 
     value = data.get(key)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < MOST:
         raise UsageError(
-            f"profile {name}: {key} = {value!r} is not a whole number of at least {least}"
+            f"profile {name}: {key} = {_short(value)} is not a whole number of at least {least}"
         )
     return value
 
@@ -225,7 +238,7 @@ def _yes_no(name: str, data: Mapping[str, Any], key: str, *, default: bool) -> b
 def _text(name: str, data: Mapping[str, Any], key: str) -> str | None:
     value = data.get(key)
     if value is not None and not isinstance(value, str):
-        raise UsageError(f"profile {name}: {key} = {value!r} is not a text")
+        raise UsageError(f"profile {name}: {key} = {_short(value)} is not a text")
     return value
 
 

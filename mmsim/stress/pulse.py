@@ -18,6 +18,8 @@ from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 WANTS_A_CORE = frozenset("RD")
+BUSY_SECONDS = 15.0
+"""Seconds of a core without a word; a worker that loops in Python ends itself after ten."""
 LIMIT = 10
 """So many times the silence that is allowed, and nobody asks any more why."""
 
@@ -54,8 +56,9 @@ class Pulse:
             self._used = used
         if wants:
             self._idle = now
-        silent = max(now - self._idle, used - self._used, (now - self._heard) / LIMIT)
-        return silent > self._silence
+        if used - self._used > min(self._silence, BUSY_SECONDS):
+            return True
+        return max(now - self._idle, (now - self._heard) / LIMIT) > self._silence
 
     def _look(self) -> tuple[float, bool]:
         """Seconds of a core used so far; does any thread run, or wait for a core or a disk?"""

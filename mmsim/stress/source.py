@@ -12,15 +12,17 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mmsim.errors import UsageError, nearest
+from mmsim.stress import endless
 
 SEE = "; `python -m mmsim list` shows all"
 
 if TYPE_CHECKING:
     from mmsim.run import Runner
     from mmsim.scenarios.api import Scenario, Variant
+    from mmsim.scenarios.own_file import OwnFile
 
 
 class Source(Protocol):
@@ -40,14 +42,24 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Library:
-    """The scenarios of mmsim, or those of one file of the user's own."""
+    """The scenarios of mmsim, or those of one file of the user's own, which is executed."""
 
     file: str | None = None
 
     def scenarios(self) -> Sequence[Scenario]:
         from mmsim.scenarios import registry
 
-        return registry.scenarios() if self.file is None else (registry.load_file(self.file),)
+        return registry.scenarios() if self.file is None else self._own(self.file).scenarios
+
+    def claims(self) -> Sequence[Any]:
+        """What the file claims; nothing if there is no file."""
+        return () if self.file is None else self._own(self.file).claims
+
+    def _own(self, file: str) -> OwnFile:
+        from mmsim.scenarios.own_file import load_file
+
+        with endless.watched(file):
+            return load_file(file)
 
     def engines(self) -> Sequence[str]:
         from mmsim.run import ENGINES

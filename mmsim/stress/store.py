@@ -12,12 +12,16 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import sys
+import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import mmsim
-from mmsim.errors import UsageError
+from mmsim.errors import UsageError, one_line
 from mmsim.stress.pairs import Evidence
 from mmsim.stress.plan import Campaign
 from mmsim.stress.settings import Settings
@@ -32,7 +36,7 @@ def reproduce(variant_id: str, schedule: str, file: str | None = None) -> str:
     """The command that shows a finding again."""
     command = ["python", "-m", "mmsim", "replay", variant_id, schedule]
     if file is not None:
-        command += ["--file", file]
+        command += [f"--file={file}"] if file.startswith("-") else ["--file", file]
     return shlex.join(command)
 
 
@@ -151,31 +155,79 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 6)
 
 
-def check_writable(path: str) -> None:
+def check_writable(path: str, option: str = "--json") -> None:
     """Find out before an hour's campaign, not after it, that its result cannot be written."""
-    target = Path(path)
-    if target.is_dir():
-        raise UsageError(f"--json {path}: is a directory; give the name of a file")
-    parent = target.resolve().parent
-    if not parent.is_dir():
-        raise UsageError(f"--json {path}: there is no directory {str(target.parent)!r}")
-    if not os.access(target if target.exists() else parent, os.W_OK):
-        raise UsageError(f"--json {path}: not writable")
+    try:
+        target = Path(path)
+        if target.is_dir():
+            raise UsageError(f"{option} {path}: is a directory; give the name of a file")
+        real = target.resolve()
+        if not real.parent.is_dir():
+            raise UsageError(f"{option} {path}: there is no directory {str(target.parent)!r}")
+        if real.exists() and not os.access(real, os.W_OK):
+            raise UsageError(f"{option} {path}: not writable")
+        if not real.exists():
+            _try_name(real)
+        if not real.exists() or real.is_file():
+            _beside(real).unlink()
+    except OSError as error:
+        raise UsageError(f"{option} {path}: not writable: {error.strerror}") from error
+    except (ValueError, RuntimeError) as error:  # a NUL in it, links that lead in a circle
+        raise UsageError(f"{option} {path!r}: {one_line(error)}") from error
 
 
-def write(path: str, data: dict[str, Any]) -> None:
-    """Write the file in one go, so that nobody ever reads half of it."""
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    target = Path(path)
+def _try_name(target: Path) -> None:
+    """The name itself may be too long for this file system, or not allowed."""
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    target.unlink()
+
+
+def _beside(target: Path) -> Path:
+    """A new empty file in the same directory, which can take the target's place in one step."""
+    beside = target.with_name(f".mmsim-{os.getpid()}-{time.monotonic_ns():x}")
+    os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    return beside
+
+
+def write_text(path: str, text: str) -> None:
+    """Write the file in one go, so that nobody ever reads half of it. Raises OSError."""
+    target = Path(path).resolve()
     if target.exists() and not target.is_file():  # a pipe or a device
         target.write_text(text, encoding="utf-8")
         return
-    beside = target.resolve().with_name(f".{target.name}.{os.getpid()}")
+    beside = _beside(target)
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(target.resolve())
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, beside)
+        beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def keep(path: str, data: Mapping[str, Any]) -> bool:
+    """Write the result of a campaign; if that fails, put it elsewhere and say on stderr where.
+
+    True if it is where it was asked for. What has been counted is never thrown away.
+    """
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    try:
+        write_text(path, text)
+    except (OSError, ValueError, RuntimeError) as error:
+        why = f"mmsim: cannot write {path}: {getattr(error, 'strerror', None) or one_line(error)}"
+        try:
+            descriptor, name = tempfile.mkstemp(prefix="mmsim-", suffix=".json")
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+        except OSError:
+            print(f"{why}; here it is:\n{text}", file=sys.stderr, end="")
+        else:
+            print(f"{why}; it is in {name}", file=sys.stderr)
+        return False
+    return True
 
 
 def environment() -> str:

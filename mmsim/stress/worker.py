@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsim.errors import UsageError, one_line
+from mmsim.stress import endless, interrupts
 from mmsim.stress.source import Source, find_variant
 from mmsim.stress.tally import Block, BlockResult, Failure, Sample
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from mmsim.run import Runner
 
 BEAT_SECONDS = 0.3
+LARGEST = 1e300
+"""Of a metric's values; what is no number is not smaller."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +66,58 @@ class Broken:
     """True if the request is at fault (a scenario file that raises), False if mmsim is."""
 
 
+class Voice:
+    """What a worker says. A thread says that a long run is not stuck, hence the lock."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        self._last: Beat | None = None
+
+    def answer(self, result: BlockResult | Broken) -> None:
+        """The last word on a block."""
+        with self._lock:
+            self._last = None
+            self._pipe.send(result)
+
+    def beat(self, beat: Beat) -> None:
+        """So far in the block."""
+        with self._lock:
+            self._last = beat
+            self._pipe.send(beat)
+
+    def again(self) -> None:
+        """No news of a block that is under way."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._last is not None:
+                self._pipe.send(self._last)
+
+
 def main(pipe: Connection, setting: Setting, core: int | None) -> None:
     """Run blocks until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in interrupts.SIGNALS:
+        with contextlib.suppress(ValueError):
+            signal.signal(name, signal.SIG_IGN)
     if core is not None and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {core})
+    voice = Voice(pipe)
     # The parent has gone or has closed the pipe: either way nobody wants the rest.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            pipe.send(_attempt(setting, pipe.recv(), lambda beat: pipe.send(beat)))
+            voice.answer(_attempt(setting, pipe.recv(), voice))
 
 
-def _attempt(setting: Setting, block: Block, tell: Callable[[Beat], None]) -> BlockResult | Broken:
+def _attempt(setting: Setting, block: Block, voice: Voice) -> BlockResult | Broken:
     try:
-        return run_block(setting, block, tell)
+        voice.beat(Beat(0, 0))
+        with endless.watched(setting.source.file, voice.again):
+            return run_block(setting, block, voice.beat)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except UsageError as error:
         return Broken(block, one_line(error), usage=True)
-    except Exception as error:
+    except BaseException as error:  # a file may raise SystemExit; signals do not come here
         blame = users_fault(setting.source.file, error)
         if blame is not None:
             return Broken(block, blame, usage=True)
@@ -121,7 +157,7 @@ def _runs(
             raise
         done += 1
         now = time.perf_counter()
-        metrics.append(dict(result.metrics))
+        metrics.append(_numbers(result.metrics, block, offset))
         if result.findings:
             first, *others = result.findings
             samples.setdefault(first.fingerprint, Sample(first, result.schedule))
@@ -135,13 +171,27 @@ def _runs(
     return BlockResult(block, done, now - start, tuple(failures), samples, tuple(metrics))
 
 
+def _numbers(metrics: Mapping[Any, Any], block: Block, offset: int) -> dict[str, float]:
+    """The metrics of a run, if that is what they are."""
+    for name, value in metrics.items():
+        if isinstance(name, str) and isinstance(value, int | float) and abs(value) <= LARGEST:
+            continue
+        raise UsageError(
+            f"variant {block.variant}: metric {one_line(repr(name))[:40]} is "
+            f"{one_line(repr(value))[:40]} in run {block.first + offset}; it has to be a number"
+        )
+    return dict(metrics)
+
+
 def users_fault(file: str | None, error: BaseException) -> str | None:
     """One line on an error that comes out of the user's own scenario file, if it does."""
     if file is None:
         return None
     path = Path(file).resolve()
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         for frame in reversed(traceback.extract_tb(cause.__traceback__)):
             if Path(frame.filename).resolve() == path:
                 what = f"{type(cause).__name__}: {one_line(cause)}"

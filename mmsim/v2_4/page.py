@@ -69,6 +69,8 @@ class page(Struct):
     fresh = False
     history = ()
 
+    __new__ = object.__new__  # told by its frame number
+
     def __init__(self, pfn):
         self.pfn = pfn
 
@@ -85,6 +87,10 @@ class page(Struct):
     def name(self):
         """What events and reports call it."""
         return f"pfn:{self.pfn:05x}"
+
+    def identity(self):
+        """There is one struct page a frame."""
+        return ("page", self.pfn)
 
     @property
     def address(self):

@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from mmsim.cli import main as look
+from mmsim.errors import UsageError
 from mmsim.pytest_plugin import run_variant
+from mmsim.scenarios.own_file import load_file
+from mmsim.stress import profile
 from mmsim.stress.cli import main as stress
+from mmsim.stress.store import reproduce
 
 ROOT = Path(__file__).resolve().parents[2]
+TUTORIAL = ROOT / "docs" / "write-a-scenario.md"
 GOOD = (ROOT / "tests" / "stress" / "lost_update.py").read_text()
 
 AT_ONCE = {
@@ -25,6 +31,17 @@ AT_ONCE = {
         'store", SOMETIMES',
         'store", "Often"',
         "one of NEVER, SOMETIMES, ALWAYS",
+    ),
+    "has config 5": ('config={"SMP": False}', "config=5", "config is 5"),
+    "has steps of text": ("era=", 'max_steps="x", era=', "max_steps is 'x'"),
+    "has two of one id": ('"900.up"', '"900.plain"', "2 variants have the id '900.plain'"),
+    "invents an era": ('era="5.17"', 'era="5.18"', "no era '5.18' (nearest: 5.17"),
+    "invents an option": ('{"SMP"', '{"PREMPT"', "nearest: PREEMPT"),
+    "has a name of 300 letters": ('id="900"', 'id="9" * 300', "does not belong to scenario"),
+    "raises what cannot be said": (
+        "SCENARIO = ",
+        "raise type('E', (Exception,), {'__str__': lambda e: 1 / 0})\nSCENARIO = ",
+        "__str__ raises",
     ),
     "compares with nothing": ('"== 0"', '"none"', "is not a comparison and a number"),
 }
@@ -93,3 +110,123 @@ def test_show_and_replay_boot_a_machine_and_say_the_same(
     assert capsys.readouterr().err.endswith("ZeroDivisionError: division by zero\n")
     code = look(["replay", "900.plain", schedule.schedule, "--file", file])
     assert complaint(capsys, code).endswith("ZeroDivisionError: division by zero")
+
+
+LEAVING = ["raise SystemExit(0)", "import sys; sys.exit()", "raise KeyboardInterrupt"]
+
+
+@pytest.mark.parametrize("how", LEAVING)
+@pytest.mark.parametrize("case", IN_A_RUN)
+def test_a_file_that_leaves_is_no_success(
+    case: str, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Path(raising(tmp_path, IN_A_RUN[case]))
+    file.write_text(file.read_text().replace("1 / 0", how))
+    said = complaint(capsys, stress(["--file", str(file), "--runs", "2", "--jobs", "1"]))
+    assert "SystemExit" in said or "KeyboardInterrupt" in said
+    if case == "raises in setup":
+        complaint(capsys, look(["show", "900.plain", "--file", str(file)]))
+
+
+WRONG_IN_A_RUN = {
+    "an actor that is none": ("m.spawn(increment, m.vm", "m.spawn(None, m.vm", "is not a function"),
+    "an actor with too few": ("increment, m.vm, lock", "increment, m.vm", "'lock'"),
+    "a metric of text": ('"lost", len(m.cpus) - m.vm.v_value', '"lost", "x"', "race.py"),
+    "a metric that is none": ('"lost", len(m.cpus) - m.vm.v_value', '"lost", float("nan")', "nan"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_IN_A_RUN)
+def test_what_no_run_can_use_is_one_line(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new, said = WRONG_IN_A_RUN[case]
+    assert stress(["--file", broken(tmp_path, old, new), "--runs", "2", "--jobs", "1"]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("where", ["SCENARIO = ", "    m.vm = counter()"])
+def test_a_file_that_loops_is_named_and_ended(
+    where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmsim.stress.endless.CPU_SECONDS", 0.6)
+    pad = where[: len(where) - len(where.lstrip())]
+    file = broken(tmp_path, where, f"{pad}while True: pass\n{where}")
+    said = complaint(capsys, look(["show", "900.plain", "--file", file]))
+    assert "it seems to loop" in said
+    assert ", line " in said
+
+
+def test_an_actor_that_loops_without_a_point_is_named_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmsim.stress.endless.CPU_SECONDS", 0.6)
+    file = broken(
+        tmp_path, "def increment(c, lock):", "def increment(c, lock):\n    while True: pass"
+    )
+    with pytest.raises(UsageError, match=r"in increment: .*it seems to loop"):
+        run_variant("900.plain", runs=2, cpus=2, file=file)
+
+
+def test_a_file_named_like_an_option_and_its_reproduce_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-x.py").write_text(GOOD)
+    sample = run_variant("900.plain", runs=500, cpus=2, stop_after=1, file="-x.py").samples[0]
+    command = shlex.split(reproduce("900.plain", sample.schedule, "-x.py"))
+    assert look(command[3:]) == 0
+
+
+def test_one_file_under_two_names_is_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "race.py"
+    file.write_text(TUTORIAL.read_text().split("```python")[1].split("```")[0])
+    first = load_file(str(file))
+    assert load_file(f"{tmp_path}/./race.py") is first
+    copy = tmp_path / "copy.py"
+    copy.write_text(file.read_text())
+    assert load_file(str(copy)).scenarios[0].id == first.scenarios[0].id
+
+
+SECOND = """
+import functools
+
+OTHER = Scenario(
+    id="901", name="other", title="", story="", era="5.17", setup=functools.partial(setup),
+    variants=(Variant("901.x", "", SOMETIMES),),
+)
+SCENARIOS = (SCENARIO, OTHER)
+"""
+
+
+def test_a_setup_without_a_file_of_its_own_and_several_scenarios(tmp_path: Path) -> None:
+    file = tmp_path / "race.py"
+    file.write_text(f"{GOOD}\n{SECOND}")
+    assert [s.id for s in load_file(str(file)).scenarios] == ["900", "901"]
+    run_variant("901.x", runs=2, cpus=2, file=str(file))
+
+
+def test_a_profile_of_ones_own_is_not_taken_for_the_built_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("stress").mkdir()
+    for name in ("default", "stress/default.toml"):
+        Path(name).write_text("summary = 'mine'\n")
+    assert profile.load("default").summary != "mine"
+    assert profile.load("stress/default.toml").summary == "mine"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["seed = " + "9" * 5000, "scenarios = " + "[" * 2000 + "]" * 2000, "seconds = nan"],
+    ids=["digits", "nested", "nan"],
+)
+def test_a_profile_made_to_do_harm_is_one_line(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError) as error:
+        profile.load(str(file))
+    assert len(str(error.value)) < 400

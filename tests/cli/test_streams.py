@@ -140,5 +140,5 @@ def test_ctrl_c_during_the_imports_is_one_line(
 ) -> None:
     main = importlib.import_module(f"{program}.__main__")
     monkeypatch.setitem(sys.modules, imported, Interrupted(imported))
-    assert main._main() == 3
+    assert main.program() == 3
     assert capsys.readouterr().err.startswith(f"{program}: interrupted")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmsim.run import Runner
-from mmsim.scenarios.registry import load_file
+from mmsim.scenarios.own_file import load_file
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-scenario.md"
 RUNS = (
@@ -21,7 +21,7 @@ def scenario(tmp_path_factory):
     assert code is not None
     file = tmp_path_factory.mktemp("tutorial") / "my_race.py"
     file.write_text(code.group(1))
-    return load_file(str(file))
+    return load_file(str(file)).scenarios[0]
 
 
 def failures(variant):

@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SPDX = "SPDX-License-Identifier: GPL-2.0-only"
 SELF = Path(__file__).resolve().relative_to(ROOT)
 
+MADE = {".venv", "__pycache__", ".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+MADE |= {"build", "dist", ".git"}
+
 
 @lru_cache(maxsize=1)
 def files() -> tuple[Path, ...]:
@@ -24,8 +27,12 @@ def files() -> tuple[Path, ...]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         paths = [Path(line) for line in done.stdout.splitlines()]
-    else:
-        paths = [path.relative_to(ROOT) for path in ROOT.rglob("*") if ".venv" not in path.parts]
+    else:  # an unpacked source archive; what a first run of the tests leaves there is not in it
+        paths = [
+            path
+            for path in (path.relative_to(ROOT) for path in ROOT.rglob("*"))
+            if not MADE.intersection(path.parts) and path.suffix not in {".pyc", ".so"}
+        ]
     return tuple(path for path in paths if (ROOT / path).is_file())
 
 

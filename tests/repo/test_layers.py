@@ -56,6 +56,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mmsim.run",
         "mmsim.scenarios",
         "mmsim.report",
+        "mmsim.engine.door",
         FINDING,
         ERRORS,
         "mmsim",
@@ -94,7 +95,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         ERRORS,
         "mmsim",
     ),
-    "mmsim.__main__": ("mmsim.cli",),
+    "mmsim.__main__": ("mmsim.cli", "mmsim.stress"),
     "mmsim.pytest_plugin": (*TOP, "mmsim.scenarios", "mmsim.report", "mmsim.run", FINDING, ERRORS),
     "mmsim.__init__": (),
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from mmsim.stress import cli
 from mmsim.stress.cli import main
 from tests.stress.driver import BUG, GOOD, OTHER
 from tests.stress.fake import FakeScenario, FakeSource, FakeVariant, Verdict, source
@@ -194,7 +196,7 @@ BAD_INPUT = {
     "--cpus 65": "from 1 to 64",
     "--cpus": "expected one argument",
     "--cpuz 8": "nearest: --cpus",
-    "--seed -1": "of at least 0",
+    "--seed -1": "is not a whole number from 0 to",
     "--runs 0": "of at least 1",
     "--seconds 0": "above 0",
     "--seconds nan": "above 0",
@@ -210,7 +212,14 @@ BAD_INPUT = {
     "--profile nowhere": "all, classroom, default, nightly, smoke",
     "--profile nowhere/x.toml": "does not exist",
     "--profile tests": "is a directory",
-    "--profile LICENSE": "is not valid TOML",
+    "--profile LICENSE": "is none of the built-in ones; for the file give './LICENSE'",
+    "--profile ./LICENSE": "is not valid TOML",
+    f"--profile {'x' * 300}": "cannot be read: File name too long",
+    f"--profile ./{'x' * 300}": "File name too long",
+    f"--json {'x' * 300}": "File name too long",
+    f"--seed {'9' * 5000}": "is not a whole number from 0 to",
+    "--jobs 1025": "from 1 to 1024",
+    "--seconds inf": "above 0",
     "--reports some": "invalid choice",
     "--json nowhere/x.json": "there is no directory",
     "--json tests": "is a directory",
@@ -359,3 +368,29 @@ def _read(descriptor: int) -> bytes:
 def _words(text: str) -> list[str]:
     clean = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     return [re.sub(r"\d+\.\d+", "#", word) for word in clean.split()]
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "gone/out.json"])
+def test_a_result_that_cannot_be_written_is_elsewhere_and_the_table_comes(
+    target: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    Path("gone").mkdir()
+    ran = cli.run
+
+    def run(*args: Any) -> cli.Outcome:
+        outcome = ran(*args)
+        shutil.rmtree("gone")
+        return outcome
+
+    monkeypatch.setattr(cli, "run", run)
+    assert main(["--runs", "50", "--reports", "none", "--json", target], GOOD) == 3
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].endswith("every verdict as declared")
+    said = re.search(r"cannot write \S+: .*; it is in (\S+)", err)
+    assert said is not None
+    assert json.loads(Path(said[1]).read_text())["complete"] is True

@@ -206,7 +206,7 @@ def test_twins_run_beside_those_who_name_them_though_nobody_asked() -> None:
 
 
 BAD = {
-    "against='900.plian'": "no such variant: did you mean 900.plain",
+    "against='900.plian'": "no such variant (nearest: 900.plain",
     "against='900.up'": "declared Never, too",
 }
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +16,7 @@ from mmsim.errors import UsageError, nearest
 from mmsim.model.gate import GATES
 from mmsim.stress import store
 from mmsim.stress.output import console
-from mmsim.stress.parser import whole
+from mmsim.stress.parser import MOST_JOBS, whole
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_SEED, MOST_CPUS
 from mmsim.stress.source import Library, all_variants, find_variant
 from mmsim.stress.verdict import runs
@@ -46,8 +45,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--cpus", type=whole(1, MOST_CPUS), default=DEFAULT_CPUS, help="simulated CPUs (8)"
     )
     parser.add_argument("--seed", type=whole(0), default=DEFAULT_SEED, help="of the campaigns (1)")
-    parser.add_argument("--jobs", type=whole(1), default=None, help="worker processes (all cores)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the effects there as well")
+    parser.add_argument("--jobs", type=whole(1, MOST_JOBS), help="worker processes (all cores)")
+    parser.add_argument("--json", metavar="FILE", help="write the effects there as well")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -74,7 +73,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"mmsim: INCOMPLETE: {cut_short}", file=sys.stderr)
     if options.json is not None:
         document = _document(effects, options) | {"complete": not cut_short}
-        store.write(options.json, document)
+        if not store.keep(options.json, document):
+            return INCOMPLETE
     return INCOMPLETE if cut_short else 0
 
 

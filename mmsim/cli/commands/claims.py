@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
-from pathlib import Path
+from typing import Any
 
 from mmsim.claims import claims
 from mmsim.claims.model import Settled
@@ -15,7 +14,7 @@ from mmsim.claims.settle import Answer, answers, campaign
 from mmsim.errors import UsageError, nearest
 from mmsim.stress import store
 from mmsim.stress.output import console
-from mmsim.stress.parser import whole
+from mmsim.stress.parser import MOST_JOBS, whole
 from mmsim.stress.source import Library
 
 HELP = "what the mails claim, settled by runs: confirmed, refuted, half, open"
@@ -36,15 +35,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=whole(1), default=400, help="runs a variant (400)")
     parser.add_argument("--cpus", type=whole(1, 64), default=8, help="simulated CPUs (8)")
     parser.add_argument("--seed", type=whole(0), default=1, help="seed of the campaign (1)")
-    parser.add_argument("--jobs", type=whole(1), default=None, help="worker processes (all cores)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the answers there as well")
+    parser.add_argument("--jobs", type=whole(1, MOST_JOBS), help="worker processes (all cores)")
+    parser.add_argument("--json", metavar="FILE", help="write the answers there as well")
 
 
 def run(options: argparse.Namespace) -> int:
     wanted = _threads(options.thread)
     chosen = [claim for claim in claims() if claim.thread in wanted]
     if options.json is not None:
-        store.check_writable(str(options.json))
+        store.check_writable(options.json)
     tallies, complete = campaign(
         chosen,
         Library(),
@@ -59,10 +58,9 @@ def run(options: argparse.Namespace) -> int:
         told = [claim for claim in chosen if through.issuperset(claim.variants())]
     settled = answers(told, tallies)
     _show(settled)
-    if options.json is not None:
-        _write(options.json, settled, options, complete)
+    kept = options.json is None or store.keep(options.json, _document(settled, options, complete))
     if complete:
-        return 0
+        return 0 if kept else INCOMPLETE
     print(
         f"mmsim: the campaign is incomplete: {len(told)} of {len(chosen)} claims could be settled",
         file=sys.stderr,
@@ -100,10 +98,10 @@ def _show(settled: tuple[Answer, ...]) -> None:
     out.out(f"{len(settled)} claims: {', '.join(parts)}", highlight=False)
 
 
-def _write(
-    file: Path, settled: tuple[Answer, ...], options: argparse.Namespace, complete: bool
-) -> None:
-    document = {
+def _document(
+    settled: tuple[Answer, ...], options: argparse.Namespace, complete: bool
+) -> dict[str, Any]:
+    return {
         "complete": complete,
         "runs": options.runs,
         "cpus": options.cpus,
@@ -123,7 +121,3 @@ def _write(
             for answer in settled
         ],
     }
-    try:
-        file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {str(file)!r}: {error.strerror}") from error

@@ -121,7 +121,8 @@ def run(options: argparse.Namespace) -> int:
     code = _code(found) if outcome.complete else OPEN
     if options.json is not None:
         document = _document(found, options, settings, complete=outcome.complete)
-        store.write(options.json, document)
+        if not store.keep(options.json, document):
+            code = OPEN
     for line in _lines(found, "odds" if options.sprt else "rate"):
         out.out(line, highlight=False)
     for message in campaign.lost:

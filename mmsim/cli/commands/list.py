@@ -16,7 +16,7 @@ HELP = "the scenarios and their variants, with the declared verdicts"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenario", nargs="*", help="number or name; all if none is given")
-    parser.add_argument("--file", metavar="FILE.py", help="the scenario in a file of your own")
+    parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
 
 
 def run(options: argparse.Namespace) -> int:

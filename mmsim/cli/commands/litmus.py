@@ -92,7 +92,8 @@ def run(options: argparse.Namespace) -> int:
                 "memory": options.memory,
                 "tests": [report.document() for report in reports],
             }
-            store.write(str(options.json), document)
+            if not store.keep(str(options.json), document):
+                code = INCOMPLETE
     return code
 
 

@@ -12,6 +12,7 @@ from mmsim.cli import explain
 from mmsim.cli.calls import recorded
 from mmsim.report.calltree import call_tree
 from mmsim.scenarios.cast import with_cast
+from mmsim.stress import endless
 from mmsim.stress.source import Library, find_variant
 from mmsim.stress.store import reproduce
 
@@ -19,14 +20,15 @@ HELP = "one recorded run again, exactly, with its report"
 DESCRIPTION = """\
 Replay the schedule that mmsim.stress printed on a `Reproduce:` line, and print the report of what
 went wrong in it. The exit code is 0 if the recorded finding occurred again, and 2 if the schedule
-no longer fits the code (it is stale) or is no schedule at all.
+no longer fits the code (it is stale) or is no schedule at all. A schedule is data: nothing
+in it is executed. A FILE.py is a program, and is.
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variant", help="the variant's id, such as 002.flawed")
     parser.add_argument("schedule", help="the schedule, a word that begins with mm1:")
-    parser.add_argument("--file", metavar="FILE.py", help="the variant is in a file of your own")
+    parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
     parser.add_argument("--cast", metavar="NAME", help="it was recorded with this cast")
     end = parser.add_mutually_exclusive_group()
     end.add_argument(
@@ -65,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
     variant = find_variant(Library(options.file), options.variant)
     if options.cast:
         variant = with_cast(variant, options.cast)
-    with recorded() if options.calls else nullcontext() as recorder:
+    recording = recorded() if options.calls else nullcontext()
+    with endless.watched(options.file), recording as recorder:
         told = explain.replay(variant, options.schedule, keep_going=options.keep_going)
     command = reproduce(variant.id, options.schedule, options.file)
     findings = told.result.findings

@@ -14,6 +14,7 @@ from mmsim.cli import gate_diff
 from mmsim.engine.machine import Machine
 from mmsim.model.gate import GATES
 from mmsim.scenarios.api import Variant
+from mmsim.stress import endless
 from mmsim.stress.parser import whole
 from mmsim.stress.settings import MOST_CPUS
 from mmsim.stress.source import Library, find_variant
@@ -23,7 +24,7 @@ HELP = "the story, actors, patches and expected verdict of a variant"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variant", help="the variant's id, such as 002.flawed")
-    parser.add_argument("--file", metavar="FILE.py", help="the variant is in a file of your own")
+    parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
     parser.add_argument(
         "--cpus",
         type=whole(1, MOST_CPUS),
@@ -35,8 +36,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     variant = find_variant(Library(options.file), options.variant)
-    for line in page(variant, options.cpus):
-        print(line)
+    with endless.watched(options.file):
+        lines = list(page(variant, options.cpus))
+    print("\n".join(lines))
     return 0
 
 
@@ -79,7 +81,7 @@ def _actors(variant: Variant, cpus: int) -> Iterator[str]:
         era=variant.era,
     )
     with machine.booted():
-        variant.scenario.setup(machine, variant)
+        variant.boot(machine)
     yield ""
     yield f"actors ({cpus} CPU{'s' * (cpus != 1)})"
     for context in machine.contexts:
