@@ -30,7 +30,7 @@ from mmsim.linux.list import LIST_POISON1, LIST_POISON2, list_head
 from mmsim.memory_model import pfn_to_page
 from mmsim.model.cite import cite
 from mmsim.model.era import IS_ENABLED, era
-from mmsim.model.struct import Struct, shared
+from mmsim.model.struct import Layout, shared
 
 __mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
 
@@ -50,7 +50,7 @@ _CHECK_AT_FREE = """lru locked private private_2 writeback reserved slab active 
     mlocked""".split()
 
 
-class page(Struct):
+class page(Layout):
     """One page frame.  ``history`` is page_owner's: who allocated and who freed it, oldest first.
 
     ``compound_head`` is a tail's, ``compound_order`` a word of the first tail.  (In C the former
@@ -78,8 +78,6 @@ class page(Struct):
     slab = None  # the view of it as a slab (slab.py), made when first asked for
     PG: ClassVar[dict[str, int]] = {}
     has_policies: ClassVar[bool] = True  # of finding the page that has a flag: 4.5 and later
-
-    __new__ = object.__new__  # told by its frame number
 
     def __init__(self, pfn, node):
         self.pfn = pfn

@@ -22,7 +22,7 @@ from mmsim.engine.door import door
 from mmsim.linux.atomic import READ_ONCE, smp_load_acquire, smp_store_release
 from mmsim.linux.bug import page_fault, report
 from mmsim.model.era import IS_ENABLED, era
-from mmsim.model.struct import Struct, shared
+from mmsim.model.struct import Layout, shared
 
 __mmsim_primitive__ = True
 
@@ -54,13 +54,11 @@ LIST_POISON2 = Poison("LIST_POISON2")
 NULL = Poison("NULL")
 
 
-class list_head(Struct):
+class list_head(Layout):
     """A node or a head.  ``owner`` is the struct it is embedded in (container_of)."""
 
     next = shared(NULL)
     prev = shared(NULL)
-
-    __new__ = object.__new__  # most of them are parts of something, and need no number
 
     def __init__(self, name="", owner=None):
         self.own_name = name

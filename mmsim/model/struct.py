@@ -32,21 +32,14 @@ class shared:
         self.default = default
 
 
-class Struct:
-    """Base of all simulated structs.  ``name`` is what events and reports call the object.
+class Layout:
+    """A struct with shared fields that is told by its owner or its number (list nodes, pages).
 
-    ``birth`` says who made it and which of its maker's objects it is: a number for what was made at
-    boot, (context, number) for what a context made.  It does not depend on the schedule, so that
-    the same object can be told in two runs.
+    ``name`` is what events and reports call the object.  Making one costs no more than any object
+    does: most of what is booted is of this kind.
     """
 
     name: Any = ""
-    birth: Any
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        self = _new(cls)
-        self.birth = door.born()
-        return self
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -57,12 +50,31 @@ class Struct:
 
     def identity(self) -> Any:
         """Hashable, and the same for the same object in every schedule."""
+        raise NotImplementedError
+
+
+class Struct(Layout):
+    """Base of all other simulated structs.
+
+    ``birth`` says who made it and which of its maker's objects it is: a number for what was made at
+    boot, (context, number) for what a context made.  It does not depend on the schedule, so that
+    the same object can be told in two runs.
+    """
+
+    birth: Any
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = _new(cls)
+        self.birth = door.born()
+        return self
+
+    def identity(self) -> Any:
         return self.birth
 
 
 def identity(obj: Any) -> Any:
     """The identity of whatever an operation can be done to: a struct, a context, a CPU, nothing."""
-    if isinstance(obj, Struct):
+    if isinstance(obj, Layout):
         return obj.identity()
     return None if obj is None else (type(obj).__name__, getattr(obj, "id", None))
 

@@ -25,7 +25,7 @@ from mmsim.linux.wait import wait_queue_head
 from mmsim.model.cite import cite
 from mmsim.model.era import era, kernel
 from mmsim.model.gate import patched
-from mmsim.model.struct import Struct, shared
+from mmsim.model.struct import Layout, shared
 
 __mmsim_primitive__ = True  # macros: observers attribute their accesses to the caller
 
@@ -52,7 +52,7 @@ FLAG_NAMES = {
 _making = threading.Lock()
 
 
-class page(Struct):
+class page(Layout):
     """One page frame.
 
     ``list``, ``lru`` and ``wait`` are embedded in C; here they are made when first looked at, as
@@ -68,8 +68,6 @@ class page(Struct):
     freed = False
     fresh = False
     history = ()
-
-    __new__ = object.__new__  # told by its frame number
 
     def __init__(self, pfn):
         self.pfn = pfn

@@ -24,7 +24,7 @@ from mmsim.engine.context import Context, Cpu
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.machine import Machine
 from mmsim.engine.op import ALL, LOCK, Bits, Op, footprint
-from mmsim.model.struct import Struct
+from mmsim.model.struct import Layout
 
 # (class, word) -> the attributes that hold it; a class stands for its subclasses, too
 STORAGE = {
@@ -52,6 +52,7 @@ BOOKS = {
     ("Context", "pending"): "the engine's: what it does when it goes on, here START",
     ("page", "lock_owner"): "who holds the page lock, for reports; changes with the bit `locked`",
     ("page", "lock_object"): "the page lock as something to wait for; made once, always the same",
+    ("Cpu", "lines"): "what is still to be delivered; raising a line conflicts in the word `line`",
     ("Cpu", "tasks"): "who could run; two forks conflict in the word `contexts`",
     ("Clock", "_timers"): "a heap by time and context: the same whoever armed first",
     ("Clock", "now"): "moves only when nobody can run",
@@ -142,7 +143,7 @@ class Spy(Instrument):
     def writes(self, owner: Any, attribute: str) -> None:
         if self._on and (id(owner), attribute) not in self._written:
             held = object.__getattribute__(owner, "__dict__")
-            if attribute == "birth" if isinstance(owner, Struct) else not held:
+            if attribute == "birth" if isinstance(owner, Layout) else not held:
                 self._made[id(owner)] = owner
             before = held.get(attribute, getattr(type(owner), attribute, None))
             self._written[id(owner), attribute] = (owner, before)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -186,7 +187,7 @@ def test_gates_are_declared_once_and_known_by_name(monkeypatch: pytest.MonkeyPat
         with pytest.raises(gate.UndeclaredGate):
             gate.patched("a-test-gtae")
     with pytest.raises(ValueError, match="declared twice"):
-        gate.declare(this)
+        gate.declare(replace(this, meaning="another"))
 
 
 def test_a_citation_names_the_kernels_function(monkeypatch: pytest.MonkeyPatch) -> None:
