@@ -314,7 +314,7 @@ def test_a_kernel_may_take_more_than_32_pages_of_a_block() -> None:
 
 
 @pytest.mark.xfail(
-    reason="cc->rescan is not modelled, and a block here has fewer pages than that", strict=True
+    reason="cc->rescan is modelled, but a block here has fewer pages than that", strict=True
 )
 def test_ours_may_take_more_than_32_pages_of_a_block() -> None:
     assert most_of_a_block(ours("001.419-nodbg", runs=3)) > 32
@@ -371,7 +371,7 @@ def test_a_kernel_drains_before_some_releases_and_not_before_others(kernel: str)
     }
 
 
-@pytest.mark.xfail(reason="percpu_pvec_drained is missing: every release drains", strict=True)
+@pytest.mark.xfail(reason="a file here has fewer pages than a pagevec: none is released twice", strict=True)
 @pytest.mark.parametrize("variant", ["000.54-base", "000.517-base"])
 def test_ours_drains_once_per_pagevec(variant: str) -> None:
     assert ("release_pages",) in drains(ours(variant, cpus=4, runs=3))
