@@ -371,7 +371,9 @@ def test_a_kernel_drains_before_some_releases_and_not_before_others(kernel: str)
     }
 
 
-@pytest.mark.xfail(reason="a file here has fewer pages than a pagevec: none is released twice", strict=True)
+@pytest.mark.xfail(
+    reason="a file here has fewer pages than a pagevec: none is released twice", strict=True
+)
 @pytest.mark.parametrize("variant", ["000.54-base", "000.517-base"])
 def test_ours_drains_once_per_pagevec(variant: str) -> None:
     assert ("release_pages",) in drains(ours(variant, cpus=4, runs=3))
