@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A failing run, told: replay its schedule with somebody listening.
 
-Searching is done without listeners, because they cost time; one run is then replayed with one,
+Searching is done without instruments, since they cost time; one run is then replayed with one,
 since the schedule brings it back exactly. What comes out is what the search could not afford to
 keep: who touched the page, in which order, on which CPU.
 """

@@ -54,8 +54,6 @@ BLOCKED: Final = "blocked"  # asleep: it does nothing until somebody wakes it
 
 READS: Final = frozenset({READ, READ_ONCE, ACQUIRE})
 WRITES: Final = frozenset({WRITE, WRITE_ONCE, RELEASE})
-ATOMICS: Final = frozenset({RMW, RMW_RELAXED, RMW_ACQUIRE, RMW_RELEASE})
-BARRIERS: Final = frozenset({MB, RMB, WMB})
 PLAIN: Final = frozenset({READ, WRITE})
 WITHOUT_EFFECT: Final = frozenset({START, RELAX, BLOCKED})
 
