@@ -9,7 +9,7 @@ mostly nothing has changed at all, and the same list is handed out.
 
 from __future__ import annotations
 
-from mmsim.engine.context import Context, Cpu
+from mmsim.engine.context import READY, Context, Cpu
 from mmsim.engine.machine import Machine
 
 
@@ -42,7 +42,12 @@ class Choices:
         return self._all
 
     def _look(self, cpu: Cpu) -> None:
+        known = self._parts[cpu.id]
+        if len(cpu.tasks) < 2 and not cpu.lines and len(known) == 1:
+            top = cpu.stack[-1] if cpu.stack else cpu.curr
+            if top is known[0] and top.state <= READY:
+                return  # the commonest: one task, which has the CPU and can go on
         part = self._of(cpu)
-        if part != self._parts[cpu.id]:
+        if part != known:
             self._parts[cpu.id] = part
             self._all = None

@@ -14,7 +14,6 @@ Defaults live on the class, so creating an object costs nothing per field.
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any
 
 from mmsim.engine.door import door
@@ -90,25 +89,36 @@ def access_field(
     return effect(obj, op.raw, value)
 
 
+_ACCESSORS = """\
+def load(obj):
+    return obj.RAW
+
+def store(obj, value):
+    obj.RAW = value
+
+def get(obj):
+    door.left -= 1
+    if door.left < 0:
+        return door.slow(reads, obj, load, obj)
+    return obj.RAW
+
+def put(obj, value):
+    door.left -= 1
+    if door.left < 0:
+        door.slow(writes, obj, store, obj, value)
+    else:
+        obj.RAW = value
+"""
+
+
 def _accessors(field: str) -> property:
+    """Point, then effect.
+
+    Made from text, because the interpreter stores into an attribute that the code names faster
+    than setattr() does into one that is given by a string.
+    """
     reads, writes = Op(READ, field), Op(WRITE, field)
-    raw = reads.raw
-    load = attrgetter(raw)
-
-    def store(obj: Any, value: Any) -> None:
-        setattr(obj, raw, value)
-
-    def get(obj: Any) -> Any:
-        door.left -= 1
-        if door.left < 0:
-            return door.slow(reads, obj, load, obj)
-        return load(obj)
-
-    def put(obj: Any, value: Any) -> None:
-        door.left -= 1
-        if door.left < 0:
-            door.slow(writes, obj, store, obj, value)
-        else:
-            setattr(obj, raw, value)
-
-    return property(get, put, doc=f"shared field ``{field}``")
+    made: dict[str, Any] = {"door": door, "reads": reads, "writes": writes}
+    made |= {"__name__": __name__, "__mmsim_primitive__": True}
+    exec(_ACCESSORS.replace("RAW", reads.raw), made)
+    return property(made["get"], made["put"], doc=f"shared field ``{field}``")
