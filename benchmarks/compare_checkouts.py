@@ -12,6 +12,9 @@ shorter, and a run is the same in every round: so ``ratio`` compares the sums of
 time.  Beside it stands the median of the rounds' own ratios with the lowest and the highest; where
 those are far apart, the computer was busy and more rounds are needed.  Both checkouts run under the
 Python that runs this file, which must have the packages that mmsim needs.
+
+A checkout whose kernel code does more has longer runs.  ``per effect`` takes that out: it compares
+what an effect costs in the two, with its share of boot, hand-overs and check.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ VARIANTS = ("002.flawed", "000.get-from-zero", "003.unlock-first", "004.merged")
 CPUS = 8
 SEED = 1
 WARM_UP = 20  # runs before the clock starts: imports, threads, caches
+EFFECTS = "effects"  # of a run, on average
 POINTS = 100_000  # accesses in one timing of a point; the best of five counts
 
 
@@ -49,8 +53,8 @@ def main() -> int:
     if options.rounds < 1 or options.runs < 1:
         parser.error("--rounds and --runs have to be at least 1")
 
-    old: list[dict[str, list[float]]] = []
-    new: list[dict[str, list[float]]] = []
+    old: list[dict[str, Any]] = []
+    new: list[dict[str, Any]] = []
     for turn in range(options.rounds):
         pair = [(options.old, old), (options.new, new)]
         for checkout, figures in pair if turn % 2 == 0 else pair[::-1]:
@@ -61,15 +65,25 @@ def main() -> int:
         print(file=sys.stderr)
 
     print(f"{CPUS} CPUs, engine {options.engine}, {options.rounds} rounds of {options.runs} runs")
-    print(f"{'':<26}{'old':>10}{'new':>10}{'ratio':>8}{'median of rounds':>19}")
+    print(
+        f"{'':<26}{'old':>9}{'new':>9}{'ratio':>7}{'median of rounds':>19}"
+        f"{'effects a run':>15}{'per effect':>11}"
+    )
+    effects = old[0].pop(EFFECTS), new[0].pop(EFFECTS)
     for name in old[0]:
         before, after = [f[name] for f in old], [f[name] for f in new]
         rounds = sorted(sum(a) / sum(b) for a, b in zip(before, after, strict=True))
         best = _best(before), _best(after)
-        shown = [b if name.endswith(", ns") else len(before[0]) / b for b in best]
+        ratio = best[0] / best[1]
+        line = f"{median(rounds):>6.2f} ({rounds[0]:.2f}..{rounds[-1]:.2f})"
+        if name.endswith(", ns"):
+            print(f"{name:<26}{best[0]:>9.1f}{best[1]:>9.1f}{ratio:>7.3f}{line:>19}")
+            continue
+        runs = [len(before[0]) / b for b in best]
+        was, now = (told[name] for told in effects)
         print(
-            f"{name:<26}{shown[0]:>10.1f}{shown[1]:>10.1f}{best[0] / best[1]:>8.3f}"
-            f"{median(rounds):>8.2f} ({rounds[0]:.2f}..{rounds[-1]:.2f})"
+            f"{name:<26}{runs[0]:>9.1f}{runs[1]:>9.1f}{ratio:>7.3f}{line:>19}"
+            f"{was:>8.0f} {now:>6.0f}{ratio * now / was:>11.3f}"
         )
     return 0
 
@@ -79,7 +93,7 @@ def _best(rounds: list[list[float]]) -> float:
     return sum(min(times) for times in zip(*rounds, strict=True))
 
 
-def _child(checkout: Path, runs: int, engine: str) -> dict[str, list[float]]:
+def _child(checkout: Path, runs: int, engine: str) -> dict[str, Any]:
     """The figures of one process on one checkout."""
     environment = dict(os.environ, PYTHONPATH=str(checkout.resolve()))
     done = subprocess.run(
@@ -103,16 +117,19 @@ def _measure(runs: int, engine: str) -> None:
     from mmsim.run import Runner
     from mmsim.scenarios.registry import find_variant
 
-    told: dict[str, Any] = {"where": str(Path(mmsim.__file__).resolve().parents[1])}
+    told: dict[str, Any] = {"where": str(Path(mmsim.__file__).resolve().parents[1]), EFFECTS: {}}
     for id in VARIANTS:
         with Runner(find_variant(id), cpus=CPUS, seed=SEED, engine=engine) as runner:
             for index in range(WARM_UP):
                 runner.run(index)
             times = told[f"{id}, runs/s"] = []
+            steps = 0
             for index in range(runs):
                 start = process_time()
-                runner.run(index)
+                result = runner.run(index)
                 times.append(process_time() - start)
+                steps += result.steps
+            told[EFFECTS][f"{id}, runs/s"] = steps / runs
     told |= _points()
     print(json.dumps(told))
 

@@ -87,8 +87,8 @@ def _how(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--engine",
         metavar="E",
-        help="threads: one CPU at a time, deterministic (default); "
-        "free: the operating system schedules",
+        help="threads: one CPU at a time, deterministic (default); green: the same runs without "
+        "OS threads, in less time; free: the operating system schedules",
     )
     group.add_argument("--policy", metavar="P", help="who runs next under threads (default mix)")
     group.add_argument(
