@@ -10,7 +10,7 @@ from typing import Any
 from mmsim.engine.context import READY, SPINNING, Context, Cpu
 from mmsim.engine.machine import Machine
 from mmsim.linux.spinlock import spinlock
-from mmsim.model.struct import Struct, identity
+from mmsim.model.struct import Layout, identity
 
 _ATOMS = (int, str, float, bytes, type(None))
 _OF_A_CONTEXT = ("state", "died", "task_state", "preempt_count", "flags", "timeout", "births")
@@ -20,7 +20,7 @@ def encode(value: Any) -> Any:
     """``value`` with identities for objects: hashable, and the same in every run."""
     if isinstance(value, _ATOMS):
         return value
-    if isinstance(value, Struct | Context | Cpu):
+    if isinstance(value, Layout | Context | Cpu):
         return type(value).__name__, identity(value)
     if isinstance(value, list | tuple):
         return tuple(encode(item) for item in value)
@@ -39,7 +39,7 @@ def state(machine: Machine) -> dict[Any, Any]:
     words: dict[Any, Any] = {}
     others: Counter[Any] = Counter()
     for thing in _reachable(machine):
-        if isinstance(thing, Struct):
+        if isinstance(thing, Layout):
             key = encode(thing)
             assert key not in words, f"two structs with one identity: {key}"
             words[key] = {n: encode(getattr(thing, n)) for n in _words(thing)}
@@ -67,7 +67,7 @@ def differences(one: dict[Any, Any], other: dict[Any, Any]) -> list[str]:
     ]
 
 
-def _words(thing: Struct) -> set[str]:
+def _words(thing: Layout) -> set[str]:
     """Attributes of a struct that hold something; of most there is only the class's default.
 
     How many spin for a lock says who has been given a turn, not what anybody has done.
@@ -102,9 +102,11 @@ def _reachable(machine: Machine) -> list[Any]:
         elif isinstance(thing, Cpu):
             found.append(thing)
             todo.append(thing.data)
-        elif type(thing).__module__.startswith("mmsim.") and hasattr(thing, "__dict__"):
-            if isinstance(thing, Machine):
-                continue
+        elif isinstance(thing, Machine):
+            continue
+        elif isinstance(thing, Layout) or (
+            type(thing).__module__.startswith("mmsim.") and hasattr(thing, "__dict__")
+        ):
             found.append(thing)
             todo += vars(thing).values()
     return found

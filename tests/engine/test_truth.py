@@ -22,12 +22,12 @@ from mmsim.engine.context import Context
 from mmsim.engine.door import access, door
 from mmsim.engine.instruments import Instrument, accessor
 from mmsim.engine.machine import Machine
-from mmsim.engine.op import WRITE, Op, Pending, depends, footprint
+from mmsim.engine.op import RMW, WRITE, Op, Pending, depends, footprint
 from mmsim.engine.policy import RandomWalk, Replay
 from mmsim.engine.seeds import run_seed, stream
 from mmsim.model.struct import Struct, identity
 from mmsim.run import Runner
-from mmsim.scenarios.api import Scenario, Variant
+from mmsim.scenarios.api import NEVER, Scenario, Variant
 from mmsim.scenarios.registry import scenarios
 from tests.engine.lab import Lab, Word
 from tests.engine.spy import Spy
@@ -187,6 +187,45 @@ def _swap(variants: Sequence[Variant], wanted: int) -> None:
         with Runner(variant, cpus=CPUS, seed=SEED, engine="green", policy="random-walk") as runner:
             done += _swapped(runner, index, rng, min(6, wanted - done))
         index += 1
+
+
+def test_swapping_shows_a_word_that_was_forgotten() -> None:
+    """An effect that stores into a second object, and an operation that does not say so."""
+    forgetful, honest = Op(WRITE, "n"), Op(RMW, "m")
+
+    def stores_both(word: Word, other: Word, value: int) -> None:
+        word.v_n = value
+        append(other, value)
+
+    def append(word: Word, digit: int) -> None:  # no later store may hide the order
+        word.v_m = word.v_m * 10 + digit
+
+    def setup(machine: Machine, variant: Variant) -> None:
+        machine.vm = one, other = Word(), Word()
+
+        def both() -> None:
+            for n in range(4):
+                access(forgetful, one, stores_both, one, other, n)
+
+        def second() -> None:
+            for n in range(4, 8):
+                access(honest, other, append, other, n)
+
+        machine.spawn(both, comm="forgetful", cpu=0)
+        machine.spawn(second, comm="honest", cpu=1)
+
+    variant = Variant("990.forgetful", "a word is left out", NEVER)
+    Scenario(
+        id="990",
+        name="forgetful",
+        title="x",
+        story="",
+        era="5.17",
+        setup=setup,
+        variants=(variant,),
+    )
+    with pytest.raises(AssertionError, match="swapped"):
+        _swap([variant], 30)
 
 
 @pytest.mark.parametrize("scenario", scenarios(), ids=lambda s: s.id)
