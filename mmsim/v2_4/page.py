@@ -27,7 +27,7 @@ from mmsim.model.era import era, kernel
 from mmsim.model.gate import patched
 from mmsim.model.struct import Layout, shared
 
-__mmsim_primitive__ = True  # macros: observers attribute their accesses to the caller
+__mmsim_primitive__ = True  # macros: instruments attribute their accesses to the caller
 
 PG_locked = 0
 PG_error = 1

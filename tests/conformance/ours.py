@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from mmsim.cli.calls import recorded
 from mmsim.report.calltree import call_tree
@@ -22,3 +24,10 @@ def ours(variant: str, *, cpus: int = 2, runs: int = 1) -> tuple[Trace, ...]:
             runner.run(0)
         traces.append(parse("\n".join(call_tree(recorder.calls))))
     return tuple(traces)
+
+
+def called(function: Callable[..., Any], *args: Any) -> tuple[Trace, ...]:
+    """The trace of one call on a booted machine where nobody else runs."""
+    with recorded() as recorder:
+        function(*args)
+    return (parse("\n".join(call_tree(recorder.calls))),)
