@@ -88,7 +88,7 @@ def test_one_screen_and_one_report(capsys: pytest.CaptureFixture[str]) -> None:
     screen = out.replace(report, "").splitlines()
     assert len(screen) <= 40
     assert all(len(line) <= 80 for line in screen)
-    assert screen[1].split()[:3] == ["900", "3", "3"]
+    assert screen[1].split()[:4] == ["900", "3", "of", "3"]
     assert "--table " in out
     assert "--reports all " in out
     assert screen[-1].endswith("every verdict as declared")
