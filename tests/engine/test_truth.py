@@ -191,7 +191,7 @@ def _swap(variants: Sequence[Variant], wanted: int) -> None:
 
 @pytest.mark.parametrize("scenario", scenarios(), ids=lambda s: s.id)
 def test_neighbours_that_do_not_conflict_commute_in_a_sample(scenario: Scenario) -> None:
-    _swap(scenario.variants, 30)
+    _swap(scenario.variants, 12)
 
 
 @pytest.mark.slow
@@ -255,7 +255,7 @@ TEN = [
 
 @pytest.mark.parametrize("variant", TEN, ids=_ids(TEN))
 def test_words_are_told_alike_in_a_few_schedules(variant: Variant) -> None:
-    _same_words(variant, 30)
+    _same_words(variant, 12)
 
 
 @pytest.mark.slow
