@@ -59,7 +59,7 @@ def runs_for(rate: float) -> int:
     return math.ceil(math.log(MISS) / math.log1p(-rate))
 
 
-def failures(name: str, cpus: int, runs: int, engine: str = "threads") -> Iterator[RunResult]:
+def failures(name: str, cpus: int, runs: int, engine: str = "green") -> Iterator[RunResult]:
     with Runner(find_variant(name), cpus=cpus, seed=1, engine=engine) as runner:
         for index in range(runs):
             result = runner.run(index)
@@ -67,7 +67,7 @@ def failures(name: str, cpus: int, runs: int, engine: str = "threads") -> Iterat
                 yield result
 
 
-def first_failure(name: str, runs: int, cpus: int = CPUS, engine: str = "threads") -> RunResult:
+def first_failure(name: str, runs: int, cpus: int = CPUS, engine: str = "green") -> RunResult:
     for result in failures(name, cpus, runs, engine):
         return result
     raise AssertionError(f"{name}: no finding in {runs} runs")
