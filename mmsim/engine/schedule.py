@@ -20,6 +20,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 VERSION = "mm1"
 HEAD = 14  # bytes before the segments
 
@@ -163,8 +165,6 @@ def _numbers(raw: bytes) -> list[int]:
     """
     if raw.isascii():  # every number is one byte
         return list(raw)
-    import numpy as np
-
     data = np.frombuffer(raw, np.uint8)
     ends = np.flatnonzero(data < 0x80).astype(np.int32)
     lengths = np.diff(ends, prepend=np.int32(-1))
