@@ -346,6 +346,31 @@ def test_an_interrupt_prints_what_there_is(how: str, tmp_path: Path) -> None:
     assert [v["runs"] for v in data["variants"]][1:] == [64, 5]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system has no /proc")
+@pytest.mark.parametrize("started", range(1, 16))
+def test_ctrl_c_while_sixteen_workers_start_ends_the_campaign(started: int, tmp_path: Path) -> None:
+    """When so many of them have been started; every other time the workers hear it, too."""
+    target = tmp_path / "out.json"
+    profile = tmp_path / "endless.toml"
+    profile.write_text("[never]\nruns = 1000000000\n[sometimes]\nruns = 64\n[always]\nruns = 5\n")
+    process = start("--profile", str(profile), "--json", str(target), "--jobs", "16")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children.read_text().split()) <= started:  # multiprocessing's tracker is one more
+        assert process.poll() is None
+    if started % 2:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 3, err
+    assert "Traceback" not in err
+    assert "LOST      interrupted" in out
+    assert out.rstrip().endswith("INCOMPLETE")
+    data = json.loads(target.read_text())
+    assert (data["complete"], len(data["variants"])) == (False, 3)
+
+
 def test_a_terminal_gets_the_same_words_in_colour(capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["--runs", "50", "--jobs", "1", "--reports", "none"]
     main(argv, GOOD)
