@@ -12,7 +12,6 @@ import math
 import re
 from collections import Counter
 from dataclasses import replace
-from functools import cache
 
 import pytest
 
@@ -22,6 +21,7 @@ from mmsim.run import Runner, RunResult
 from mmsim.scenarios.api import NEVER, SOMETIMES, Variant
 from mmsim.scenarios.registry import find_scenario, find_variant
 from mmsim.scenarios.s003_migration_entry.casts import known_cast
+from tests.scenarios.failing import failing
 
 MISS = 1e-6
 CPUS = 8
@@ -56,41 +56,14 @@ def runs_for(rate: float) -> int:
     return math.ceil(math.log(MISS) / math.log1p(-rate))
 
 
-class Failures:
-    """The failing runs of a variant, found when asked for and kept for the next who asks.
-
-    Found on greenlets, which make the decisions of threads in less time; the tests that look at a
-    run again replay it under threads.
-    """
-
-    def __init__(self, name: str, cpus: int, seed: int) -> None:
-        self._variant, self._cpus, self._seed = find_variant(name), cpus, seed
-        self._tried = 0
-        self._found: list[RunResult] = []
-
-    def first(self, title: str, runs: int) -> RunResult:
-        for result in self._found:
-            if result.index < runs and re.search(title, result.findings[0].title):
-                return result
-        with Runner(self._variant, cpus=self._cpus, seed=self._seed, engine="green") as runner:
-            while self._tried < runs:
-                result = runner.run(self._tried)
-                self._tried += 1
-                if result.findings:
-                    self._found.append(result)
-                    if re.search(title, result.findings[0].title):
-                        return result
-        raise AssertionError(f"{self._variant.id}: no such finding in {runs} runs")
-
-
-failures = cache(Failures)
-
-
 def first_failure(
     name: str, title: str = "", *, cpus: int = CPUS, runs: int = 0, seed: int = 1
 ) -> RunResult:
     """The first run that fails; with ``title``, the first that fails so."""
-    return failures(name, cpus, seed).first(title, runs or runs_for(RATES[name]))
+    for result in failing(name, cpus, seed).among(runs or runs_for(RATES[name])):
+        if re.search(title, result.findings[0].title):
+            return result
+    raise AssertionError(f"{name}: no such finding")
 
 
 def counted(variant: Variant, runs: int, cpus: int = CPUS, until: str = "") -> Counter[str]:
