@@ -15,6 +15,10 @@ FORMATTED := conftest.py tests mmsim/run.py mmsim/errors.py mmsim/pytest_plugin.
 	mmsim/scenarios/api.py mmsim/scenarios/cast.py mmsim/scenarios/own_file.py mmsim/scenarios/registry.py \
 	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation litmus))
 
+# Compiled code is kept even where the environment says not to: tests start hundreds of processes,
+# and each of them would compile all of mmsim, which takes longer than what most of them do.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help stress test slow lint format bench clean
 
 help:

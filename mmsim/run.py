@@ -137,7 +137,7 @@ class Runner:
 
     def replay(
         self,
-        schedule: str,
+        schedule: str | Schedule,
         *,
         instruments: Sequence[Instrument] = (),
         keep_going: bool = False,
@@ -149,7 +149,7 @@ class Runner:
         from it or comes to another finding than was recorded.
         """
         try:
-            recorded = Schedule.parse(schedule)
+            recorded = schedule if isinstance(schedule, Schedule) else Schedule.parse(schedule)
         except BadSchedule as error:
             raise UsageError(str(error)) from error
         if recorded.cpus != self.cpus:

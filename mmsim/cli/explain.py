@@ -76,10 +76,10 @@ class Told:
 def replay(variant: Variant, schedule: str, *, keep_going: bool = False) -> Told:
     """Replay a schedule with its own number of CPUs. Raises UsageError or StaleSchedule."""
     try:
-        cpus = Schedule.parse(schedule).cpus
+        recorded = Schedule.parse(schedule)
     except BadSchedule as error:
         raise UsageError(str(error)) from error
     events: list[Event] = []
-    with Runner(variant, cpus=cpus, seed=0) as runner:
-        result = runner.replay(schedule, instruments=[Events(events.append)], keep_going=keep_going)
+    with Runner(variant, cpus=recorded.cpus, seed=0) as runner:
+        result = runner.replay(recorded, instruments=[Events(events.append)], keep_going=keep_going)
     return Told(variant, schedule, result, tuple(events))

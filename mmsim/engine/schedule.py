@@ -15,9 +15,12 @@ replay that diverged, since most edits leave most schedules valid.
 from __future__ import annotations
 
 import base64
+import gc
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+import numpy as np
 
 VERSION = "mm1"
 HEAD = 14  # bytes before the segments
@@ -78,7 +81,11 @@ class Schedule:
             cpus = _cpus(parts[1])
             raw = _inflate(base64.urlsafe_b64decode(parts[2] + "=" * (-len(parts[2]) % 4)))
             numbers = _numbers(raw[HEAD:])
-            segments = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+            if len(numbers) > 2 * MOST_SEGMENTS:
+                raise ValueError(f"it has more than {MOST_SEGMENTS} segments")
+            if len(numbers) % 2:
+                raise ValueError("its last segment has no number of effects")
+            segments = _pairs(numbers)
         except (ValueError, zlib.error) as error:
             raise BadSchedule(f"the schedule cannot be unpacked: {error}") from error
         return cls(
@@ -139,20 +146,36 @@ def _inflate(packed: bytes) -> bytes:
     return raw
 
 
+def _pairs(numbers: list[int]) -> tuple[tuple[int, int], ...]:
+    """Two by two.  So many new tuples would set the collector off again and again, for nothing."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        one_by_one = iter(numbers)
+        return tuple(zip(one_by_one, one_by_one, strict=True))
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def _numbers(raw: bytes) -> list[int]:
-    out: list[int] = []
-    value = shift = 0
-    for byte in raw:
-        if byte < 0x80:
-            out.append(value | byte << shift if shift else byte)
-            value = shift = 0
-        else:
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if shift >= MOST_BITS:
-                raise ValueError("it holds a number that is too large")
-    if shift:
+    """Numbers of seven bits a byte, the lowest first; bit 7 says that there is more.
+
+    No loop goes over the bytes: a short line may hold hundreds of thousands.
+    """
+    if raw.isascii():  # every number is one byte
+        return list(raw)
+    data = np.frombuffer(raw, np.uint8)
+    ends = np.flatnonzero(data < 0x80).astype(np.int32)
+    lengths = np.diff(ends, prepend=np.int32(-1))
+    left = len(raw) - 1 - int(ends[-1]) if len(ends) else len(raw)
+    if max(int(lengths.max(initial=0)), left + 1) > MOST_BITS // 7:
+        raise ValueError("it holds a number that is too large")
+    if left:
         raise ValueError("it ends in the middle of a number")
-    if len(out) > 2 * MOST_SEGMENTS:
-        raise ValueError(f"it has more than {MOST_SEGMENTS} segments")
-    return out
+    values = data[ends].astype(np.int64)
+    for place in range(1, int(lengths.max())):
+        more = np.flatnonzero(lengths > place)
+        values[more] = values[more] << 7 | data[ends[more] - place] & 0x7F
+    numbers: list[int] = values.tolist()
+    return numbers

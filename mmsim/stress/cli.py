@@ -90,7 +90,7 @@ def _show(out: Console, outcome: Outcome, settings: Settings, parsed: argparse.N
         output.show_threads(out, campaign)
     if parsed.table or parsed.metrics == "all":
         output.show_metrics(out, campaign.tallies, parsed.metrics)
-    output.show_open(out, campaign)
+    output.show_open(out, campaign, None if parsed.table else output.room(campaign))
     output.show_reports(out, campaign, parsed.reports, settings)
     out.print()
     for line in output.where_the_rest_is(campaign, reports=parsed.reports, table=parsed.table):

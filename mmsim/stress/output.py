@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The outcome of a campaign as text: one screen, one report, and where the rest is.
 
-The screen has a row for each mail thread, and in full whatever is not as declared. All variants and
-all reports come if they are asked for.
+The screen has a row for each mail thread, and whatever is not as declared, as far as there is room.
+All variants and all reports come if they are asked for.
 
-The same text on a terminal and in a file; a terminal adds colour and nothing else. Every
-`Reproduce:` command stands alone on its line, so that it can be copied with a triple click or
-cut out with grep.
+The same text on a terminal and in a file; a terminal adds colour and nothing else. Lines end at
+column 80, but for those that nobody can break: a row of the large table, a kernel's own text, and
+a `Reproduce:` command, which stands alone on its line so that it can be copied with a triple click
+or cut out with grep.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ REPORTS = ("one", "first", "all", "none")
 METRICS = ("declared", "all")
 FAR = 4000
 WIDTH = 80
+SCREEN = 40
+"""Lines, without the report."""
+ELSEWHERE = 14
+"""Lines of the screen that are neither rows of threads nor about what is open."""
+NAMED = 3
 READABLE = 30
 _STYLES = {True: "green", False: "bold red", None: "yellow"}
 
@@ -52,11 +58,14 @@ def console(file: TextIO) -> Console:
     return _Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
-def show_rows(out: Console, table: Table) -> None:
+def show_rows(out: Console, table: Table, width: int | None = None) -> None:
     """Print a table with nothing cut off: on a narrow terminal its lines are longer than that.
 
-    A column that may wrap does so, down to a width that can still be read.
+    A column that may wrap does so, down to a width that can still be read; without a terminal,
+    where there is no edge to wrap at, ``width`` is one.
     """
+    if width is not None and not out.is_terminal:
+        out.width = width
     needed = Measurement.get(out, out.options.update(width=FAR), table).maximum
     for column in table.columns:
         if not column.no_wrap:
@@ -93,18 +102,19 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 
 def show_threads(out: Console, campaign: Campaign) -> None:
-    """One row a mail thread."""
-    columns = ("thread", "variants", "as declared", "runs", "findings", "slowest first")
+    """One row a mail thread; `slowest` is the longest wait for the first finding of a variant."""
+    columns = ("thread", "as declared", "runs", "findings", "slowest")
     table = _table(*columns, right=columns[1:])
+    table.columns[0].no_wrap = False
     for scenario, tallies in by_thread(campaign.tallies):
         words = [verdict_of(campaign, tally).ok for tally in tallies]
-        ok = Text(str(words.count(True)), style=_STYLES[_worst(words)])
+        ok = Text(f"{words.count(True)} of {len(words)}", style=_STYLES[_worst(words)])
         runs_ = sum(tally.runs for tally in tallies)
         findings = sum(tally.findings for tally in tallies)
         last = slowest(tallies)
         took = f"{last.first_seconds:.3f} s" if last is not None else "-"
-        table.add_row(scenario, str(len(tallies)), ok, f"{runs_:,}", f"{findings:,}", took)
-    show_rows(out, table)
+        table.add_row(scenario, ok, f"{runs_:,}", f"{findings:,}", took)
+    show_rows(out, table, WIDTH)
     last = slowest(campaign.tallies)
     if last is not None:
         out.out(f"slowest first finding: {last.variant.id}, in run {last.first_run:,}")
@@ -250,7 +260,8 @@ def most_instructive(campaign: Campaign) -> tuple[Tally, Kind] | None:
 
 
 def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str:
-    return report.render(
+    """The report; lines that are mmsim's own are folded, and begin again below their text."""
+    text = report.render(
         kind.sample.finding,
         variant=tally.variant,
         reproduce=command,
@@ -258,31 +269,65 @@ def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str
         runs=tally.runs,
         run={"engine": settings.engine, "policy": settings.scheduler, "seed": settings.seed},
     )
-
-
-def show_open(out: Console, campaign: Campaign) -> None:
-    """What differs, what is undecided and what is missing, in full."""
-    judgements = [(t.variant.id, verdict_of(campaign, t)) for t in campaign.tallies]
+    kernel, mark, own = text.partition("---[ mmsim ]---")
     lines = [
-        f"{word:<9} {id}: {reason}"
-        for word, ok in (("DIFFERS", False), ("UNDECIDED", None))
-        for id, judgement in judgements
-        if judgement.ok is ok
-        for reason in judgement.reasons
+        piece
+        for line in own.splitlines()
+        for piece in ([line] if line.startswith("Reproduce: ") else _folded(line, 10) or [""])
     ]
+    return "\n".join([kernel + mark, *lines[1:]]) + "\n"
+
+
+def show_open(out: Console, campaign: Campaign, most: int | None = None) -> None:
+    """What differs, what is undecided and what is missing; in full, or in at most so many lines.
+
+    Variants of which the same is to be said share a line. What finds no room is counted.
+    """
+    judgements = [(t.variant.id, verdict_of(campaign, t)) for t in campaign.tallies]
+    said: dict[tuple[str, str], list[str]] = {}
+    for word, ok in (("DIFFERS", False), ("UNDECIDED", None)):
+        for id, judgement in judgements:
+            for reason in judgement.reasons if judgement.ok is ok else ():
+                said.setdefault((word, reason), []).append(id)
+    entries = [f"{word:<9} {_listed(ids, most)}: {reason}" for (word, reason), ids in said.items()]
     not_run = [id for id, judgement in judgements if judgement.observed == NOT_RUN]
     if not_run:
-        lines.append(f"NOT RUN   {', '.join(not_run)}")
-    lines += [f"LOST      {message.splitlines()[0]}" for message in campaign.lost]
+        entries.append(f"NOT RUN   {_listed(not_run, most)}")
+    lost = [f"LOST      {message.splitlines()[0]}" for message in campaign.lost]
+    pieces = [_folded(entry, 12) for entry in [*lost[:1], *entries, *lost[1:]]]
+    lines: list[str] = []
+    for place, piece in enumerate(pieces):
+        if most is not None and len(lines) + len(piece) > most - (place < len(pieces) - 1):
+            lines.append(f"{len(pieces) - place} more of these: --table has all of them")
+            break
+        lines += piece
     for line in lines:
-        for piece in textwrap.wrap(
-            line, WIDTH, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False
-        ):
-            out.out(piece, highlight=False)
+        out.out(line, highlight=False)
+
+
+def room(campaign: Campaign) -> int:
+    """Lines that the screen has for what is open."""
+    return max(NAMED, SCREEN - ELSEWHERE - len(by_thread(campaign.tallies)))
+
+
+def _listed(ids: Sequence[str], most: int | None) -> str:
+    if most is None or len(ids) <= NAMED:
+        return ", ".join(ids)
+    return f"{', '.join(ids[:NAMED])} and {len(ids) - NAMED} more"
+
+
+def _folded(line: str, indent: int) -> list[str]:
+    return textwrap.wrap(
+        line,
+        WIDTH,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: float) -> list[str]:
-    """The last lines: the pairs, the campaign, and the verdict in one sentence."""
+    """The last lines: the pairs, the campaign, and the verdict in one sentence, the last."""
     judgements = [verdict_of(campaign, tally) for tally in campaign.tallies]
     evidence = [e for judgement in judgements for e in judgement.evidence]
     lines = []
@@ -290,8 +335,8 @@ def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: flo
         decided = sum(e.decided for e in evidence)
         worst = max(e.p for e in evidence)
         lines.append(
-            f"{len(evidence)} pairs of a right variant and a wrong one with the same cast: "
-            f"{decided} decided, p <= {worst:.2g}"
+            f"{len(evidence):,} pairs of right and wrong with the same cast: {decided:,} decided, "
+            f"p <= {worst:.2g}"
         )
     differing = sum(judgement.ok is False for judgement in judgements)
     undecided = sum(judgement.ok is None for judgement in judgements)
@@ -307,13 +352,12 @@ def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: flo
     if not complete:
         verdict += "; INCOMPLETE"
     lines.append(
-        f"{of} variants, {campaign.runs:,} runs, {campaign.findings:,} findings in {wall:.1f} s"
-    )
-    lines.append(
+        f"{of} variants, {campaign.runs:,} runs, {campaign.findings:,} findings in {wall:.1f} s "
         f"(cpus {settings.cpus}, seed {settings.seed}, engine {settings.engine}, "
-        f"policy {settings.scheduler}, jobs {settings.jobs}): {verdict}"
+        f"policy {settings.scheduler}, jobs {settings.jobs})"
     )
-    return lines
+    lines.append(verdict)
+    return [piece for line in lines for piece in _folded(line, 4)]
 
 
 def where_the_rest_is(campaign: Campaign, *, reports: str, table: bool) -> Iterator[str]:

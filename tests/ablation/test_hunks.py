@@ -25,7 +25,7 @@ RUNS = 120
 def tallies(changes: Sequence[Change], runs: int = RUNS) -> list[Tally]:
     """Each change and, before it, the variant it was made from; in this process."""
     source = Changed(tuple(changes))
-    setting = Setting(source=source, cpus=8, seed=1, engine="threads", policy="mix")
+    setting = Setting(source=source, cpus=8, seed=1, engine="green", policy="mix")
     out = []
     for id in [id for c in changes for id in (c.variant, c.id)]:
         tally = Tally(find_variant(source, id))

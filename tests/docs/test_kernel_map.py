@@ -128,6 +128,20 @@ def test_a_map_that_is_not_is_noticed(
     assert "map --write" in capsys.readouterr().out
 
 
+def test_whoever_reads_the_map_while_it_is_written_sees_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one takes the place of the old one, and is not written over it."""
+    page, old = tmp_path / "kernel-map.md", tmp_path / "old.md"
+    page.write_text("old\n")
+    old.hardlink_to(page)
+    monkeypatch.setattr(kernel_map, "PAGE", page)
+    assert main(["map", "--write"]) == 0
+    assert old.read_text() == "old\n"
+    assert page.read_text().startswith("# The kernel map")
+    assert sorted(tmp_path.iterdir()) == [page, old]
+
+
 def test_the_map_needs_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

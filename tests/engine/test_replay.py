@@ -7,6 +7,7 @@ The programs are random (fuzz.py): what two runs have to agree on is every value
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -35,7 +36,9 @@ def effects(segments: Segments) -> Segments:
     return join(segment for segment in segments if segment[1])
 
 
+@cache
 def record(token: Token, seed: int) -> tuple[Any, Segments]:
+    """A run of the program with this seed; kept, as several tests follow it."""
     machine = fuzz.boot(seed)
     token.run(machine, policies.make("mix", stream(seed, "policy"), 60))
     return fuzz.outcome(machine), token.segments
@@ -47,7 +50,7 @@ def followed(token: Token, seed: int, segments: Segments) -> tuple[Any, Segments
     return fuzz.outcome(machine), token.segments
 
 
-TENS = range(0, 300, 10)
+TENS = range(0, 120, 10)
 
 
 @pytest.mark.parametrize("start", TENS)
@@ -71,7 +74,7 @@ def test_listening_changes_nothing(token: Token, start: int) -> None:
         assert join((event.entity, 1) for event in told) == effects(segments), seed
 
 
-@pytest.mark.parametrize("start", range(0, 200, 10))
+@pytest.mark.parametrize("start", range(0, 80, 10))
 def test_free_to_token(token: Token, free: FreeCarrier, start: int) -> None:
     for seed in range(start, start + 10):
         machine = fuzz.boot(seed)
@@ -81,7 +84,7 @@ def test_free_to_token(token: Token, free: FreeCarrier, start: int) -> None:
         assert effects(segments) == effects(free.segments), seed
 
 
-@pytest.mark.parametrize("start", range(0, 200, 10))
+@pytest.mark.parametrize("start", range(0, 80, 10))
 def test_threads_to_greenlets(token: Token, green: Token, start: int) -> None:
     """The same decisions: the same seed and policy give the same run, and a line its replay."""
     for seed in range(start, start + 10):
@@ -95,7 +98,7 @@ def test_threads_to_greenlets(token: Token, green: Token, start: int) -> None:
 HARD = (206131, 214101, 222587, 409855, 412011, 512867, 568689, 632007, 637869, 706751)
 
 
-@pytest.mark.parametrize("seed", [*HARD, *range(20)])
+@pytest.mark.parametrize("seed", [*HARD, *range(8)])
 def test_free_to_token_where_it_is_hard(token: Token, free: FreeCarrier, seed: int) -> None:
     machine = fuzz.boot(seed)
     free.run(machine, q=0.125)

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import base64
 import random
-import resource
-import time
 import zlib
 from itertools import groupby, pairwise
 
@@ -81,6 +79,8 @@ def sealed(payload: bytes, cpus: str = "2") -> str:
         sealed(b"no zlib"),
         sealed(zlib.compress(b"short")),
         sealed(zlib.compress(bytes(14) + b"\x01")),  # an id without a number
+        sealed(zlib.compress(bytes(14) + b"\x81\x01")),
+        sealed(zlib.compress(bytes(14) + b"\x81\x01\x80")),
         sealed(zlib.compress(bytes(14) + b"\x80")),  # the middle of a number
         sealed(zlib.compress(bytes(14)), cpus="x"),
     ],
@@ -105,53 +105,6 @@ def test_joined_segments_are_the_same_effects(segments: list[tuple[int, int]]) -
     assert all(a[0] != b[0] for a, b in pairwise(out))
     assert sum(n for _, n in out) == sum(n for _, n in segments)
     assert [id for id, _ in out] == [id for id, _ in groupby(id for id, _ in segments)]
-
-
-def forged(rng: random.Random) -> str:
-    """A line with a right checksum that somebody made to do harm, of any of a dozen kinds."""
-    size = rng.choice((0, 1, 14, 15, 40, 1000))
-    if rng.random() < 0.01:
-        size = rng.choice((1 << 20, 1 << 24))
-    payload = rng.choice(
-        (
-            bytes([rng.choice((0, 1, 0x7F, 0x80, 0xFF))]) * size,
-            rng.randbytes(min(size, 1000)),
-            bytes(14) + b"\xff" * (size % 50) + b"\x01\x01",
-            bytes(14) + bytes(rng.randrange(9) for _ in range(min(size, 1000))),
-        )
-    )
-    packed = zlib.compress(payload, 9)
-    if rng.random() < 0.1:
-        packed = packed[: rng.randrange(len(packed) + 1)]
-    return sealed(packed, rng.choice(("2", "0", "-1", "1_0", "9" * 5000, "\u0663", "64", "65", "")))
-
-
-def peak() -> int:
-    """Bytes of memory that this process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [pytest.param(3_000, id="some"), pytest.param(100_000, marks=pytest.mark.slow, id="many")],
-)
-def test_a_forged_line_costs_little(lines: int) -> None:
-    """Of CPU time 50 ms, of memory 20 MB; and it is a schedule or it is refused."""
-    rng = random.Random(20260101)
-    made = [zlib.compress(bytes(1 << 24), 9)]  # what makes them has its peak before
-    before = peak()
-    for _ in range(lines):
-        line = forged(rng)
-        start = time.thread_time()
-        try:
-            schedule = Schedule.parse(line)
-        except BadSchedule as error:
-            assert len(str(error)) < 200
-        else:
-            assert all(0 <= id < 1 << 42 and 0 <= n < 1 << 42 for id, n in schedule.segments)
-        assert time.thread_time() - start < 0.05
-    assert made
-    assert peak() - before < 60e6  # twice 16 MiB are the forger's own
 
 
 BOMBS = {

@@ -230,7 +230,7 @@ def test_swapping_shows_a_word_that_was_forgotten() -> None:
 
 @pytest.mark.parametrize("scenario", scenarios(), ids=lambda s: s.id)
 def test_neighbours_that_do_not_conflict_commute_in_a_sample(scenario: Scenario) -> None:
-    _swap(scenario.variants, 30)
+    _swap(scenario.variants, 12)
 
 
 @pytest.mark.slow
@@ -294,7 +294,7 @@ TEN = [
 
 @pytest.mark.parametrize("variant", TEN, ids=_ids(TEN))
 def test_words_are_told_alike_in_a_few_schedules(variant: Variant) -> None:
-    _same_words(variant, 30)
+    _same_words(variant, 12)
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from mmsim.engine.instruments import Events
 from mmsim.run import Runner, RunResult
 from mmsim.scenarios.api import ALWAYS, NEVER, SOMETIMES
 from mmsim.scenarios.registry import find_scenario, find_variant
+from tests.scenarios.failing import failing
 
 MISS = 1e-6
 CPUS = 8
@@ -59,16 +60,12 @@ def runs_for(rate: float) -> int:
     return math.ceil(math.log(MISS) / math.log1p(-rate))
 
 
-def failures(name: str, cpus: int, runs: int, engine: str = "threads") -> Iterator[RunResult]:
-    with Runner(find_variant(name), cpus=cpus, seed=1, engine=engine) as runner:
-        for index in range(runs):
-            result = runner.run(index)
-            if result.findings:
-                yield result
+def failures(name: str, cpus: int, runs: int) -> Iterator[RunResult]:
+    return failing(name, cpus, 1).among(runs)
 
 
-def first_failure(name: str, runs: int, cpus: int = CPUS, engine: str = "threads") -> RunResult:
-    for result in failures(name, cpus, runs, engine):
+def first_failure(name: str, runs: int, cpus: int = CPUS) -> RunResult:
+    for result in failures(name, cpus, runs):
         return result
     raise AssertionError(f"{name}: no finding in {runs} runs")
 
@@ -181,7 +178,8 @@ def test_a_failure_can_be_seen_again() -> None:
 
 def test_free_running_threads_find_it_and_the_token_replays_them() -> None:
     """The operating system decides here, so nothing is deterministic: a miss has p < 0.6 ** 60."""
-    result = first_failure("000.get-from-zero", 60, engine="free")
+    with Runner(find_variant("000.get-from-zero"), cpus=CPUS, seed=1, engine="free") as free:
+        result = next(result for result in map(free.run, range(60)) if result.findings)
     with Runner(find_variant("000.get-from-zero"), cpus=CPUS, seed=99) as runner:
         again = runner.replay(result.schedule)
     assert again.findings[0].fingerprint == result.findings[0].fingerprint

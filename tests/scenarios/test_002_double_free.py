@@ -53,7 +53,7 @@ def runs_for(rate: float) -> int:
 
 
 def first_failure(variant: Variant, cpus: int, runs: int, seed: int = 1) -> RunResult:
-    with Runner(variant, cpus=cpus, seed=seed) as runner:
+    with Runner(variant, cpus=cpus, seed=seed, engine="green") as runner:
         for index in range(runs):
             result = runner.run(index)
             if result.findings:

@@ -19,8 +19,21 @@ from mmsim.stress import cli
 from mmsim.stress.cli import main
 from tests.stress.driver import BUG, GOOD, OTHER
 from tests.stress.fake import FakeScenario, FakeSource, FakeVariant, Verdict, source
+from tests.stress.in_threads import use_threads
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def processes() -> None:
+    """Workers are processes, as in earnest."""
+
+
+@pytest.fixture(autouse=True)
+def _in_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are threads where a test does not ask for processes."""
+    if "processes" not in request.fixturenames:
+        use_threads(monkeypatch)
 
 
 def document(tmp_path: Path, *argv: str, of: FakeSource = GOOD) -> tuple[int, dict[str, Any]]:
@@ -88,7 +101,7 @@ def test_one_screen_and_one_report(capsys: pytest.CaptureFixture[str]) -> None:
     screen = out.replace(report, "").splitlines()
     assert len(screen) <= 40
     assert all(len(line) <= 80 for line in screen)
-    assert screen[1].split()[:3] == ["900", "3", "3"]
+    assert screen[1].split()[:4] == ["900", "3", "of", "3"]
     assert "--table " in out
     assert "--reports all " in out
     assert screen[-1].endswith("every verdict as declared")
@@ -179,9 +192,11 @@ def test_sometimes_is_met_by_always() -> None:
     assert main(["--runs", "50", "--reports", "none"], source(eager)) == 0
 
 
-def test_a_lost_worker_is_exit_code_3(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_lost_worker_is_exit_code_3(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, processes: None
+) -> None:
     bad = FakeVariant("900.bad", Verdict.NEVER, trouble="kill")
-    code, data = document(tmp_path, "--runs", "200", of=source(bad))
+    code, data = document(tmp_path, "--runs", "200", "--jobs", "1", of=source(bad))
     assert code == 3
     assert data["complete"] is False
     assert "SIGKILL" in data["lost"][0]
@@ -296,12 +311,12 @@ def start(*argv: str) -> subprocess.Popen[str]:
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     target = tmp_path / "out.json"
-    process = start("--runs", "50", "--reports", "all", "--json", str(target))
+    process = start("--runs", "50", "--jobs", "1", "--reports", "all", "--json", str(target))
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None
     err = process.stderr.read()
-    assert (process.wait(timeout=30), "Traceback" in err, "Exception" in err) == (0, False, False)
+    assert (process.wait(timeout=100), "Traceback" in err, "Exception" in err) == (0, False, False)
     assert json.loads(target.read_text())["complete"] is True
 
 
@@ -320,7 +335,7 @@ def test_an_interrupt_prints_what_there_is(how: str, tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
     if how == "timeout":  # so does timeout(1), and to us a second time
         os.killpg(process.pid, signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=100)
     assert process.returncode == 3
     assert "Traceback" not in err
     assert "LOST      interrupted" in out
@@ -331,17 +346,38 @@ def test_an_interrupt_prints_what_there_is(how: str, tmp_path: Path) -> None:
     assert [v["runs"] for v in data["variants"]][1:] == [64, 5]
 
 
-def test_a_terminal_gets_the_same_words_in_colour() -> None:
-    plain = subprocess.run(
-        [sys.executable, "-m", "tests.stress.driver", "--runs", "50", "--reports", "none"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system has no /proc")
+@pytest.mark.parametrize("started", range(1, 16))
+def test_ctrl_c_while_sixteen_workers_start_ends_the_campaign(started: int, tmp_path: Path) -> None:
+    """When so many of them have been started; every other time the workers hear it, too."""
+    target = tmp_path / "out.json"
+    profile = tmp_path / "endless.toml"
+    profile.write_text("[never]\nruns = 1000000000\n[sometimes]\nruns = 64\n[always]\nruns = 5\n")
+    process = start("--profile", str(profile), "--json", str(target), "--jobs", "16")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children.read_text().split()) <= started:  # multiprocessing's tracker is one more
+        assert process.poll() is None
+    if started % 2:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 3, err
+    assert "Traceback" not in err
+    assert "LOST      interrupted" in out
+    assert out.rstrip().endswith("INCOMPLETE")
+    data = json.loads(target.read_text())
+    assert (data["complete"], len(data["variants"])) == (False, 3)
+
+
+def test_a_terminal_gets_the_same_words_in_colour(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["--runs", "50", "--jobs", "1", "--reports", "none"]
+    main(argv, GOOD)
+    plain = capsys.readouterr().out
     ours, theirs = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.stress.driver", "--runs", "50", "--reports", "none"],
+        [sys.executable, "-m", "tests.stress.driver", *argv],
         cwd=ROOT,
         stdout=theirs,
         stderr=subprocess.DEVNULL,
@@ -352,7 +388,7 @@ def test_a_terminal_gets_the_same_words_in_colour() -> None:
     while chunk := _read(ours):
         shown += chunk
     os.close(ours)
-    process.wait(timeout=30)
+    process.wait(timeout=100)
     assert b"\x1b[" in shown
     assert "\x1b" not in plain
     assert _words(shown.decode()) == _words(plain)

@@ -246,6 +246,25 @@ def test_a_fix_of_ones_own_that_was_taken_out_by_hand(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+def test_power_over_the_real_engine(tmp_path: Path) -> None:
+    """A hundred campaigns of a fix that was taken out by hand: 99 report it, and none says ok."""
+    file, target = tmp_path / "race.py", tmp_path / "out.json"
+    text = Path(RACE).read_text()
+    for line in ("spin_lock(lock)", "spin_unlock(lock)"):
+        assert f"        {line}\n" in text
+        text = text.replace(f"        {line}\n", "        pass\n")
+    file.write_text(text)
+    verdicts = []
+    for seed in range(1, 101):
+        chosen = ["--variant", "900.locked", "--cpus", "2", "--seed", str(seed), "--jobs", "1"]
+        main(["--file", str(file), *chosen, "--json", str(target)])
+        verdicts.append(json.loads(target.read_text())["variants"][0]["verdict"])
+    assert verdicts.count("differs") >= 99
+    assert "as-declared" not in verdicts
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_no_verdict_of_the_default_campaign_flips_with_the_seed(tmp_path: Path) -> None:
     """Ten seeds of the campaign with 8 CPUs: every pair decided, every verdict as declared."""
     target = tmp_path / "out.json"

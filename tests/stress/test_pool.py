@@ -16,6 +16,7 @@ from mmsim.stress.settings import Settings
 from mmsim.stress.tally import Tally
 from mmsim.stress.worker import Setting, cores
 from tests.stress.fake import FakeSource, FakeVariant, Verdict, source
+from tests.stress.in_threads import use_threads
 
 QUIET = FakeVariant("900.quiet", Verdict.NEVER)
 NOISY = FakeVariant("900.noisy", Verdict.SOMETIMES, chance=0.05)
@@ -116,12 +117,11 @@ def test_no_worker_outlives_the_pool() -> None:
     assert not any(p.is_alive() for p in processes)
 
 
-def test_a_deadline_ends_a_campaign_without_end() -> None:
-    start = time.monotonic()
+def test_a_deadline_ends_a_campaign_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_threads(monkeypatch)  # which are there at once, however busy the machine is
     campaign = campaign_of(QUIET, NOISY, runs=None)
-    with pool.Pool(2, setting(source(QUIET, NOISY), start + 1.5)) as workers:
+    with pool.Pool(2, setting(source(QUIET, NOISY), time.monotonic() + 1.0)) as workers:
         workers.run(campaign, Ear())
-    assert time.monotonic() - start < 15
     assert all(tally.runs > 0 for tally in campaign.tallies)
     assert campaign.lost == []
 

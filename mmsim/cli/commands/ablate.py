@@ -32,14 +32,17 @@ if nothing is named, variants are tried until one differs: in its verdict, in th
 kinds of its findings, in a metric, or in how often it fails. Differences are far from
 chance (p < 1e-5). Where nothing differs, the whole gate is turned over as well: that
 says how many runs it takes to see a hunk that matters as much, and fewer are too few
-to tell. A hunk that changes nothing in any variant is named at the end.
+to tell. A hunk that changes nothing in any variant is named at the end. A FILE.py is
+a program, and is executed.
 """
 INCOMPLETE = 3
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="*", metavar="VARIANT|GATE", help="default: every gate")
-    parser.add_argument("--file", metavar="FILE.py", help="the variants of a file of your own")
+    parser.add_argument(
+        "--file", metavar="FILE.py", help="the variants of a file of your own; it is executed"
+    )
     parser.add_argument("--runs", type=whole(2), default=200, help="runs of each side (200)")
     parser.add_argument(
         "--cpus", type=whole(1, MOST_CPUS), default=DEFAULT_CPUS, help="simulated CPUs (8)"

@@ -47,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="with first: the policies to compare; repeatable (default: all)",
     )
-    parser.add_argument("--file", metavar="FILE.py", help="the scenario in a file of your own")
+    parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
     parser.add_argument(
         "--cpus",
         type=whole(1, MOST_CPUS),

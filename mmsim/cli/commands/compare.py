@@ -57,7 +57,7 @@ MOST_PAIRS = 100_000
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("buggy", metavar="BUGGY", help="the variant that fails")
     parser.add_argument("fixed", metavar="FIXED", help="the variant with the fix")
-    parser.add_argument("--file", metavar="FILE.py", help="they are in a file of your own")
+    parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
     rule = parser.add_mutually_exclusive_group()
     rule.add_argument(
         "--runs", type=whole(1), default=1000, metavar="N", help="runs of each (1,000)"

@@ -65,7 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first", action="store_true", help="stop at the first finding")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the set-up's draws")
     parser.add_argument("--json", metavar="FILE", help="write the outcome there")
-    parser.add_argument("--file", metavar="FILE.py", help="the variant is in a file of your own")
+    parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
 
 
 @dataclass

@@ -23,6 +23,7 @@ import mmsim
 from mmsim.cli.commands import where
 from mmsim.errors import UsageError
 from mmsim.model.version import earliest
+from mmsim.stress import store
 
 if TYPE_CHECKING:
     from mmsim.model.cite import Citation
@@ -76,7 +77,10 @@ def run(options: argparse.Namespace) -> int:
     if not PAGE.parent.is_dir():
         raise UsageError("the map belongs to a checkout; an installed mmsim has no docs directory")
     if options.write:
-        PAGE.write_text(text, encoding="utf-8")
+        try:
+            store.write_text(str(PAGE), text)
+        except OSError as error:
+            raise UsageError(f"docs/kernel-map.md: not writable: {error.strerror}") from error
         return 0
     if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
         print("docs/kernel-map.md is up to date")

@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, default=30.0, metavar="S", help="stop after so long (default 30)"
     )
-    parser.add_argument("--file", metavar="FILE.py", help="the variant is in a file of your own")
+    parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -47,17 +47,19 @@ class Replay(Policy):
         return not self.finished
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
+        segments, refused = self._segments, set[int]()
         while self._left <= 0:
-            if self.finished:
+            if self._next == len(segments):
                 self._quantum = TURN
                 return self._then.pick(enabled, current)
-            self._id, self._left = self._segments[self._next]
+            self._id, self._left = segments[self._next]
             self._next += 1
-            if self._left == 0:
+            if self._left == 0 and self._id not in refused:
                 self._quantum = 0
                 for ctx in enabled:
                     if ctx.id == self._id and _without_effect(ctx):
                         return ctx
+                refused.add(self._id)  # nothing changes while segments are skipped
         self._quantum = self._left
         for ctx in enabled:
             if ctx.id == self._id:
