@@ -112,7 +112,7 @@ class _Draws(Instrument):
     def before(self, ctx: Any, step: int, op: Any, obj: Any, args: tuple[Any, ...]) -> None:
         from mmsim.engine.door import door
 
-        self.drawn = self.drawn or door.machine._rng is not None
+        self.drawn = self.drawn or door.machine.drew
 
 
 def run(options: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ class Bounded(Search):
             node.preemptions = before.preemptions + self._preempts(len(self.nodes) - 1)
         stays = next((ctx for ctx in can if ctx.id == last), None)
         if stays is None or self.bound is None or node.preemptions < self.bound:
-            node.back.update(node.can)
+            node.back.extend(node.can)
         return stays or can[0]
 
     def _preempts(self, depth: int) -> bool:

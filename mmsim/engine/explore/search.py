@@ -40,7 +40,14 @@ from mmsim.engine.schedule import Diverged
 
 Result = TypeVar("Result")
 LONGEST = 20_000  # effects; no execution of a small cast comes near
-FLAGS = frozenset({IRQ_OFF, IRQ_ON, BH_OFF, BH_ON})
+SPECIAL = frozenset({START, RAISE, SPAWN, RESCHED, IRQ_OFF, IRQ_ON, BH_OFF, BH_ON})
+
+
+class _Offer(tuple[Touch, ...]):
+    """Touches nothing: here another task can be switched in."""
+
+
+OFFER = _Offer()
 
 
 class Stopped(Diverged):
@@ -60,8 +67,8 @@ class Node:
 
     ``can`` are the contexts that can go on, ``acts`` what those that were looked at would do;
     ``cur`` the one that does, ``done`` those whose turn is over, ``back`` those that have to get
-    one; ``sleep`` those that need none, since all that begins with them was seen before.
-    ``cpus`` is what each CPU with a choice of its own would let in.
+    one, in this order; ``sleep`` those that need none, since all that begins with them was seen
+    before.  ``cpus`` is what each CPU with a choice of its own would let in.
     """
 
     __slots__ = (
@@ -72,8 +79,9 @@ class Node:
         "cpus",
         "cur",
         "done",
+        "guides",
+        "jumps",
         "log",
-        "now",
         "offered",
         "preemptions",
         "sleep",
@@ -83,15 +91,16 @@ class Node:
     can: tuple[int, ...]
     acts: dict[int, Touches]
     cur: int
-    done: set[int]
-    back: set[int]
+    done: list[int]
+    back: list[int]
     sleep: dict[int, tuple[int, Touches]]
+    guides: dict[int, tuple[int, ...]]
     cpus: dict[int, tuple[Context | None, bool, bool, bool]]
     log: int
-    asleep: tuple[int, ...]
+    asleep: list[int]
     wakers: dict[int, list[int]]
     offered: frozenset[int]
-    now: tuple[float, int]
+    jumps: int
     preemptions: int
 
 
@@ -113,9 +122,8 @@ class Search(Policy):
         self._lines: set[int] = set()  # CPUs that have interrupts
         self._wakers: dict[int, list[int]] = {}  # by whom who can go on now; the event's clock
         self._offered: frozenset[int] = frozenset()  # CPUs that let others in since their event
-        self._is_offer = False
-        self._asleep: tuple[int, ...] = ()
-        self._now = (0.0, 0)
+        self._asleep: list[int] = []
+        self._jumps = 0
         self._raising: tuple[Context, bool, bool] | None = None
         self._before = 0  # contexts at the last decision
         self._forget()
@@ -124,6 +132,7 @@ class Search(Policy):
         self.nodes: list[Node] = []
         self.executions = self.blocked = self.cut = 0
         self._log: list[tuple[int, int]] = []  # (context, quantum) of each pick
+        self._guide: list[int] = []  # who is to come next, latest first
         self._over = False
         self._ended: BaseException | None = None
 
@@ -145,15 +154,17 @@ class Search(Policy):
         self._at = 0
         self._rest = 0
         self._effects = 0
-        self._begun = False
+        self._passed = 0
+        self._begun = self._free = False
+        self._mine: Touches | None = None
         return True
 
     def done(self) -> None:
         """The execution is over, one way or another."""
         ended, self._ended = self._ended, None
-        if isinstance(ended, NotQuiet):
+        if isinstance(ended, NotQuiet) or self.words.mistaken:
             restarts = self.restarts + 1
-            self.words.settle()
+            self.words.start_again()
             self._clear()
             self._forget()
             self.restarts = restarts
@@ -171,13 +182,15 @@ class Search(Policy):
         nodes = self.nodes
         while nodes:
             node = nodes[-1]
-            node.done.add(node.cur)
+            node.done.append(node.cur)
             self._back_to(len(nodes) - 1)
-            for other in node.can:
-                if other in node.back and other not in node.done and other not in node.sleep:
-                    node.cur = other
-                    del self._log[node.log :]
-                    return True
+            if len(node.back) > len(node.done):
+                for other in node.back:
+                    if other not in node.done:
+                        node.cur = other
+                        del self._log[node.log :]
+                        self._guide = list(reversed(node.guides.get(other, ())))
+                        return True
             nodes.pop()
         return False
 
@@ -192,9 +205,8 @@ class Search(Policy):
             return 1.0
         part, weight = 0.0, 1.0
         for node in self.nodes:
-            branches = len([c for c in node.back if c not in node.sleep]) or 1
-            part += weight * min(len(node.done), branches) / branches
-            weight /= branches
+            part += weight * len(node.done) / len(node.back)
+            weight /= len(node.back)
         return min(part, 0.9999)
 
     # -- for subclasses -----------------------------------------------------------------------
@@ -216,11 +228,11 @@ class Search(Policy):
 
     @property
     def directed(self) -> bool:
-        return self._at < len(self._prefix)
+        return not self._free
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
         try:
-            if self._at < len(self._prefix):
+            if not self._free:
                 ctx = self._follow(enabled)
                 if ctx is not None:
                     return ctx
@@ -231,24 +243,38 @@ class Search(Policy):
             self._ended = error
             raise
 
+    def passes(self, ctx: Context) -> bool:
+        """What touches only quiet words needs no decision."""
+        if not self._free:
+            return False
+        self._mine = self._touches(ctx)
+        if self._mine is None:
+            self._passed += 1
+            return self._passed <= self.longest
+        return False
+
     def quantum(self, ctx: Context) -> int:
         return self._quantum
 
     def ran(self, ctx: Context, n: int) -> None:
         self._effects += n
-        self._rest -= n
+        if self._free:
+            id, granted = self._log[-1]
+            if n > granted:  # it passed points that needed no decision
+                self._log[-1] = id, n
+        else:
+            self._rest -= n
 
     def kicked(self) -> int | None:
         return None
 
     def _follow(self, enabled: Sequence[Context]) -> Context | None:
         """The next of the prefix; None once it is at its end."""
-        if self._rest <= 0 or not self._begun:
+        if self._rest <= 0:
             if self._begun:
                 self._at += 1
             self._begun = True
-            if self._at == len(self._prefix):
-                self._rest = 0
+            if self._at >= len(self._prefix):
                 return None
             self._rest = self._prefix[self._at][1]
         who = self._prefix[self._at][0]
@@ -260,9 +286,9 @@ class Search(Policy):
 
     def _decide(self, enabled: Sequence[Context], current: Context | None) -> Context:
         nodes = self.nodes
-        if not self._begun or (self._prefix and self._at == len(self._prefix)):
-            self._at = len(self._prefix) + 1
-            self._begun = True
+        mine, self._mine = self._mine, None
+        if not self._free:
+            self._free = True
             if nodes:  # the node where this execution parts from those before
                 node = nodes[-1]
                 self._load(node)
@@ -270,48 +296,70 @@ class Search(Policy):
                 return self._go(node, by_id[node.cur])
             self._at_boot()
         self._settle()
-        ctx = self._quiet_step(enabled, current)
-        if ctx is not None:
-            self._log.append((ctx.id, self._quantum))
-            return ctx
+        for ctx in enabled:
+            kind = ctx.pending[0].kind
+            if kind is RELAX or (
+                kind is START and ctx.kind is TASK and ctx.cpu.id not in self._multi
+            ):  # nobody else can tell
+                self._quantum = 0
+                self._log.append((ctx.id, 0))
+                return ctx
         can = [c for c in enabled if not _waits(c)]
         if not can:  # they try in vain, and the execution sees who is stuck
             self._quantum = 0
             self._log.append((enabled[0].id, 0))
             return enabled[0]
         node = Node()
-        node.can = tuple(c.id for c in can)
+        node.can = tuple([c.id for c in can])
         node.acts = {}
-        node.done = set()
-        node.back = set()
+        if current is not None and current.at_point and current in can:
+            if mine is None:
+                mine = self._touches(current)
+            if mine is None:
+                self._quantum = 1
+                self._log.append((current.id, 1))
+                return current
+            node.acts[current.id] = mine
+        node.done = []
+        node.back = []
         node.sleep = {}
+        node.guides = {}
         node.preemptions = 0
         self._save(node)
         chosen = self._new_node(node, can, current)
         node.cur = chosen.id
-        node.back.add(chosen.id)
+        if chosen.id not in node.back:
+            node.back.append(chosen.id)
         nodes.append(node)
         return self._go(node, chosen)
 
     def _go(self, node: Node, ctx: Context) -> Context:
         """Let ``ctx`` perform the event after ``node``."""
-        touches = self._acts(node, ctx)
-        op, obj, _ = ctx.pending
+        id = ctx.id
+        touches = node.acts.get(id)
+        if touches is None:
+            touches = node.acts[id] = self._touches(ctx) or NOTHING
+        kind = ctx.pending[0].kind
         self._event(node, ctx, touches)
-        self._wakers = dict(self._wakers)
-        self._wakers.pop(ctx.id, None)
+        if id in self._wakers:
+            self._wakers = dict(self._wakers)
+            del self._wakers[id]
         cpu = ctx.cpu.id
         if cpu in self._multi:
-            self._offered = self._offered | {cpu} if self._is_offer else self._offered - {cpu}
+            if touches is OFFER:
+                self._offered = self._offered | {cpu}
+            else:
+                self._offered = self._offered - {cpu}
         self._raising = None
-        if op.kind is RAISE:
-            if obj.id not in self._raisable:
-                self._raisable.add(obj.id)
+        if kind is RAISE:
+            line = ctx.pending[1]
+            if line.id not in self._raisable:
+                self._raisable.add(line.id)
                 raise NotQuiet("an interrupt is raised after all")
-            self._raising = obj, obj.armed and obj.state == FRESH, obj.again
-        self._before = len(door.machine.contexts)
-        self._quantum = 0 if op.kind is START or op.kind is RELAX else 1
-        self._log.append((ctx.id, self._quantum))
+            self._raising = line, line.armed and line.state == FRESH, line.again
+        self._before = len(self._machine.contexts)
+        self._quantum = 0 if kind is START or kind is RELAX else 1
+        self._log.append((id, self._quantum))
         return ctx
 
     # -- what the state of the machine says ---------------------------------------------------
@@ -323,16 +371,15 @@ class Search(Policy):
         self._multi |= {cpu.id for cpu in machine.cpus if len(cpu.tasks) > 1}
         self._wakers = {}
         self._offered = frozenset()
-        self._asleep = ()
-        self._now = _time(machine)
+        self._asleep = []
+        self._jumps = machine.clock.jumps
         self._raising = None
         self._before = len(machine.contexts)
-        self._is_offer = False
 
     def _save(self, node: Node) -> None:
         node.log = len(self._log)
         node.asleep = self._asleep
-        node.now = self._now
+        node.jumps = self._jumps
         node.wakers = self._wakers
         node.offered = self._offered
         node.cpus = {
@@ -342,29 +389,27 @@ class Search(Policy):
         }
 
     def _load(self, node: Node) -> None:
-        self._machine = door.machine
-        self._lines = {c.cpu.id for c in self._machine.contexts if c.kind is not TASK}
+        self._machine = machine = door.machine
+        self._lines = {c.cpu.id for c in machine.contexts if c.kind is not TASK}
         self._asleep = node.asleep
-        self._now = node.now
+        self._jumps = node.jumps
         self._wakers = node.wakers
         self._offered = node.offered
         self._raising = None
-        self._is_offer = False
-        self._before = len(self._machine.contexts)
+        self._before = len(machine.contexts)
 
     def _settle(self) -> None:
         """Note who was made able to run since the last decision, and by what."""
         machine = self._machine
         contexts = machine.contexts
-        woken = [c for c in self._asleep if contexts[c].state != SLEEPING]
-        now = _time(machine)
-        new = range(self._before, len(contexts))
-        if woken or new or self._raising is not None:
-            clock = self._everything() if now != self._now else self._last()
+        woken = [id for id in self._asleep if contexts[id].state != SLEEPING]
+        jumps = machine.clock.jumps
+        if woken or self._raising is not None or len(contexts) > self._before:
+            clock = self._everything() if jumps != self._jumps else self._last()
             wakers = dict(self._wakers)
             for id in woken:
                 wakers[id] = clock
-            for id in new:
+            for id in range(self._before, len(contexts)):
                 wakers[id] = clock
                 cpu = contexts[id].cpu
                 others = any(c.cpu is cpu and c.kind is TASK for c in contexts[:id])
@@ -378,8 +423,8 @@ class Search(Policy):
                 self._raising = None
             self._wakers = wakers
             self._before = len(contexts)
-        self._now = now
-        self._asleep = tuple(c.id for c in contexts if c.state == SLEEPING)
+        self._jumps = jumps
+        self._asleep = [c.id for c in contexts if c.state == SLEEPING]
 
     def _last(self) -> list[int]:
         """The clock of the last event."""
@@ -389,69 +434,45 @@ class Search(Policy):
         """The clock of all events so far."""
         return []
 
-    def _quiet_step(self, enabled: Sequence[Context], current: Context | None) -> Context | None:
-        """Somebody who can go on without anybody else being able to tell."""
-        for ctx in enabled:
-            kind = ctx.pending[0].kind
-            if kind is RELAX or (
-                kind is START and ctx.kind is TASK and ctx.cpu.id not in self._multi
-            ):
-                self._quantum = 0
-                return ctx
-        if (
-            current is not None
-            and current.at_point
-            and current in enabled
-            and self._touches(current) is None
-        ):
-            self._quantum = 1
-            return current
-        return None
-
-    def _acts(self, node: Node, ctx: Context) -> Touches:
-        touches = node.acts.get(ctx.id)
-        if touches is None:
-            touches = node.acts[ctx.id] = self._touches(ctx) or NOTHING
-        return touches
-
     def _touches(self, ctx: Context) -> Touches | None:
         """What ``ctx`` does next to words that matter; None if it can do so at any time."""
         op, obj, _ = ctx.pending
         kind = op.kind
         cpu = ctx.cpu
-        multi = cpu.id in self._multi
-        self._is_offer = False
-        touches: Touches = NOTHING
-        alone = True
-        if kind is START:
-            alone = ctx.kind is TASK and not multi
-        elif kind in FLAGS:
-            alone = cpu.id not in self._lines
-        elif kind is RAISE:
-            alone = False  # whether it merges with another depends on how far the handler is
-            touches = (Touch(self.words.number(obj, "line"), EVERY_BIT, EVERY_BIT, False),)
+        touches: Touches
+        if kind in SPECIAL:
+            if kind is START:
+                touches, alone = NOTHING, ctx.kind is TASK and cpu.id not in self._multi
+            elif kind is RAISE:
+                # whether it merges with another depends on how far the handler is
+                touches = (Touch(self.words.number(obj, "line"), EVERY_BIT, EVERY_BIT, False),)
+                alone = False
+            elif kind is SPAWN:
+                touches, alone = self.words.touches(ctx, ctx.pending), False
+            elif kind is RESCHED:
+                touches = self.words.touches(ctx, ctx.pending)
+                alone = cpu.id not in self._multi
+            else:
+                touches, alone = NOTHING, cpu.id not in self._lines
         else:
-            touches = self.words.touches(ctx, ctx.pending)
-            alone = kind is not SPAWN and not (kind is RESCHED and multi)
+            touches, alone = self.words.touches(ctx, ctx.pending), True
         if ctx.id in self._raisable:
             touches = (*touches, Touch(self.words.number(ctx, "line"), EVERY_BIT, EVERY_BIT, False))
             alone = False
         if touches or not alone:
             return touches
-        if multi and cpu.id not in self._offered and cpu.preemptible(self._machine.preempt):
-            self._is_offer = True  # here another task can be switched in
-            return NOTHING
+        if (
+            cpu.id in self._multi
+            and cpu.id not in self._offered
+            and cpu.preemptible(self._machine.preempt)
+        ):
+            return OFFER
         return None
 
 
 def _waits(ctx: Context) -> bool:
     op, obj, _ = ctx.pending
     return op.kind is LOCK and obj.locked
-
-
-def _time(machine: Any) -> tuple[float, int]:
-    """Changes when time passes."""
-    return machine.clock.now, len(machine.clock._timers)
 
 
 def _door_of(cpu: Cpu, preempt: bool) -> tuple[Context | None, bool, bool, bool]:

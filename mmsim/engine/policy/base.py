@@ -10,7 +10,7 @@ effects really passed, ``kicked`` is asked when somebody became able to run with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mmsim.engine.context import Context
 
@@ -38,6 +38,10 @@ class Policy:
     def quantum(self, ctx: Context) -> int:
         """Effects until the next decision, at least 1."""
         return 1
+
+    passes: Callable[[Context], bool] | None = None
+    """May ``ctx``, which runs, go on with its pending operation without a decision?  Asked where
+    its quantum is used up; None: never."""
 
     def ran(self, ctx: Context, n: int) -> None:
         """``ctx`` performed ``n`` effects."""
