@@ -280,7 +280,7 @@ class Token:
         ctx = self._running
         assert ctx is not None
         ctx.pending = (op, obj, args)
-        if self._passes is not None and self._passes(ctx):
+        if self._passes is not None and self._passes(ctx, self._choices):
             self._granted += 1
             door.left = 0
             return effect(*args)
@@ -297,7 +297,7 @@ class Token:
         assert ctx is not None
         ctx.pending = (op, obj, args)
         self._left -= 1
-        if self._left < 0 and self._passes is not None and self._passes(ctx):
+        if self._left < 0 and self._passes is not None and self._passes(ctx, self._choices):
             self._granted += 1
             self._left = 0
         elif self._left < 0:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from mmsim.engine.choices import Choices
 from mmsim.engine.context import DONE, FRESH, HARDIRQ, SLEEPING, TASK, Context, Cpu
 from mmsim.engine.door import door
 from mmsim.engine.explore.words import EVERY_BIT, NOTHING, NotQuiet, Touch, Touches, Words
@@ -48,6 +49,7 @@ class _Offer(tuple[Touch, ...]):
 
 
 OFFER = _Offer()
+ALIKE: dict[int, Any] = {}  # no CPU has a choice of its own
 
 
 class Stopped(Diverged):
@@ -73,19 +75,16 @@ class Node:
 
     __slots__ = (
         "acts",
-        "asleep",
         "back",
         "can",
         "cpus",
         "cur",
         "done",
         "guides",
-        "jumps",
         "log",
-        "offered",
         "preemptions",
         "sleep",
-        "wakers",
+        "state",
     )
 
     can: tuple[int, ...]
@@ -96,11 +95,8 @@ class Node:
     sleep: dict[int, tuple[int, Touches]]
     guides: dict[int, tuple[int, ...]]
     cpus: dict[int, tuple[Context | None, bool, bool, bool]]
-    log: int
-    asleep: list[int]
-    wakers: dict[int, list[int]]
-    offered: frozenset[int]
-    jumps: int
+    log: tuple[int, int]  # entries of the log before it, and effects of the last of them
+    state: tuple[list[int], int, dict[int, list[int]], frozenset[int]]
     preemptions: int
 
 
@@ -155,8 +151,10 @@ class Search(Policy):
         self._rest = 0
         self._effects = 0
         self._passed = 0
+        self._count = 0  # effects since the last pick
         self._begun = self._free = False
-        self._mine: Touches | None = None
+        self._plan: tuple[Node, Context] | None = None
+        self._fault: Stopped | NotQuiet | None = None
         return True
 
     def done(self) -> None:
@@ -188,11 +186,17 @@ class Search(Policy):
                 for other in node.back:
                     if other not in node.done:
                         node.cur = other
-                        del self._log[node.log :]
+                        self._cut_back(node.log)
                         self._guide = list(reversed(node.guides.get(other, ())))
                         return True
             nodes.pop()
         return False
+
+    def _cut_back(self, log: tuple[int, int]) -> None:
+        entries, effects = log
+        del self._log[entries:]
+        if entries:
+            self._log[-1] = self._log[-1][0], effects
 
     def explored(self) -> float:
         """A guess at the part of the tree that is explored: 0 to 1.
@@ -232,26 +236,69 @@ class Search(Policy):
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
         try:
+            if self._fault is not None:
+                raise self._fault
+            if self._plan is not None:
+                ctx = self._go(*self._plan)
+                self._log.append((ctx.id, self._quantum))
+                self._count = self._quantum
+                return ctx
             if not self._free:
-                ctx = self._follow(enabled)
-                if ctx is not None:
-                    return ctx
+                followed = self._follow(enabled)
+                if followed is not None:
+                    return followed
             if self._effects > self.longest:
                 raise TooLong(f"more than {self.longest} effects")
-            return self._decide(enabled, current)
+            ctx = self._decide(enabled, current)
+            self._log.append((ctx.id, self._quantum))
+            self._count = self._quantum
+            return ctx
         except BaseException as error:
             self._ended = error
             raise
 
-    def passes(self, ctx: Context) -> bool:
-        """What touches only quiet words needs no decision."""
+    def passes(self, ctx: Context, choices: Choices) -> bool:
+        """What touches only quiet words needs no decision; an event may go to who runs anyhow.
+
+        If it does not, ``pick`` is asked next, and goes by what was decided here.
+        """
         if not self._free:
             return False
-        self._mine = self._touches(ctx)
-        if self._mine is None:
-            self._passed += 1
-            return self._passed <= self.longest
-        return False
+        self._passed += 1
+        if self._passed > self.longest:
+            return False
+        touches = self._touches(ctx)
+        if touches is not None:
+            if ctx.pending[0].kind is LOCK and ctx.pending[1].locked:
+                return False
+            can = []
+            multi = self._multi
+            for c in choices.after(ctx):
+                if c is not ctx:
+                    op, obj, _ = c.pending
+                    kind = op.kind
+                    if kind is LOCK:
+                        if obj.locked:
+                            continue
+                    elif kind is START:
+                        if c.kind is TASK and c.cpu.id not in multi:
+                            return False
+                    if c.relaxed:
+                        return False
+                can.append(c)
+            try:
+                self._settle()
+                node = self._node(can, ctx, touches)
+                chosen = self._choose(node, can, ctx)
+                if chosen is not ctx:
+                    self._plan = node, chosen
+                    return False
+                self._go(node, ctx)
+            except (Stopped, NotQuiet) as error:  # it must not unwind simulated code
+                self._fault = error
+                return False
+        self._count += 1
+        return True
 
     def quantum(self, ctx: Context) -> int:
         return self._quantum
@@ -285,53 +332,66 @@ class Search(Policy):
         raise RuntimeError(f"an execution is not repeatable: context {who} cannot go on")
 
     def _decide(self, enabled: Sequence[Context], current: Context | None) -> Context:
-        nodes = self.nodes
-        mine, self._mine = self._mine, None
         if not self._free:
             self._free = True
-            if nodes:  # the node where this execution parts from those before
-                node = nodes[-1]
+            if self.nodes:  # the node where this execution parts from those before
+                node = self.nodes[-1]
                 self._load(node)
                 by_id = {ctx.id: ctx for ctx in enabled}
                 return self._go(node, by_id[node.cur])
             self._at_boot()
         self._settle()
+        self._quantum = 0
         for ctx in enabled:
             kind = ctx.pending[0].kind
             if kind is RELAX or (
                 kind is START and ctx.kind is TASK and ctx.cpu.id not in self._multi
             ):  # nobody else can tell
-                self._quantum = 0
-                self._log.append((ctx.id, 0))
                 return ctx
         can = [c for c in enabled if not _waits(c)]
         if not can:  # they try in vain, and the execution sees who is stuck
-            self._quantum = 0
-            self._log.append((enabled[0].id, 0))
             return enabled[0]
+        touches = None
+        if current is not None and current.at_point and current in can:
+            touches = self._touches(current)
+            if touches is None:
+                self._quantum = 1
+                return current
+        node = self._node(can, current, touches)
+        return self._go(node, self._choose(node, can, current))
+
+    def _node(self, can: list[Context], current: Context | None, touches: Touches | None) -> Node:
         node = Node()
         node.can = tuple([c.id for c in can])
         node.acts = {}
-        if current is not None and current.at_point and current in can:
-            if mine is None:
-                mine = self._touches(current)
-            if mine is None:
-                self._quantum = 1
-                self._log.append((current.id, 1))
-                return current
-            node.acts[current.id] = mine
+        if touches is not None:
+            assert current is not None
+            node.acts[current.id] = touches
         node.done = []
         node.back = []
         node.sleep = {}
         node.guides = {}
         node.preemptions = 0
-        self._save(node)
+        node.log = len(self._log), self._count
+        node.state = self._asleep, self._jumps, self._wakers, self._offered
+        node.cpus = (
+            {
+                cpu.id: _door_of(cpu, self._machine.preempt)
+                for cpu in self._machine.cpus
+                if cpu.id in self._lines or cpu.id in self._multi
+            }
+            if self._lines or self._multi
+            else ALIKE
+        )
+        return node
+
+    def _choose(self, node: Node, can: list[Context], current: Context | None) -> Context:
         chosen = self._new_node(node, can, current)
         node.cur = chosen.id
         if chosen.id not in node.back:
             node.back.append(chosen.id)
-        nodes.append(node)
-        return self._go(node, chosen)
+        self.nodes.append(node)
+        return chosen
 
     def _go(self, node: Node, ctx: Context) -> Context:
         """Let ``ctx`` perform the event after ``node``."""
@@ -340,6 +400,7 @@ class Search(Policy):
         if touches is None:
             touches = node.acts[id] = self._touches(ctx) or NOTHING
         kind = ctx.pending[0].kind
+        self._plan = None
         self._event(node, ctx, touches)
         if id in self._wakers:
             self._wakers = dict(self._wakers)
@@ -359,7 +420,6 @@ class Search(Policy):
             self._raising = line, line.armed and line.state == FRESH, line.again
         self._before = len(self._machine.contexts)
         self._quantum = 0 if kind is START or kind is RELAX else 1
-        self._log.append((id, self._quantum))
         return ctx
 
     # -- what the state of the machine says ---------------------------------------------------
@@ -376,25 +436,10 @@ class Search(Policy):
         self._raising = None
         self._before = len(machine.contexts)
 
-    def _save(self, node: Node) -> None:
-        node.log = len(self._log)
-        node.asleep = self._asleep
-        node.jumps = self._jumps
-        node.wakers = self._wakers
-        node.offered = self._offered
-        node.cpus = {
-            cpu.id: _door_of(cpu, self._machine.preempt)
-            for cpu in self._machine.cpus
-            if cpu.id in self._lines or cpu.id in self._multi
-        }
-
     def _load(self, node: Node) -> None:
         self._machine = machine = door.machine
         self._lines = {c.cpu.id for c in machine.contexts if c.kind is not TASK}
-        self._asleep = node.asleep
-        self._jumps = node.jumps
-        self._wakers = node.wakers
-        self._offered = node.offered
+        self._asleep, self._jumps, self._wakers, self._offered = node.state
         self._raising = None
         self._before = len(machine.contexts)
 

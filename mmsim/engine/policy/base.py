@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from mmsim.engine.choices import Choices
 from mmsim.engine.context import Context
 
 FOREVER = 1 << 40
@@ -39,9 +40,9 @@ class Policy:
         """Effects until the next decision, at least 1."""
         return 1
 
-    passes: Callable[[Context], bool] | None = None
-    """May ``ctx``, which runs, go on with its pending operation without a decision?  Asked where
-    its quantum is used up; None: never."""
+    passes: Callable[[Context, Choices], bool] | None = None
+    """May ``ctx``, which runs, go on with its pending operation without being picked?  Asked where
+    its quantum is used up; ``choices.after(ctx)`` are those who could go on.  None: never."""
 
     def ran(self, ctx: Context, n: int) -> None:
         """``ctx`` performed ``n`` effects."""
