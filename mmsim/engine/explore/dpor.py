@@ -23,7 +23,7 @@ from collections import defaultdict
 
 from mmsim.engine.context import Context
 from mmsim.engine.explore.search import Blocked, Node, Search, lets_in
-from mmsim.engine.explore.words import EVERY_BIT, Touch, Touches, meet
+from mmsim.engine.explore.words import EVERY_BIT, Touches, meet
 from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK
 
 
@@ -128,7 +128,7 @@ class Dpor(Search):
             for touch in touches:
                 if touch.takes or is_trylock:
                     self._race_for(touch.word, is_trylock, id, process, clock)
-        for event in self._conflicting(touches, process):
+        for event in self._conflicts(touches, process) if touches else ():
             if clock[event.process] < event.number:
                 if not is_lock:
                     self._race(event, id, process, clock)
@@ -167,26 +167,19 @@ class Dpor(Search):
             if kind is LOCK or (kind is TRYLOCK and writes):
                 break
 
-    def _conflicting(self, touches: Touches, process: int) -> list[_Event]:
+    def _conflicts(self, touches: Touches, process: int) -> list[_Event]:
         """Events of other processes that depend on one with ``touches`` by a word, latest first."""
-        if len(touches) == 1:
-            return [event for _, event in self._conflicts(touches[0], process)]
-        found: dict[int, _Event] = {}
-        for touch in touches:
-            found.update(self._conflicts(touch, process))
-        return [found[i] for i in sorted(found, reverse=True)]
-
-    def _conflicts(self, touch: Touch, process: int) -> list[tuple[int, _Event]]:
-        found = []
-        word, reads, writes, _ = touch
-        both = reads | writes
-        for i, theirs, written, event in reversed(self._by_word[word]):
-            if both & written or writes & theirs:
-                if event.process != process:
+        found: list[tuple[int, _Event]] = []
+        for word, reads, writes, _ in touches:
+            both = reads | writes
+            for i, theirs, written, event in reversed(self._by_word[word]):
+                if (both & written or writes & theirs) and event.process != process:
                     found.append((i, event))
-            if written == EVERY_BIT:
-                break  # what is earlier comes before this one
-        return found
+                if written == EVERY_BIT:
+                    break  # what is earlier comes before this one
+        if len(touches) > 1:
+            found = sorted(dict(found).items(), reverse=True)
+        return [event for _, event in found]
 
     def _race(self, one: _Event, ctx: int, process: int, clock: list[int]) -> None:
         """See to it that what ``ctx`` is about to do also happens before event ``one``."""
