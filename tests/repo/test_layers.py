@@ -25,7 +25,7 @@ VERSION = "mmsim.__version__"
 KERNEL = "kernel"
 """Stands for every kernel file: the flat ones and those of 2.4 and 3.13."""
 
-TOP = ("mmsim.stress", "mmsim.cli", "mmsim.claims", "mmsim.ablation")
+TOP = ("mmsim.stress", "mmsim.cli", "mmsim.claims", "mmsim.ablation", "mmsim.exploration")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "mmsim.errors": (),
     "mmsim.engine": ("mmsim.engine",),
@@ -68,6 +68,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mmsim.run",
         "mmsim.scenarios",
         FINDING,
+        ERRORS,
+    ),
+    "mmsim.exploration": (
+        "mmsim.exploration",
+        "mmsim.stress.source",
+        "mmsim.run",
+        "mmsim.scenarios",
+        "mmsim.engine",
         ERRORS,
     ),
     "mmsim.scenarios.*.claims": ("mmsim.claims.model",),

@@ -20,15 +20,19 @@ that critical section lies in between.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Container, Sequence
+from typing import Any, Protocol
 
 from mmsim.engine.context import Context
-from mmsim.engine.explore.search import Blocked, Node, Search, lets_in
+from mmsim.engine.events import printable
+from mmsim.engine.explore.nodes import Node, Request
+from mmsim.engine.explore.search import Blocked, Search, lets_in
 from mmsim.engine.explore.words import EVERY_BIT, Touches, meet
 from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK
 
 
 class _Event:
-    __slots__ = ("clock", "ctx", "kind", "number", "process", "touches")
+    __slots__ = ("clock", "ctx", "kind", "number", "process", "touches", "what")
 
     def __init__(
         self, ctx: int, process: int, kind: str, touches: Touches, clock: list[int], number: int
@@ -39,8 +43,10 @@ class _Event:
         self.touches = touches
         self.clock = clock
         self.number = number  # among those of its process, from 1
+        self.what = ""  # in words, if somebody wants to know
 
 
+NO_WORDS = ("", "")
 _Access = tuple[int, int, int, _Event]
 """What an event does to a word: the event's index, bits read, bits written, the event."""
 
@@ -77,11 +83,13 @@ class Dpor(Search):
                 clock = _join(clock, self._events[numbers[-1]].clock)
         return clock
 
-    def _new_node(self, node: Node, can: list[Context], current: Context | None) -> Context:
+    def _enter(self, node: Node) -> None:
         if self.nodes:
             before = self.nodes[-1]
             if before.sleep or before.done:
                 self._fall_asleep(node, before)
+
+    def _first(self, node: Node, can: list[Context], current: Context | None) -> Context:
         sleep = node.sleep
         if self._guide:
             wanted = self._guide.pop()
@@ -115,10 +123,7 @@ class Dpor(Search):
         by_word = self._by_word
         own = self._by_ctx[id]
         here = self._by_process[process]
-        if own:
-            clock = events[own[-1]].clock.copy()
-        else:
-            clock = [0] * len(self._machine.cpus)
+        clock = events[own[-1]].clock.copy() if own else [0] * len(self._machine.cpus)
         waker = self._wakers.get(id)
         if waker:
             clock = _join(clock, waker)
@@ -127,11 +132,11 @@ class Dpor(Search):
         if is_lock or is_trylock:
             for touch in touches:
                 if touch.takes or is_trylock:
-                    self._race_for(touch.word, is_trylock, id, process, clock)
+                    self._race_for(touch.word, is_trylock, ctx, process, clock)
         for event in self._conflicts(touches, process) if touches else ():
             if clock[event.process] < event.number:
                 if not is_lock:
-                    self._race(event, id, process, clock)
+                    self._race(event, ctx, process, clock)
                 clock = _join(clock, event.clock)
         if here:
             if events[here[-1]].ctx != id:
@@ -141,12 +146,14 @@ class Dpor(Search):
                         break
                     if lets_in(self.nodes[j].cpus[process], ctx):
                         if clock[process] < event.number:
-                            self._race(event, id, process, clock)
+                            self._race(event, ctx, process, clock)
                         break
             clock = _join(clock, events[here[-1]].clock)
         number = len(here) + 1
         clock[process] = number
         event = _Event(id, process, kind, touches, clock, number)
+        if self.telling:
+            event.what = in_words(ctx)
         i = len(events)
         events.append(event)
         for word, reads, writes, _ in touches:
@@ -155,7 +162,7 @@ class Dpor(Search):
         own.append(i)
 
     def _race_for(
-        self, word: int, is_trylock: bool, id: int, process: int, clock: list[int]
+        self, word: int, is_trylock: bool, ctx: Context, process: int, clock: list[int]
     ) -> None:
         """Races of one that takes a lock with those that took it."""
         for _, _, writes, event in reversed(self._by_word[word]):
@@ -163,7 +170,7 @@ class Dpor(Search):
             if kind is UNLOCK and not is_trylock:
                 continue
             if event.process != process and clock[event.process] < event.number:
-                self._race(event, id, process, clock)
+                self._race(event, ctx, process, clock)
             if kind is LOCK or (kind is TRYLOCK and writes):
                 break
 
@@ -181,9 +188,10 @@ class Dpor(Search):
             found = sorted(dict(found).items(), reverse=True)
         return [event for _, event in found]
 
-    def _race(self, one: _Event, ctx: int, process: int, clock: list[int]) -> None:
-        """See to it that what ``ctx`` is about to do also happens before event ``one``."""
+    def _race(self, one: _Event, other: Context, process: int, clock: list[int]) -> None:
+        """See to it that what ``other`` is about to do also happens before event ``one``."""
         events = self._events
+        ctx = other.id
         j = self._by_process[one.process][one.number - 1]
         node = self.nodes[j]
         number, where = one.number, one.process
@@ -209,15 +217,50 @@ class Dpor(Search):
                 return
             initials.insert(0, ctx)
         guide.append(ctx)
-        for id in initials:
-            if id in node.can:
-                node.back.append(id)
-                guide.remove(id)
-                node.guides[id] = tuple(guide)
-                return
-        for id in node.can:  # nobody of them could, so nobody is left out
-            if id not in node.back and id not in node.sleep:
-                node.back.append(id)
+        what = (one.what, in_words(other)) if self.telling else NO_WORDS
+        request = Request(j, tuple(initials), tuple(guide), what)
+        if j < self._floor:
+            self.requests.setdefault(request[:2], request)
+        elif add(node, request) and self.telling:
+            self.reversed[what] += 1
+
+
+def in_words(ctx: Context) -> str:
+    """What a context is about to do, for people."""
+    op, obj, _ = ctx.pending
+    parts = [f"{ctx.comm}:", op.verb, printable(obj), op.label or op.kind]
+    return " ".join(part for part in parts if part)
+
+
+class Reversing(Protocol):
+    """A node, or what is kept of it."""
+
+    @property
+    def can(self) -> Sequence[int]: ...
+    @property
+    def back(self) -> list[int]: ...
+    @property
+    def sleep(self) -> Container[int]: ...
+    @property
+    def guides(self) -> Any: ...
+
+
+def add(node: Reversing, request: Request) -> bool:
+    """Give a turn to one of those who can reverse the race; False if somebody has one already."""
+    back, sleep = node.back, node.sleep
+    for id in request.initials:
+        if id in back or id in sleep:
+            return False
+    for id in request.initials:
+        if id in node.can:
+            back.append(id)
+            guide = list(request.guide)
+            guide.remove(id)
+            node.guides[id] = tuple(guide)
+            return True
+    new = [id for id in node.can if id not in back and id not in sleep]
+    back.extend(new)  # nobody of them could, so nobody is left out
+    return bool(new)
 
 
 def _join(one: list[int], other: list[int]) -> list[int]:

@@ -15,12 +15,14 @@ An execution is cut off (:class:`Stopped`) when nothing new can come of it, or w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from mmsim.engine.choices import Choices
 from mmsim.engine.context import DONE, FRESH, HARDIRQ, SLEEPING, TASK, Context, Cpu
 from mmsim.engine.door import door
+from mmsim.engine.explore.nodes import Frame, Knowledge, Node, Request, explored
 from mmsim.engine.explore.words import EVERY_BIT, NOTHING, NotQuiet, Touch, Touches, Words
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.op import (
@@ -64,42 +66,6 @@ class TooLong(Stopped):
     """The execution has more effects than the limit.  What it would have come to is unknown."""
 
 
-class Node:
-    """The moment before an event.
-
-    ``can`` are the contexts that can go on, ``acts`` what those that were looked at would do;
-    ``cur`` the one that does, ``done`` those whose turn is over, ``back`` those that have to get
-    one, in this order; ``sleep`` those that need none, since all that begins with them was seen
-    before.  ``cpus`` is what each CPU with a choice of its own would let in.
-    """
-
-    __slots__ = (
-        "acts",
-        "back",
-        "can",
-        "cpus",
-        "cur",
-        "done",
-        "guides",
-        "log",
-        "preemptions",
-        "sleep",
-        "state",
-    )
-
-    can: tuple[int, ...]
-    acts: dict[int, Touches]
-    cur: int
-    done: list[int]
-    back: list[int]
-    sleep: dict[int, tuple[int, Touches]]
-    guides: dict[int, tuple[int, ...]]
-    cpus: dict[int, tuple[Context | None, bool, bool, bool]]
-    log: tuple[int, int]  # entries of the log before it, and effects of the last of them
-    state: tuple[list[int], int, dict[int, list[int]], frozenset[int]]
-    preemptions: int
-
-
 class Search(Policy):
     """Base of the searches.  ``longest`` is the limit on the effects of one execution.
 
@@ -111,6 +77,7 @@ class Search(Policy):
 
     def __init__(self, *, longest: int = LONGEST) -> None:
         self.words = Words()
+        self.telling = False  # keep account of what was reversed
         self.longest = longest
         self.restarts = 0
         self._multi: set[int] = set()  # CPUs that ever have more than one task
@@ -131,6 +98,11 @@ class Search(Policy):
         self._guide: list[int] = []  # who is to come next, latest first
         self._over = False
         self._ended: BaseException | None = None
+        self._script: list[Frame] = []  # nodes to be built anew
+        self._depth = 0  # nodes at the beginning of the execution
+        self._floor = 0  # so many nodes belong to somebody else's search
+        self.requests: dict[tuple[int, tuple[int, ...]], Request] = {}
+        self.reversed: Counter[tuple[str, str]] = Counter()  # races, and how often
 
     # -- from one execution to the next -------------------------------------------------------
 
@@ -141,6 +113,11 @@ class Search(Policy):
     def learner(self) -> Instrument:
         """Listens to an execution under any policy, to learn which words are not quiet."""
         return _Learner(self.words)
+
+    @property
+    def unfinished(self) -> bool:
+        """Is something left to be explored?"""
+        return not self._over
 
     def more(self) -> bool:
         """Is there another execution?  If so the policy is ready for it."""
@@ -153,6 +130,7 @@ class Search(Policy):
         self._passed = 0
         self._count = 0  # effects since the last pick
         self._begun = self._free = False
+        self._depth = len(self._script) or len(self.nodes)
         self._plan: tuple[Node, Context] | None = None
         self._fault: Stopped | NotQuiet | None = None
         return True
@@ -173,12 +151,13 @@ class Search(Policy):
             self.cut += 1
         else:
             self.executions += 1
+        self._begun = False
         self._over = not self._turn()
 
     def _turn(self) -> bool:
         """Go back to the last node where another has to have a turn; False if there is none."""
         nodes = self.nodes
-        while nodes:
+        while len(nodes) > self._floor:
             node = nodes[-1]
             node.done.append(node.cur)
             self._back_to(len(nodes) - 1)
@@ -199,19 +178,54 @@ class Search(Policy):
             self._log[-1] = self._log[-1][0], effects
 
     def explored(self) -> float:
-        """A guess at the part of the tree that is explored: 0 to 1.
+        """A guess at the part of the tree that is explored: see :func:`explored`."""
+        return 1.0 if self._over else explored(self.nodes)
 
-        It takes what a node is known to need so far for all that it will need, and all its branches
-        for equally large.  Searches find most of their branches on the way, so it is too high at
-        first.
+    # -- a search that is left and gone on with, or split ---------------------------------------
+
+    def frames(self) -> list[Frame]:
+        """Where the search stands: the nodes, of which the last one's ``cur`` is to be explored.
+
+        Right between two executions, and after one that was broken off.
         """
-        if self._over:
-            return 1.0
-        part, weight = 0.0, 1.0
-        for node in self.nodes:
-            part += weight * len(node.done) / len(node.back)
-            weight /= len(node.back)
-        return min(part, 0.9999)
+        if self._script:
+            return list(self._script)
+        return [
+            Frame(
+                node.cur,
+                list(node.can),
+                list(node.back),
+                list(node.done),
+                list(node.sleep),
+                dict(node.guides),
+            )
+            for node in self.nodes[: self._depth if self._begun else None]
+        ]
+
+    def load(self, frames: Sequence[Frame], floor: int = 0) -> None:
+        """Go on where ``frames`` stand.
+
+        The first ``floor`` nodes belong to somebody else's search: only what is below them is
+        explored, and what their events are found to race with becomes ``requests``.
+        """
+        self._clear()
+        self._forget()
+        self._script = list(frames)
+        self._floor = floor
+        if frames:
+            last = frames[-1]
+            self._guide = list(reversed(last.guides.get(last.cur, ())))
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What this search has learned since the words were settled."""
+        return Knowledge(self.words.not_quiet, sorted(self._multi), sorted(self._raisable))
+
+    def learn(self, knowledge: Knowledge) -> None:
+        """Take over what another search of the same program has learned.  Right after settling."""
+        self.words.learn(knowledge.words)
+        self._multi.update(knowledge.multi)
+        self._raisable.update(knowledge.raisable)
 
     # -- for subclasses -----------------------------------------------------------------------
 
@@ -221,8 +235,11 @@ class Search(Policy):
     def _back_to(self, depth: int) -> None:
         """Forget the events from number ``depth`` on."""
 
-    def _new_node(self, node: Node, can: list[Context], current: Context | None) -> Context:
-        """Fill in the searching part of ``node``, and choose."""
+    def _enter(self, node: Node) -> None:
+        """Fill in what of ``node`` follows from the nodes before it."""
+
+    def _first(self, node: Node, can: list[Context], current: Context | None) -> Context:
+        """Who is to go first there; others who are to get a turn go into ``node.back``."""
         raise NotImplementedError
 
     def _event(self, node: Node, ctx: Context, touches: Touches) -> None:
@@ -280,9 +297,8 @@ class Search(Policy):
                     if kind is LOCK:
                         if obj.locked:
                             continue
-                    elif kind is START:
-                        if c.kind is TASK and c.cpu.id not in multi:
-                            return False
+                    elif kind is START and c.kind is TASK and c.cpu.id not in multi:
+                        return False
                     if c.relaxed:
                         return False
                 can.append(c)
@@ -386,12 +402,30 @@ class Search(Policy):
         return node
 
     def _choose(self, node: Node, can: list[Context], current: Context | None) -> Context:
-        chosen = self._new_node(node, can, current)
+        self._enter(node)
+        chosen = self._scripted(node, can) if self._script else self._first(node, can, current)
         node.cur = chosen.id
         if chosen.id not in node.back:
             node.back.append(chosen.id)
         self.nodes.append(node)
         return chosen
+
+    def _scripted(self, node: Node, can: list[Context]) -> Context:
+        """Build a node anew that was there before."""
+        depth = len(self.nodes)
+        frame = self._script[depth]
+        if list(node.can) != frame.can:
+            raise RuntimeError(f"an execution is not repeatable: others can go on at {depth}")
+        node.back = list(frame.back)
+        node.done = list(frame.done)
+        node.guides = dict(frame.guides)
+        by_id = {ctx.id: ctx for ctx in can}
+        for id in node.done:
+            if id not in node.acts:
+                node.acts[id] = self._touches(by_id[id]) or NOTHING
+        if depth + 1 == len(self._script):
+            self._script = []
+        return by_id[frame.cur]
 
     def _go(self, node: Node, ctx: Context) -> Context:
         """Let ``ctx`` perform the event after ``node``."""
@@ -575,10 +609,12 @@ def executions(search: Search, run: Callable[[Search], Result]) -> Iterator[Resu
     When ``search.restarts`` has grown, what was yielded before is to be forgotten.
     """
     while search.more():
+        restarts = search.restarts
         try:
             result = run(search)
         except (Stopped, NotQuiet):
             search.done()
             continue
         search.done()
-        yield result
+        if search.restarts == restarts:
+            yield result
