@@ -87,14 +87,10 @@ def load(file: Path) -> Checkpoint:
 
 
 def _frame_out(frame: Frame) -> list[Any]:
-    guides = [[id, list(guide)] for id, guide in frame.guides.items()]
-    return [frame.cur, frame.can, frame.back, frame.done, frame.sleep, guides]
+    return [frame.cur, frame.can, frame.back, frame.done, frame.sleep]
 
 
 def _frame_in(frame: Any) -> Frame:
-    cur, can, back, done, sleep, guides = frame
-    return Frame(
-        int(cur),
-        *([int(id) for id in ids] for ids in (can, back, done, sleep)),
-        {int(id): tuple(map(int, guide)) for id, guide in guides},
-    )
+    cur, *lists = frame
+    can, back, done, sleep = ([int(id) for id in ids] for ids in lists)
+    return Frame(int(cur), can, back, done, sleep)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from mmsim.engine.context import Context
 from mmsim.engine.events import printable
@@ -91,12 +91,6 @@ class Dpor(Search):
 
     def _first(self, node: Node, can: list[Context], current: Context | None) -> Context:
         sleep = node.sleep
-        if self._guide:
-            wanted = self._guide.pop()
-            for ctx in can:
-                if ctx.id == wanted and wanted not in sleep:
-                    return ctx
-            self._guide.clear()
         if current is not None and current.id not in sleep and current in can:
             return current
         for ctx in can:
@@ -197,7 +191,6 @@ class Dpor(Search):
         number, where = one.number, one.process
         first: dict[int, int] = {}  # of those that do not depend on j, each process's first
         initials: list[int] = []
-        guide: list[int] = []
         for k in range(j + 1, len(events)):
             event = events[k]
             theirs = event.clock
@@ -210,15 +203,13 @@ class Dpor(Search):
                 if event.ctx in node.back or event.ctx in node.sleep:
                     return
                 initials.append(event.ctx)
-            guide.append(event.ctx)
             first.setdefault(event.process, event.number)
         if all(p != process and clock[p] < n for p, n in first.items()):
             if ctx in node.back or ctx in node.sleep:
                 return
             initials.insert(0, ctx)
-        guide.append(ctx)
         what = (one.what, in_words(other)) if self.telling else NO_WORDS
-        request = Request(j, tuple(initials), tuple(guide), what)
+        request = Request(j, tuple(initials), what)
         if j < self._floor:
             self.requests.setdefault(request[:2], request)
         elif add(node, request) and self.telling:
@@ -241,8 +232,6 @@ class Reversing(Protocol):
     def back(self) -> list[int]: ...
     @property
     def sleep(self) -> Container[int]: ...
-    @property
-    def guides(self) -> Any: ...
 
 
 def add(node: Reversing, request: Request) -> bool:
@@ -254,9 +243,6 @@ def add(node: Reversing, request: Request) -> bool:
     for id in request.initials:
         if id in node.can:
             back.append(id)
-            guide = list(request.guide)
-            guide.remove(id)
-            node.guides[id] = tuple(guide)
             return True
     new = [id for id in node.can if id not in back and id not in sleep]
     back.extend(new)  # nobody of them could, so nobody is left out

@@ -27,7 +27,6 @@ class Node:
         "cpus",
         "cur",
         "done",
-        "guides",
         "log",
         "preemptions",
         "sleep",
@@ -40,7 +39,6 @@ class Node:
     done: list[int]
     back: list[int]
     sleep: dict[int, tuple[int, Touches]]
-    guides: dict[int, tuple[int, ...]]
     cpus: dict[int, tuple[Context | None, bool, bool, bool]]
     log: tuple[int, int]  # entries of the log before it, and effects of the last of them
     state: tuple[list[int], int, dict[int, list[int]], frozenset[int]]
@@ -56,18 +54,16 @@ class Frame:
     back: list[int]
     done: list[int]
     sleep: list[int]
-    guides: dict[int, tuple[int, ...]]
 
 
 class Request(NamedTuple):
     """A race with the event after node ``depth``, which belongs to somebody else's search.
 
-    One of ``initials`` has to get a turn there; ``guide`` is what best follows it.
+    One of ``initials`` has to get a turn there.
     """
 
     depth: int
     initials: tuple[int, ...]
-    guide: tuple[int, ...]
     what: tuple[str, str] = ("", "")  # the two events, in words
 
 

@@ -95,7 +95,6 @@ class Search(Policy):
         self.nodes: list[Node] = []
         self.executions = self.blocked = self.cut = 0
         self._log: list[tuple[int, int]] = []  # (context, quantum) of each pick
-        self._guide: list[int] = []  # who is to come next, latest first
         self._over = False
         self._ended: BaseException | None = None
         self._script: list[Frame] = []  # nodes to be built anew
@@ -166,7 +165,6 @@ class Search(Policy):
                     if other not in node.done:
                         node.cur = other
                         self._cut_back(node.log)
-                        self._guide = list(reversed(node.guides.get(other, ())))
                         return True
             nodes.pop()
         return False
@@ -197,7 +195,6 @@ class Search(Policy):
                 list(node.back),
                 list(node.done),
                 list(node.sleep),
-                dict(node.guides),
             )
             for node in self.nodes[: self._depth if self._begun else None]
         ]
@@ -212,9 +209,6 @@ class Search(Policy):
         self._forget()
         self._script = list(frames)
         self._floor = floor
-        if frames:
-            last = frames[-1]
-            self._guide = list(reversed(last.guides.get(last.cur, ())))
 
     @property
     def knowledge(self) -> Knowledge:
@@ -386,7 +380,6 @@ class Search(Policy):
         node.done = []
         node.back = []
         node.sleep = {}
-        node.guides = {}
         node.preemptions = 0
         node.log = len(self._log), self._count
         node.state = self._asleep, self._jumps, self._wakers, self._offered
@@ -418,7 +411,6 @@ class Search(Policy):
             raise RuntimeError(f"an execution is not repeatable: others can go on at {depth}")
         node.back = list(frame.back)
         node.done = list(frame.done)
-        node.guides = dict(frame.guides)
         by_id = {ctx.id: ctx for ctx in can}
         for id in node.done:
             if id not in node.acts:
