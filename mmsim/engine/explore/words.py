@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from mmsim.engine.context import Context
-from mmsim.engine.op import ALL, LOCK, TRYLOCK, Bits, Op, Pending, footprint
+from mmsim.engine.op import ALL, LOCK, Bits, Op, Pending, footprint
 from mmsim.engine.schedule import Diverged
 
 EVERY_BIT: Final = -1
@@ -99,7 +99,7 @@ class Words:
         ``mistaken`` is set if that shows that a word thought quiet is not.
         """
         op, obj, _ = pending
-        if op.also is not None or op.unchanged is False:
+        if op.also is not None or op.fails is not None:
             return self._touches(ctx, pending)  # it depends on the state
         key = op, ctx.id, name_of(obj)
         known = self._known.get(key)
@@ -110,6 +110,7 @@ class Words:
     def _touches(self, ctx: Context, pending: Pending) -> Touches:
         out = []
         owners, written, quiet = self._owner, self._written, self._quiet
+        fails = pending[0].fails
         for obj, op in footprint(pending):
             known = self._masks.get(op)
             if known is None:
@@ -119,8 +120,8 @@ class Words:
                     op.kind is LOCK,
                 )
             reads, writes, takes = known
-            if op.kind is TRYLOCK and obj.locked:
-                writes = 0  # it will fail
+            if fails is not None and op is pending[0] and fails(obj, *pending[2]):
+                writes = 0
             for name in op.words:
                 word = self.number(obj, name)
                 owner = owners.get(word)
