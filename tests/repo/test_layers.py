@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Imports run one way.
 
-    stress, cli, claims, exploration, pytest_plugin -> run -> scenarios -> kernel files -> linux -> engine
+    stress, cli, claims, exploration -> run -> scenarios -> kernel files -> linux -> engine
                         '-> report -> detect -> engine.events
 
 A layer may use what stands in its row and nothing else of mmsim. The rows are as narrow as the code
