@@ -58,6 +58,7 @@ from mmsim.model.gate import patched
 from mmsim.page import ClearPageWaiters, PageLocked, PageWaiters, SetPageWaiters, bit_op
 from mmsim.pagemap import (
     clear_bit_unlock_is_negative_byte,
+    is_locked,
     page_bit_of,
     page_lock_of,
     page_waitqueue,
@@ -76,7 +77,7 @@ DROP = "drop"  # the same, dropping the caller's reference as soon as we are que
 sysctl_page_lock_unfairness = 5
 
 
-_TAKES_LOCK = bit_op(RMW, "locked", verb="trylock", unchanged=False)
+_TAKES_LOCK = bit_op(RMW, "locked", verb="trylock", unchanged=False, fails=is_locked)
 
 
 def _test_and_set_locked(page, task):

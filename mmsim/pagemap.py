@@ -26,7 +26,12 @@ from mmsim.page import bit_op
 PAGE_WAIT_TABLE_SIZE = 4  # 256 in the kernel; few, so that pages do share queues
 
 
-_TRIES = bit_op(RMW_ACQUIRE, "locked", verb="trylock", unchanged=False)
+def is_locked(page, _, mask, *args):
+    """Would a trylock fail?"""
+    return page.v_flags & mask != 0
+
+
+_TRIES = bit_op(RMW_ACQUIRE, "locked", verb="trylock", unchanged=False, fails=is_locked)
 _UNLOCKS = Op(
     RMW_RELEASE,
     "flags",

@@ -90,6 +90,7 @@ class Runner:
         self._token: Token | None = None
         self._free: FreeCarrier | None = None
         self._length = 0  # steps of a typical run, for PCT
+        self._profile = policies.Profile()  # and its effects, for SURW
 
     def __enter__(self) -> Runner:
         return self
@@ -117,7 +118,7 @@ class Runner:
             free = self._freely()
             q = rng.choice((0.5, 0.125, 0.03125))
             return self._run(seed, free, lambda m: free.run(m, q), instruments, index)
-        policy = policies.make(self.policy, rng, self._typical_length())
+        policy = policies.make(self.policy, rng, self._typical_length(), self._profile)
         return self.run_with(policy, seed, instruments=instruments, index=index)
 
     def run_with(
@@ -264,7 +265,8 @@ class Runner:
         """Steps of one probe run: PCT's k.  A fixed seed, so that it is the same everywhere."""
         if not self._length:
             seed = run_seed(self.seed, self.variant.id + "/probe", 0)
-            probe = self.run_with(RandomWalk(stream(seed, "policy")), seed)
+            watched = [self._profile] if self.policy in policies.PROFILED else []
+            probe = self.run_with(RandomWalk(stream(seed, "policy")), seed, instruments=watched)
             self._length = max(probe.steps, 16)
         return self._length
 

@@ -19,6 +19,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.jumps = 0  # timers that have come
         self._timers: list[tuple[float, int, Context]] = []
 
     def arm(self, ctx: Context, seconds: float) -> None:
@@ -33,5 +34,6 @@ class Clock:
             if ctx.timeout == when:
                 self.now = max(self.now, when)
                 ctx.timeout = None
+                self.jumps += 1
                 return ctx
         return None

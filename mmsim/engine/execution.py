@@ -145,6 +145,7 @@ class Token:
     def _obey(self, policy: Policy) -> None:
         self._policy = policy
         self._tell = type(policy).ran is not Policy.ran
+        self._passes = policy.passes
 
     def _unwind(self) -> None:
         """Let every context that is still on a stack leave it."""
@@ -279,6 +280,10 @@ class Token:
         ctx = self._running
         assert ctx is not None
         ctx.pending = (op, obj, args)
+        if self._passes is not None and self._passes(ctx, self._choices):
+            self._granted += 1
+            door.left = 0
+            return effect(*args)
         if self._granted:
             self._account(ctx, self._granted)
         ctx.at_point = True
@@ -292,7 +297,10 @@ class Token:
         assert ctx is not None
         ctx.pending = (op, obj, args)
         self._left -= 1
-        if self._left < 0:
+        if self._left < 0 and self._passes is not None and self._passes(ctx, self._choices):
+            self._granted += 1
+            self._left = 0
+        elif self._left < 0:
             if self._granted:
                 self._account(ctx, self._granted)
             ctx.at_point = True

@@ -100,6 +100,11 @@ class Machine:
             self._rng = stream(self.seed, "setup")
         return self._rng
 
+    @property
+    def drew(self) -> bool:
+        """Has the set-up drawn random numbers?  Then another seed may boot another machine."""
+        return self._rng is not None
+
     def spawn(self, fn: Callable[..., Any], *args: Any, comm: str, cpu: int = 0) -> Context:
         """A task on ``cpu`` (taken modulo the number of CPUs) that will run ``fn(*args)``.
 

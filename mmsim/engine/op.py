@@ -76,12 +76,16 @@ class Op:
     ``also(obj, *args)``, if given, tells before the effect what it touches besides: pairs of an
     object and an operation on that.
 
+    ``fails(obj, *args)``, if given, tells before the effect whether it would only look: a trylock
+    of what is taken writes nothing.
+
     ``raw`` is the attribute that holds the word's value (see :mod:`mmsim.model.struct`).
     """
 
     __slots__ = (
         "_conflicts",
         "also",
+        "fails",
         "kind",
         "label",
         "raw",
@@ -102,6 +106,7 @@ class Op:
         verb: str = "",
         unchanged: Any = Ellipsis,
         also: Also | None = None,
+        fails: Callable[..., bool] | None = None,
     ) -> None:
         self.kind = kind
         self.words = words
@@ -111,6 +116,7 @@ class Op:
         self.verb = verb
         self.unchanged = unchanged
         self.also = also
+        self.fails = fails
         self.raw = f"v_{words[0]}" if words else ""
         self._conflicts: dict[Op, bool] = {}
 

@@ -30,8 +30,12 @@ def _lets_in(sem, *_):
     return [(waiter, _STATE) for waiter, _write in sem.waiters]
 
 
+def _taken(sem, _, ctx, write):
+    return bool(sem.waiters) or sem.owner is not None or bool(write and sem.readers)
+
+
 _DOWN = Op(DOWN, "sem", also=_queues)
-_TRIES = Op(DOWN, "sem", unchanged=False)
+_TRIES = Op(DOWN, "sem", unchanged=False, fails=_taken)
 _UP = Op(UP, "sem", also=_lets_in)
 
 

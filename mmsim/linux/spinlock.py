@@ -30,7 +30,7 @@ __mmsim_primitive__ = True
 
 
 _LOCKS = Op(LOCK, "locked", unchanged=False)
-_TRIES = Op(TRYLOCK, "locked", unchanged=False)
+_TRIES = Op(TRYLOCK, "locked", unchanged=False, fails=lambda lock, *_: lock.locked)
 _UNLOCKS = Op(UNLOCK, "locked")
 _LOOKS = Op(READ_ONCE, "locked")
 

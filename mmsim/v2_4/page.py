@@ -179,7 +179,8 @@ def _clear(nr, kind=RMW_RELAXED):
 def _change(nr, kind, on, off):
     mask = on | off
     verb = ("test_and_" if kind is RMW else "") + ("set" if on else "clear")
-    op = _op(nr, kind, verb=verb)
+    fails = (lambda page, *_: page.v_flags & mask == on) if kind is RMW else None
+    op = _op(nr, kind, verb=verb, fails=fails)
 
     def effect(page):
         old = page.v_flags

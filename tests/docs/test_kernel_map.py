@@ -49,6 +49,7 @@ OURS = {
         "page_lock_of",  # the checker's record of who holds a page lock
         "page_bit_of",
         "note_locked",
+        "is_locked",
         "try_locked_bit",
         "page_wait_table",
     },

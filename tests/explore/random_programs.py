@@ -12,19 +12,41 @@ from collections.abc import Callable
 from typing import Any
 
 from mmsim.engine.context import DONE, HARDIRQ, SOFTIRQ
+from mmsim.engine.door import access
+from mmsim.engine.op import RMW, Op
 from mmsim.linux import irqflags, sched, sleeplock, spinlock
 from mmsim.linux.atomic import atomic_add_return
 from tests.engine.lab import Lab
 
 FLAVOURS = ("locks", "interrupts", "sleep", "tasks", "preempt")
 TASK_OPS = {
-    "locks": ("read", "write", "inc", "lock", "try", "add"),
+    "locks": ("read", "write", "inc", "lock", "try", "add", "trybit"),
     "interrupts": ("read", "write", "inc", "lock", "try", "add", "irqoff", "bh", "raise"),
-    "sleep": ("read", "write", "sem", "semtry", "semread", "wait", "wake", "timer", "lock"),
+    "sleep": (
+        "read",
+        "write",
+        "sem",
+        "semtry",
+        "semread",
+        "semtryread",
+        "wait",
+        "wake",
+        "timer",
+        "lock",
+    ),
     "tasks": ("read", "write", "inc", "resched", "wait", "wake", "sem", "lock", "spawn"),
     "preempt": ("read", "write", "lock", "try", "add", "sem", "wake", "irqoff"),
 }
-IRQ_OPS = ("read", "write", "inc", "try", "lock", "wake", "raise")
+IRQ_OPS = ("read", "write", "inc", "try", "trybit", "lock", "wake", "raise")
+TRIES_BIT = Op(RMW, "m", unchanged=False, fails=lambda word, *_: word.v_m != 0)
+
+
+def try_bit(word: Any) -> bool:
+    """Effect: what a trylock of a page does to its flags."""
+    if word.v_m:
+        return False
+    word.v_m = 1
+    return True
 
 
 def program(seed: int, flavour: str) -> Callable[[], Lab]:
@@ -89,6 +111,12 @@ def program(seed: int, flavour: str) -> Callable[[], Lab]:
                 if taken:
                     word.m = word.m + 1
                     spinlock.spin_unlock(lock)
+            elif op == "trybit":
+                taken = access(TRIES_BIT, word, try_bit, word)
+                log.append(taken)
+                if taken:
+                    word.n = word.n + 5
+                    word.m = 0
             elif op == "irqoff":
                 irqflags.local_irq_disable()
                 setattr(word, field, getattr(word, field) + 2)
@@ -115,6 +143,12 @@ def program(seed: int, flavour: str) -> Callable[[], Lab]:
                 log.append(taken)
                 if taken:
                     sleeplock.up_write(sem)
+            elif op == "semtryread":
+                taken = sleeplock.down_read_trylock(sem)
+                log.append(taken)
+                if taken:
+                    log.append(word.n)
+                    sleeplock.up_read(sem)
             elif op == "wait":
                 sched.set_current_state(sched.TASK_UNINTERRUPTIBLE)
                 if not getattr(word, field):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Imports run one way.
 
-    stress, cli, claims, pytest_plugin -> run -> scenarios -> kernel files -> linux -> engine
+    stress, cli, claims, exploration -> run -> scenarios -> kernel files -> linux -> engine
                         '-> report -> detect -> engine.events
 
 A layer may use what stands in its row and nothing else of mmsim. The rows are as narrow as the code
@@ -25,7 +25,7 @@ VERSION = "mmsim.__version__"
 KERNEL = "kernel"
 """Stands for every kernel file: the flat ones and those of 2.4 and 3.13."""
 
-TOP = ("mmsim.stress", "mmsim.cli", "mmsim.claims", "mmsim.ablation")
+TOP = ("mmsim.stress", "mmsim.cli", "mmsim.claims", "mmsim.ablation", "mmsim.exploration")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "mmsim.errors": (),
     "mmsim.engine": ("mmsim.engine",),
@@ -68,6 +68,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mmsim.run",
         "mmsim.scenarios",
         FINDING,
+        ERRORS,
+    ),
+    "mmsim.exploration": (
+        "mmsim.exploration",
+        "mmsim.stress.source",
+        "mmsim.run",
+        "mmsim.scenarios",
+        "mmsim.engine",
         ERRORS,
     ),
     "mmsim.scenarios.*.claims": ("mmsim.claims.model",),

@@ -9,7 +9,8 @@ that comes in is one.  For casts too large to be exhausted: most races need one 
 from __future__ import annotations
 
 from mmsim.engine.context import Context
-from mmsim.engine.explore.search import Node, Search
+from mmsim.engine.explore.nodes import Node
+from mmsim.engine.explore.search import Search
 
 
 class Bounded(Search):
@@ -22,16 +23,17 @@ class Bounded(Search):
             super().__init__(longest=longest)
         self.bound = bound
 
-    def _new_node(self, node: Node, can: list[Context], current: Context | None) -> Context:
-        last = None
+    def _enter(self, node: Node) -> None:
         if self.nodes:
-            before = self.nodes[-1]
-            last = before.cur
-            node.preemptions = before.preemptions + self._preempts(len(self.nodes) - 1)
-        stays = next((ctx for ctx in can if ctx.id == last), None)
-        if stays is None or self.bound is None or node.preemptions < self.bound:
-            node.back.update(node.can)
-        return stays or can[0]
+            node.preemptions = self.nodes[-1].preemptions + self._preempts(len(self.nodes) - 1)
+
+    def _first(self, node: Node, can: list[Context], current: Context | None) -> Context:
+        last = self.nodes[-1].cur if self.nodes else None
+        stays = next((ctx for ctx in can if ctx.id == last), None) or can[0]
+        if stays.id != last or self.bound is None or node.preemptions < self.bound:
+            node.back.append(stays.id)
+            node.back.extend(id for id in node.can if id != stays.id)
+        return stays
 
     def _preempts(self, depth: int) -> bool:
         """Is the choice at that node a preemption?"""

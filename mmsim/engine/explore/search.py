@@ -15,11 +15,14 @@ An execution is cut off (:class:`Stopped`) when nothing new can come of it, or w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from mmsim.engine.choices import Choices
 from mmsim.engine.context import DONE, FRESH, HARDIRQ, SLEEPING, TASK, Context, Cpu
 from mmsim.engine.door import door
+from mmsim.engine.explore.nodes import Frame, Knowledge, Node, Request, explored
 from mmsim.engine.explore.words import EVERY_BIT, NOTHING, NotQuiet, Touch, Touches, Words
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.op import (
@@ -40,7 +43,15 @@ from mmsim.engine.schedule import Diverged
 
 Result = TypeVar("Result")
 LONGEST = 20_000  # effects; no execution of a small cast comes near
-FLAGS = frozenset({IRQ_OFF, IRQ_ON, BH_OFF, BH_ON})
+SPECIAL = frozenset({START, RAISE, SPAWN, RESCHED, IRQ_OFF, IRQ_ON, BH_OFF, BH_ON})
+
+
+class _Offer(tuple[Touch, ...]):
+    """Touches nothing: here another task can be switched in."""
+
+
+OFFER = _Offer()
+ALIKE: dict[int, Any] = {}  # no CPU has a choice of its own
 
 
 class Stopped(Diverged):
@@ -55,46 +66,6 @@ class TooLong(Stopped):
     """The execution has more effects than the limit.  What it would have come to is unknown."""
 
 
-class Node:
-    """The moment before an event.
-
-    ``can`` are the contexts that can go on, ``acts`` what those that were looked at would do;
-    ``cur`` the one that does, ``done`` those whose turn is over, ``back`` those that have to get
-    one; ``sleep`` those that need none, since all that begins with them was seen before.
-    ``cpus`` is what each CPU with a choice of its own would let in.
-    """
-
-    __slots__ = (
-        "acts",
-        "asleep",
-        "back",
-        "can",
-        "cpus",
-        "cur",
-        "done",
-        "log",
-        "now",
-        "offered",
-        "preemptions",
-        "sleep",
-        "wakers",
-    )
-
-    can: tuple[int, ...]
-    acts: dict[int, Touches]
-    cur: int
-    done: set[int]
-    back: set[int]
-    sleep: dict[int, tuple[int, Touches]]
-    cpus: dict[int, tuple[Context | None, bool, bool, bool]]
-    log: int
-    asleep: tuple[int, ...]
-    wakers: dict[int, list[int]]
-    offered: frozenset[int]
-    now: tuple[float, int]
-    preemptions: int
-
-
 class Search(Policy):
     """Base of the searches.  ``longest`` is the limit on the effects of one execution.
 
@@ -106,6 +77,7 @@ class Search(Policy):
 
     def __init__(self, *, longest: int = LONGEST) -> None:
         self.words = Words()
+        self.telling = False  # keep account of what was reversed
         self.longest = longest
         self.restarts = 0
         self._multi: set[int] = set()  # CPUs that ever have more than one task
@@ -113,9 +85,8 @@ class Search(Policy):
         self._lines: set[int] = set()  # CPUs that have interrupts
         self._wakers: dict[int, list[int]] = {}  # by whom who can go on now; the event's clock
         self._offered: frozenset[int] = frozenset()  # CPUs that let others in since their event
-        self._is_offer = False
-        self._asleep: tuple[int, ...] = ()
-        self._now = (0.0, 0)
+        self._asleep: list[int] = []
+        self._jumps = 0
         self._raising: tuple[Context, bool, bool] | None = None
         self._before = 0  # contexts at the last decision
         self._forget()
@@ -126,6 +97,11 @@ class Search(Policy):
         self._log: list[tuple[int, int]] = []  # (context, quantum) of each pick
         self._over = False
         self._ended: BaseException | None = None
+        self._script: list[Frame] = []  # nodes to be built anew
+        self._depth = 0  # nodes at the beginning of the execution
+        self._floor = 0  # so many nodes belong to somebody else's search
+        self.requests: dict[tuple[int, tuple[int, ...]], Request] = {}
+        self.reversed: Counter[tuple[str, str]] = Counter()  # races, and how often
 
     # -- from one execution to the next -------------------------------------------------------
 
@@ -137,6 +113,11 @@ class Search(Policy):
         """Listens to an execution under any policy, to learn which words are not quiet."""
         return _Learner(self.words)
 
+    @property
+    def unfinished(self) -> bool:
+        """Is something left to be explored?"""
+        return not self._over
+
     def more(self) -> bool:
         """Is there another execution?  If so the policy is ready for it."""
         if self._over:
@@ -145,15 +126,20 @@ class Search(Policy):
         self._at = 0
         self._rest = 0
         self._effects = 0
-        self._begun = False
+        self._passed = 0
+        self._count = 0  # effects since the last pick
+        self._begun = self._free = False
+        self._depth = len(self._script) or len(self.nodes)
+        self._plan: tuple[Node, Context] | None = None
+        self._fault: Stopped | NotQuiet | None = None
         return True
 
     def done(self) -> None:
         """The execution is over, one way or another."""
         ended, self._ended = self._ended, None
-        if isinstance(ended, NotQuiet):
+        if isinstance(ended, NotQuiet) or self.words.mistaken:
             restarts = self.restarts + 1
-            self.words.settle()
+            self.words.start_again()
             self._clear()
             self._forget()
             self.restarts = restarts
@@ -164,38 +150,76 @@ class Search(Policy):
             self.cut += 1
         else:
             self.executions += 1
+        self._begun = False
         self._over = not self._turn()
 
     def _turn(self) -> bool:
         """Go back to the last node where another has to have a turn; False if there is none."""
         nodes = self.nodes
-        while nodes:
+        while len(nodes) > self._floor:
             node = nodes[-1]
-            node.done.add(node.cur)
+            node.done.append(node.cur)
             self._back_to(len(nodes) - 1)
-            for other in node.can:
-                if other in node.back and other not in node.done and other not in node.sleep:
-                    node.cur = other
-                    del self._log[node.log :]
-                    return True
+            if len(node.back) > len(node.done):
+                for other in node.back:
+                    if other not in node.done:
+                        node.cur = other
+                        self._cut_back(node.log)
+                        return True
             nodes.pop()
         return False
 
-    def explored(self) -> float:
-        """A guess at the part of the tree that is explored: 0 to 1.
+    def _cut_back(self, log: tuple[int, int]) -> None:
+        entries, effects = log
+        del self._log[entries:]
+        if entries:
+            self._log[-1] = self._log[-1][0], effects
 
-        It takes what a node is known to need so far for all that it will need, and all its branches
-        for equally large.  Searches find most of their branches on the way, so it is too high at
-        first.
+    def explored(self) -> float:
+        """A guess at the part of the tree that is explored: see :func:`explored`."""
+        return 1.0 if self._over else explored(self.nodes)
+
+    # -- a search that is left and gone on with, or split ---------------------------------------
+
+    def frames(self) -> list[Frame]:
+        """Where the search stands: the nodes, of which the last one's ``cur`` is to be explored.
+
+        Right between two executions, and after one that was broken off.
         """
-        if self._over:
-            return 1.0
-        part, weight = 0.0, 1.0
-        for node in self.nodes:
-            branches = len([c for c in node.back if c not in node.sleep]) or 1
-            part += weight * min(len(node.done), branches) / branches
-            weight /= branches
-        return min(part, 0.9999)
+        if self._script:
+            return list(self._script)
+        return [
+            Frame(
+                node.cur,
+                list(node.can),
+                list(node.back),
+                list(node.done),
+                list(node.sleep),
+            )
+            for node in self.nodes[: self._depth if self._begun else None]
+        ]
+
+    def load(self, frames: Sequence[Frame], floor: int = 0) -> None:
+        """Go on where ``frames`` stand.
+
+        The first ``floor`` nodes belong to somebody else's search: only what is below them is
+        explored, and what their events are found to race with becomes ``requests``.
+        """
+        self._clear()
+        self._forget()
+        self._script = list(frames)
+        self._floor = floor
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What this search has learned since the words were settled."""
+        return Knowledge(self.words.not_quiet, sorted(self._multi), sorted(self._raisable))
+
+    def learn(self, knowledge: Knowledge) -> None:
+        """Take over what another search of the same program has learned.  Right after settling."""
+        self.words.learn(knowledge.words)
+        self._multi.update(knowledge.multi)
+        self._raisable.update(knowledge.raisable)
 
     # -- for subclasses -----------------------------------------------------------------------
 
@@ -205,8 +229,11 @@ class Search(Policy):
     def _back_to(self, depth: int) -> None:
         """Forget the events from number ``depth`` on."""
 
-    def _new_node(self, node: Node, can: list[Context], current: Context | None) -> Context:
-        """Fill in the searching part of ``node``, and choose."""
+    def _enter(self, node: Node) -> None:
+        """Fill in what of ``node`` follows from the nodes before it."""
+
+    def _first(self, node: Node, can: list[Context], current: Context | None) -> Context:
+        """Who is to go first there; others who are to get a turn go into ``node.back``."""
         raise NotImplementedError
 
     def _event(self, node: Node, ctx: Context, touches: Touches) -> None:
@@ -216,39 +243,95 @@ class Search(Policy):
 
     @property
     def directed(self) -> bool:
-        return self._at < len(self._prefix)
+        return not self._free
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
         try:
-            if self._at < len(self._prefix):
-                ctx = self._follow(enabled)
-                if ctx is not None:
-                    return ctx
+            if self._fault is not None:
+                raise self._fault
+            if self._plan is not None:
+                ctx = self._go(*self._plan)
+                self._log.append((ctx.id, self._quantum))
+                self._count = self._quantum
+                return ctx
+            if not self._free:
+                followed = self._follow(enabled)
+                if followed is not None:
+                    return followed
             if self._effects > self.longest:
                 raise TooLong(f"more than {self.longest} effects")
-            return self._decide(enabled, current)
+            ctx = self._decide(enabled, current)
+            self._log.append((ctx.id, self._quantum))
+            self._count = self._quantum
+            return ctx
         except BaseException as error:
             self._ended = error
             raise
+
+    def passes(self, ctx: Context, choices: Choices) -> bool:
+        """What touches only quiet words needs no decision; an event may go to who runs anyhow.
+
+        If it does not, ``pick`` is asked next, and goes by what was decided here.
+        """
+        if not self._free:
+            return False
+        self._passed += 1
+        if self._passed > self.longest:
+            return False
+        touches = self._touches(ctx)
+        if touches is not None:
+            if ctx.pending[0].kind is LOCK and ctx.pending[1].locked:
+                return False
+            can = []
+            multi = self._multi
+            for c in choices.after(ctx):
+                if c is not ctx:
+                    op, obj, _ = c.pending
+                    kind = op.kind
+                    if kind is LOCK:
+                        if obj.locked:
+                            continue
+                    elif kind is START and c.kind is TASK and c.cpu.id not in multi:
+                        return False
+                    if c.relaxed:
+                        return False
+                can.append(c)
+            try:
+                self._settle()
+                node = self._node(can, ctx, touches)
+                chosen = self._choose(node, can, ctx)
+                if chosen is not ctx:
+                    self._plan = node, chosen
+                    return False
+                self._go(node, ctx)
+            except (Stopped, NotQuiet) as error:  # it must not unwind simulated code
+                self._fault = error
+                return False
+        self._count += 1
+        return True
 
     def quantum(self, ctx: Context) -> int:
         return self._quantum
 
     def ran(self, ctx: Context, n: int) -> None:
         self._effects += n
-        self._rest -= n
+        if self._free:
+            id, granted = self._log[-1]
+            if n > granted:  # it passed points that needed no decision
+                self._log[-1] = id, n
+        else:
+            self._rest -= n
 
     def kicked(self) -> int | None:
         return None
 
     def _follow(self, enabled: Sequence[Context]) -> Context | None:
         """The next of the prefix; None once it is at its end."""
-        if self._rest <= 0 or not self._begun:
+        if self._rest <= 0:
             if self._begun:
                 self._at += 1
             self._begun = True
-            if self._at == len(self._prefix):
-                self._rest = 0
+            if self._at >= len(self._prefix):
                 return None
             self._rest = self._prefix[self._at][1]
         who = self._prefix[self._at][0]
@@ -259,59 +342,110 @@ class Search(Policy):
         raise RuntimeError(f"an execution is not repeatable: context {who} cannot go on")
 
     def _decide(self, enabled: Sequence[Context], current: Context | None) -> Context:
-        nodes = self.nodes
-        if not self._begun or (self._prefix and self._at == len(self._prefix)):
-            self._at = len(self._prefix) + 1
-            self._begun = True
-            if nodes:  # the node where this execution parts from those before
-                node = nodes[-1]
+        if not self._free:
+            self._free = True
+            if self.nodes:  # the node where this execution parts from those before
+                node = self.nodes[-1]
                 self._load(node)
                 by_id = {ctx.id: ctx for ctx in enabled}
                 return self._go(node, by_id[node.cur])
             self._at_boot()
         self._settle()
-        ctx = self._quiet_step(enabled, current)
-        if ctx is not None:
-            self._log.append((ctx.id, self._quantum))
-            return ctx
+        self._quantum = 0
+        for ctx in enabled:
+            kind = ctx.pending[0].kind
+            if kind is RELAX or (
+                kind is START and ctx.kind is TASK and ctx.cpu.id not in self._multi
+            ):  # nobody else can tell
+                return ctx
         can = [c for c in enabled if not _waits(c)]
         if not can:  # they try in vain, and the execution sees who is stuck
-            self._quantum = 0
-            self._log.append((enabled[0].id, 0))
             return enabled[0]
+        touches = None
+        if current is not None and current.at_point and current in can:
+            touches = self._touches(current)
+            if touches is None:
+                self._quantum = 1
+                return current
+        node = self._node(can, current, touches)
+        return self._go(node, self._choose(node, can, current))
+
+    def _node(self, can: list[Context], current: Context | None, touches: Touches | None) -> Node:
         node = Node()
-        node.can = tuple(c.id for c in can)
+        node.can = tuple([c.id for c in can])
         node.acts = {}
-        node.done = set()
-        node.back = set()
+        if touches is not None:
+            assert current is not None
+            node.acts[current.id] = touches
+        node.done = []
+        node.back = []
         node.sleep = {}
         node.preemptions = 0
-        self._save(node)
-        chosen = self._new_node(node, can, current)
+        node.log = len(self._log), self._count
+        node.state = self._asleep, self._jumps, self._wakers, self._offered
+        node.cpus = (
+            {
+                cpu.id: _door_of(cpu, self._machine.preempt)
+                for cpu in self._machine.cpus
+                if cpu.id in self._lines or cpu.id in self._multi
+            }
+            if self._lines or self._multi
+            else ALIKE
+        )
+        return node
+
+    def _choose(self, node: Node, can: list[Context], current: Context | None) -> Context:
+        self._enter(node)
+        chosen = self._scripted(node, can) if self._script else self._first(node, can, current)
         node.cur = chosen.id
-        node.back.add(chosen.id)
-        nodes.append(node)
-        return self._go(node, chosen)
+        if chosen.id not in node.back:
+            node.back.append(chosen.id)
+        self.nodes.append(node)
+        return chosen
+
+    def _scripted(self, node: Node, can: list[Context]) -> Context:
+        """Build a node anew that was there before."""
+        depth = len(self.nodes)
+        frame = self._script[depth]
+        if list(node.can) != frame.can:
+            raise RuntimeError(f"an execution is not repeatable: others can go on at {depth}")
+        node.back = list(frame.back)
+        node.done = list(frame.done)
+        by_id = {ctx.id: ctx for ctx in can}
+        for id in node.done:
+            if id not in node.acts:
+                node.acts[id] = self._touches(by_id[id]) or NOTHING
+        if depth + 1 == len(self._script):
+            self._script = []
+        return by_id[frame.cur]
 
     def _go(self, node: Node, ctx: Context) -> Context:
         """Let ``ctx`` perform the event after ``node``."""
-        touches = self._acts(node, ctx)
-        op, obj, _ = ctx.pending
+        id = ctx.id
+        touches = node.acts.get(id)
+        if touches is None:
+            touches = node.acts[id] = self._touches(ctx) or NOTHING
+        kind = ctx.pending[0].kind
+        self._plan = None
         self._event(node, ctx, touches)
-        self._wakers = dict(self._wakers)
-        self._wakers.pop(ctx.id, None)
+        if id in self._wakers:
+            self._wakers = dict(self._wakers)
+            del self._wakers[id]
         cpu = ctx.cpu.id
         if cpu in self._multi:
-            self._offered = self._offered | {cpu} if self._is_offer else self._offered - {cpu}
+            if touches is OFFER:
+                self._offered = self._offered | {cpu}
+            else:
+                self._offered = self._offered - {cpu}
         self._raising = None
-        if op.kind is RAISE:
-            if obj.id not in self._raisable:
-                self._raisable.add(obj.id)
+        if kind is RAISE:
+            line = ctx.pending[1]
+            if line.id not in self._raisable:
+                self._raisable.add(line.id)
                 raise NotQuiet("an interrupt is raised after all")
-            self._raising = obj, obj.armed and obj.state == FRESH, obj.again
-        self._before = len(door.machine.contexts)
-        self._quantum = 0 if op.kind is START or op.kind is RELAX else 1
-        self._log.append((ctx.id, self._quantum))
+            self._raising = line, line.armed and line.state == FRESH, line.again
+        self._before = len(self._machine.contexts)
+        self._quantum = 0 if kind is START or kind is RELAX else 1
         return ctx
 
     # -- what the state of the machine says ---------------------------------------------------
@@ -323,48 +457,30 @@ class Search(Policy):
         self._multi |= {cpu.id for cpu in machine.cpus if len(cpu.tasks) > 1}
         self._wakers = {}
         self._offered = frozenset()
-        self._asleep = ()
-        self._now = _time(machine)
+        self._asleep = []
+        self._jumps = machine.clock.jumps
         self._raising = None
         self._before = len(machine.contexts)
-        self._is_offer = False
-
-    def _save(self, node: Node) -> None:
-        node.log = len(self._log)
-        node.asleep = self._asleep
-        node.now = self._now
-        node.wakers = self._wakers
-        node.offered = self._offered
-        node.cpus = {
-            cpu.id: _door_of(cpu, self._machine.preempt)
-            for cpu in self._machine.cpus
-            if cpu.id in self._lines or cpu.id in self._multi
-        }
 
     def _load(self, node: Node) -> None:
-        self._machine = door.machine
-        self._lines = {c.cpu.id for c in self._machine.contexts if c.kind is not TASK}
-        self._asleep = node.asleep
-        self._now = node.now
-        self._wakers = node.wakers
-        self._offered = node.offered
+        self._machine = machine = door.machine
+        self._lines = {c.cpu.id for c in machine.contexts if c.kind is not TASK}
+        self._asleep, self._jumps, self._wakers, self._offered = node.state
         self._raising = None
-        self._is_offer = False
-        self._before = len(self._machine.contexts)
+        self._before = len(machine.contexts)
 
     def _settle(self) -> None:
         """Note who was made able to run since the last decision, and by what."""
         machine = self._machine
         contexts = machine.contexts
-        woken = [c for c in self._asleep if contexts[c].state != SLEEPING]
-        now = _time(machine)
-        new = range(self._before, len(contexts))
-        if woken or new or self._raising is not None:
-            clock = self._everything() if now != self._now else self._last()
+        woken = [id for id in self._asleep if contexts[id].state != SLEEPING]
+        jumps = machine.clock.jumps
+        if woken or self._raising is not None or len(contexts) > self._before:
+            clock = self._everything() if jumps != self._jumps else self._last()
             wakers = dict(self._wakers)
             for id in woken:
                 wakers[id] = clock
-            for id in new:
+            for id in range(self._before, len(contexts)):
                 wakers[id] = clock
                 cpu = contexts[id].cpu
                 others = any(c.cpu is cpu and c.kind is TASK for c in contexts[:id])
@@ -378,8 +494,8 @@ class Search(Policy):
                 self._raising = None
             self._wakers = wakers
             self._before = len(contexts)
-        self._now = now
-        self._asleep = tuple(c.id for c in contexts if c.state == SLEEPING)
+        self._jumps = jumps
+        self._asleep = [c.id for c in contexts if c.state == SLEEPING]
 
     def _last(self) -> list[int]:
         """The clock of the last event."""
@@ -389,69 +505,45 @@ class Search(Policy):
         """The clock of all events so far."""
         return []
 
-    def _quiet_step(self, enabled: Sequence[Context], current: Context | None) -> Context | None:
-        """Somebody who can go on without anybody else being able to tell."""
-        for ctx in enabled:
-            kind = ctx.pending[0].kind
-            if kind is RELAX or (
-                kind is START and ctx.kind is TASK and ctx.cpu.id not in self._multi
-            ):
-                self._quantum = 0
-                return ctx
-        if (
-            current is not None
-            and current.at_point
-            and current in enabled
-            and self._touches(current) is None
-        ):
-            self._quantum = 1
-            return current
-        return None
-
-    def _acts(self, node: Node, ctx: Context) -> Touches:
-        touches = node.acts.get(ctx.id)
-        if touches is None:
-            touches = node.acts[ctx.id] = self._touches(ctx) or NOTHING
-        return touches
-
     def _touches(self, ctx: Context) -> Touches | None:
         """What ``ctx`` does next to words that matter; None if it can do so at any time."""
         op, obj, _ = ctx.pending
         kind = op.kind
         cpu = ctx.cpu
-        multi = cpu.id in self._multi
-        self._is_offer = False
-        touches: Touches = NOTHING
-        alone = True
-        if kind is START:
-            alone = ctx.kind is TASK and not multi
-        elif kind in FLAGS:
-            alone = cpu.id not in self._lines
-        elif kind is RAISE:
-            alone = False  # whether it merges with another depends on how far the handler is
-            touches = (Touch(self.words.number(obj, "line"), EVERY_BIT, EVERY_BIT, False),)
+        touches: Touches
+        if kind in SPECIAL:
+            if kind is START:
+                touches, alone = NOTHING, ctx.kind is TASK and cpu.id not in self._multi
+            elif kind is RAISE:
+                # whether it merges with another depends on how far the handler is
+                touches = (Touch(self.words.number(obj, "line"), EVERY_BIT, EVERY_BIT, False),)
+                alone = False
+            elif kind is SPAWN:
+                touches, alone = self.words.touches(ctx, ctx.pending), False
+            elif kind is RESCHED:
+                touches = self.words.touches(ctx, ctx.pending)
+                alone = cpu.id not in self._multi
+            else:
+                touches, alone = NOTHING, cpu.id not in self._lines
         else:
-            touches = self.words.touches(ctx, ctx.pending)
-            alone = kind is not SPAWN and not (kind is RESCHED and multi)
+            touches, alone = self.words.touches(ctx, ctx.pending), True
         if ctx.id in self._raisable:
             touches = (*touches, Touch(self.words.number(ctx, "line"), EVERY_BIT, EVERY_BIT, False))
             alone = False
         if touches or not alone:
             return touches
-        if multi and cpu.id not in self._offered and cpu.preemptible(self._machine.preempt):
-            self._is_offer = True  # here another task can be switched in
-            return NOTHING
+        if (
+            cpu.id in self._multi
+            and cpu.id not in self._offered
+            and cpu.preemptible(self._machine.preempt)
+        ):
+            return OFFER
         return None
 
 
 def _waits(ctx: Context) -> bool:
     op, obj, _ = ctx.pending
     return op.kind is LOCK and obj.locked
-
-
-def _time(machine: Any) -> tuple[float, int]:
-    """Changes when time passes."""
-    return machine.clock.now, len(machine.clock._timers)
 
 
 def _door_of(cpu: Cpu, preempt: bool) -> tuple[Context | None, bool, bool, bool]:
@@ -509,10 +601,12 @@ def executions(search: Search, run: Callable[[Search], Result]) -> Iterator[Resu
     When ``search.restarts`` has grown, what was yielded before is to be forgotten.
     """
     while search.more():
+        restarts = search.restarts
         try:
             result = run(search)
         except (Stopped, NotQuiet):
             search.done()
             continue
         search.done()
-        yield result
+        if search.restarts == restarts:
+            yield result

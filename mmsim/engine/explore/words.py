@@ -11,10 +11,11 @@ A word is named by the identity of its object, so that it is the same one in eve
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from mmsim.engine.context import Context
-from mmsim.engine.op import ALL, LOCK, TRYLOCK, Bits, Op, Pending, footprint
+from mmsim.engine.op import ALL, LOCK, Bits, Op, Pending, footprint
 from mmsim.engine.schedule import Diverged
 
 EVERY_BIT: Final = -1
@@ -64,7 +65,12 @@ def name_of(obj: Any) -> Any:
 
 
 class Words:
-    """What is known of the words of one program, over all its executions."""
+    """What is known of the words of one program, over all its executions.
+
+    What was learned before ``settle()`` decides which words are quiet.  Afterwards a word can only
+    cease to be: so the words that are quiet in the end, and with them the executions, do not depend
+    on the order in which the search goes.
+    """
 
     def __init__(self) -> None:
         self._numbers: dict[Any, int] = {}
@@ -73,24 +79,38 @@ class Words:
         self._owner: dict[int, int] = {}  # word -> the context that touches it, or EVERYBODY
         self._written: set[int] = set()
         self._quiet: dict[int, int] = {}  # word -> its only context; EVERYBODY: only read
-        self._names: list[Any] = []
+        self._names: list[tuple[Any, str]] = []
+        self._known: dict[Any, Touches] = {}  # what an operation of a context on an object touches
+        self._not_quiet: set[str] = set()  # names of words that turned out shared
+        self.mistaken = False  # a word was taken for quiet since the last settle(), and is not
 
     def number(self, obj: Any, word: str) -> int:
-        """The number of a word."""
+        """The number of a word.  It belongs to this object of Words, and to no other."""
         name = name_of(obj), word
         number = self._numbers.get(name)
         if number is None:
             number = self._numbers[name] = len(self._numbers)
-            self._names.append((obj, word))
+            self._names.append(name)
         return number
 
     def touches(self, ctx: Context, pending: Pending) -> Touches:
         """What a pending operation of ``ctx`` does to words that are not quiet.
 
-        Raises NotQuiet if that shows that a word thought quiet is not.
+        ``mistaken`` is set if that shows that a word thought quiet is not.
         """
+        op, obj, _ = pending
+        if op.also is not None or op.fails is not None:
+            return self._touches(ctx, pending)  # it depends on the state
+        key = op, ctx.id, name_of(obj)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._touches(ctx, pending)
+        return known
+
+    def _touches(self, ctx: Context, pending: Pending) -> Touches:
         out = []
         owners, written, quiet = self._owner, self._written, self._quiet
+        fails = pending[0].fails
         for obj, op in footprint(pending):
             known = self._masks.get(op)
             if known is None:
@@ -100,8 +120,8 @@ class Words:
                     op.kind is LOCK,
                 )
             reads, writes, takes = known
-            if op.kind is TRYLOCK and obj.locked:
-                writes = 0  # it will fail
+            if fails is not None and op is pending[0] and fails(obj, *pending[2]):
+                writes = 0
             for name in op.words:
                 word = self.number(obj, name)
                 owner = owners.get(word)
@@ -112,11 +132,13 @@ class Words:
                 if writes:
                     written.add(word)
                 whose = quiet.get(word)
-                if whose is None:
-                    out.append(Touch(word, reads, writes, takes))
-                elif whose != ctx.id and (whose != EVERYBODY or writes):
-                    self.settle()
-                    raise NotQuiet(f"{name} is shared after all")
+                if whose is not None:
+                    if whose == ctx.id or (whose == EVERYBODY and not writes):
+                        continue
+                    del quiet[word]
+                    self._not_quiet.add(repr(self._names[word]))
+                    self.mistaken = True
+                out.append(Touch(word, reads, writes, takes))
         return tuple(out)
 
     def settle(self) -> None:
@@ -124,8 +146,28 @@ class Words:
         self._quiet = {
             word: EVERYBODY if word not in self._written else owner
             for word, owner in self._owner.items()
-            if owner != EVERYBODY or word not in self._written
+            if (owner != EVERYBODY or word not in self._written)
+            and repr(self._names[word]) not in self._not_quiet
         }
+        self.start_again()
+
+    def start_again(self) -> None:
+        """The search begins anew, with what is quiet now."""
+        self._known.clear()
+        self.mistaken = False
+
+    @property
+    def not_quiet(self) -> list[str]:
+        """Names of the words that turned out not to be quiet."""
+        return sorted(self._not_quiet)
+
+    def learn(self, not_quiet: Iterable[str]) -> None:
+        """These are not quiet: somebody else's search has shown it."""
+        self._not_quiet.update(not_quiet)
+        for word in list(self._quiet):
+            if repr(self._names[word]) in self._not_quiet:
+                del self._quiet[word]
+        self.start_again()
 
     def count(self) -> tuple[int, int]:
         """Words that are not quiet, and words in all."""

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from random import Random
 
 from mmsim.engine.policy.base import FOREVER, Policy
+from mmsim.engine.policy.delays import Delays, Preemptions
 from mmsim.engine.policy.geometric import Geometric
 from mmsim.engine.policy.pct import PCT
 from mmsim.engine.policy.pos import POS
 from mmsim.engine.policy.random_walk import RandomWalk
 from mmsim.engine.policy.replay import TURN, Replay
 from mmsim.engine.policy.round_robin import RoundRobin
+from mmsim.engine.policy.surw import SURW, URW, Profile
 
 __all__ = [
     "FOREVER",
@@ -23,9 +25,14 @@ __all__ = [
     "PCT",
     "POLICIES",
     "POS",
+    "SURW",
     "TURN",
+    "URW",
+    "Delays",
     "Geometric",
     "Policy",
+    "Preemptions",
+    "Profile",
     "RandomWalk",
     "Replay",
     "RoundRobin",
@@ -56,10 +63,23 @@ def _pos(rng: Random, steps: int) -> Policy:
 
 
 def _pct(rng: Random, steps: int) -> Policy:
-    depth = 1
-    while depth < 8 and rng.random() < 0.6:
-        depth += 1
-    return PCT(rng, depth, steps)
+    return PCT(rng, 1 + _few(rng, 7), steps)
+
+
+def _delays(rng: Random, steps: int) -> Policy:
+    return Delays(rng, _few(rng, 7), steps)
+
+
+def _preemptions(rng: Random, steps: int) -> Policy:
+    return Preemptions(rng, _few(rng, 7), steps)
+
+
+def _few(rng: Random, most: int) -> int:
+    """0 to ``most``, from a geometric law."""
+    n = 0
+    while n < most and rng.random() < 0.6:
+        n += 1
+    return n
 
 
 POLICIES: dict[str, Callable[[Random, int], Policy]] = {
@@ -68,16 +88,26 @@ POLICIES: dict[str, Callable[[Random, int], Policy]] = {
     "geometric": _geometric,
     "pct": _pct,
     "pos": _pos,
+    "delays": _delays,
+    "preemptions": _preemptions,
 }
-NAMES = tuple(POLICIES)
+PROFILED: dict[str, Callable[[Random, Profile], Policy]] = {
+    "urw": lambda rng, profile: URW(rng, profile.all),
+    "surw": SURW,
+}
+"""Those that need a run before, of which they know how many effects each context has."""
+NAMES = (*POLICIES, *PROFILED)
 
 
-def make(name: str, rng: Random, steps: int) -> Policy:
+def make(name: str, rng: Random, steps: int, profile: Profile | None = None) -> Policy:
     """A policy for one run.
 
     ``geometric`` draws its q from {1/2, 1/8, 1/32}, ``pct`` its depth from a geometric law.
-    ``steps`` is an estimate of the length of a run.  Raises ValueError for an unknown name.
+    ``delays`` and ``preemptions`` their number.  ``steps`` is an estimate of the length of a run,
+    ``profile`` a run of the same set-up that was watched.  Raises ValueError for an unknown name.
     """
-    if name not in POLICIES:
+    if name not in NAMES:
         raise ValueError(f"unknown policy {name!r}: one of {', '.join(NAMES)}")
+    if name in PROFILED:
+        return PROFILED[name](rng, profile or Profile())
     return POLICIES[name](rng, steps)

@@ -10,8 +10,9 @@ effects really passed, ``kicked`` is asked when somebody became able to run with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from mmsim.engine.choices import Choices
 from mmsim.engine.context import Context
 
 FOREVER = 1 << 40
@@ -38,6 +39,10 @@ class Policy:
     def quantum(self, ctx: Context) -> int:
         """Effects until the next decision, at least 1."""
         return 1
+
+    passes: Callable[[Context, Choices], bool] | None = None
+    """May ``ctx``, which runs, go on with its pending operation without being picked?  Asked where
+    its quantum is used up; ``choices.after(ctx)`` are those who could go on.  None: never."""
 
     def ran(self, ctx: Context, n: int) -> None:
         """``ctx`` performed ``n`` effects."""

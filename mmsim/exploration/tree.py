@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tree of a search as it stands: what is explored, what is known to be needed, what was found.
+
+It is what processes share, and what a file keeps of a search that is to go on later.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from mmsim.engine.explore import Frame, Knowledge, add, explored
+from mmsim.exploration.explorer import Found, Part
+
+ROOT = (-1,)
+
+
+@dataclass
+class Tree:
+    """``frames`` are the nodes under way; the last one's ``cur`` is to be explored next."""
+
+    frames: list[Frame] = field(default_factory=list)
+    knowledge: Knowledge = field(default_factory=lambda: Knowledge([], [], []))
+    executions: int = 0
+    blocked: int = 0
+    cut: int = 0
+    restarts: int = 0
+    complete: bool = False
+    findings: dict[str, Found] = field(default_factory=dict)
+    reversed: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def first(self) -> int | None:
+        """Executions up to the first finding."""
+        return min((found.nth for found in self.findings.values()), default=None)
+
+    def explored(self) -> float:
+        """A guess at the explored part: 0 to 1."""
+        return 1.0 if self.complete else explored(self.frames)
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """The path of the branch that comes next."""
+        return path(self.frames)
+
+    def branches(self, most: int) -> list[list[Frame]]:
+        """Branches that are certain to be needed, at most so many; the next one first."""
+        out = [list(self.frames)]
+        for depth in range(len(self.frames) - 1, -1, -1):
+            frame = self.frames[depth]
+            done = [*frame.done, frame.cur]
+            for other in frame.back:
+                if other in done:
+                    continue
+                if len(out) >= most:
+                    return out
+                turned = replace(frame, cur=other, done=list(done))
+                out.append([*self.frames[:depth], turned])
+                done.append(other)
+        return out
+
+    def take(self, part: Part) -> None:
+        """The next branch is explored, or broken off: go to the one after it."""
+        for found in part.findings:
+            if found.title not in self.findings:
+                self.findings[found.title] = found._replace(nth=self.executions + found.nth)
+        self.executions += part.executions
+        self.blocked += part.blocked
+        self.cut += part.cut
+        self.reversed.update(part.reversed)
+        for request in part.requests:
+            if add(self.frames[request.depth], request) and request.what[0]:
+                self.reversed[request.what] += 1
+        if part.rest:
+            self.frames += part.rest
+        else:
+            self._turn()
+
+    def _turn(self) -> None:
+        while self.frames:
+            frame = self.frames[-1]
+            frame.done.append(frame.cur)
+            for other in frame.back:
+                if other not in frame.done:
+                    frame.cur = other
+                    return
+            self.frames.pop()
+        self.complete = True
+
+    def start_again(self, knowledge: Knowledge) -> None:
+        """A word was not quiet: nothing that was explored counts."""
+        fresh = Tree(
+            knowledge=Knowledge(
+                *(
+                    sorted({*ours, *theirs})
+                    for ours, theirs in zip(self.knowledge, knowledge, strict=True)
+                )
+            ),
+            restarts=self.restarts + 1,
+        )
+        self.__dict__.update(fresh.__dict__)
+
+
+def path(frames: list[Frame]) -> tuple[int, ...]:
+    """The choices that lead to a branch."""
+    return tuple(frame.cur for frame in frames) or ROOT
