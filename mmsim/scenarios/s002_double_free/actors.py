@@ -14,7 +14,13 @@ from functools import partial
 
 from mmsim.engine.context import SOFTIRQ, TASK
 from mmsim.model.gate import patched
-from mmsim.scenarios.s002_double_free.stage import cache_page, free_page, new_page, swapon
+from mmsim.scenarios.s002_double_free.stage import (
+    cache_page,
+    free_page,
+    globals_2_4,
+    new_page,
+    swapon,
+)
 from mmsim.v2_4.alloc_pages import alloc_page
 from mmsim.v2_4.bttv import bttv, bttv_irq, bttv_sync
 from mmsim.v2_4.buffer import buffer_head
@@ -105,6 +111,12 @@ class Stage:
         return mapping
 
 
+def boot(m, cast):
+    """Boot a machine and its cast."""
+    m.vm = globals_2_4("_pagemap_lru_lock" if "akpm-2.5.32" in m.gates else "pagemap_lru_lock")
+    set_stage(m, cast)
+
+
 def set_stage(m, cast):
     """Boot the pages; spawn who drops references, kswapd, and on further CPUs who allocates."""
     stage = Stage(m, cast)
@@ -113,9 +125,7 @@ def set_stage(m, cast):
         PARTS[cast.parts[turn % len(cast.parts)]](stage)
         turn += 1
     m.spawn(kswapd, cast.passes, comm="kswapd", cpu=1)
-    if cast.alone:
-        return
-    for cpu in range(3, len(m.cpus), 2):
+    for cpu in (len(m.cpus) - 1,) * cast.gcc if cast.alone else range(3, len(m.cpus), 2):
         m.spawn(gcc, stage.process(f"gcc{cpu}", None), comm="gcc", cpu=cpu)
 
 
