@@ -12,8 +12,8 @@ STAMP := $(VENV)/.mmsim-installed
 # Layout is checked where it is ordinary Python. In the kernel dialect line breaks carry meaning
 # (one C statement, one Python statement, both sides of a patch adjacent) and are kept by hand.
 FORMATTED := conftest.py tests mmsim/run.py mmsim/errors.py mmsim/pytest_plugin.py \
-	mmsim/scenarios/api.py mmsim/scenarios/cast.py mmsim/scenarios/own_file.py mmsim/scenarios/registry.py \
-	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation litmus))
+	mmsim/scenarios/api.py mmsim/scenarios/cast.py mmsim/scenarios/own_file.py mmsim/scenarios/registry.py mmsim/scenarios/small.py \
+	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation litmus proofs))
 
 .PHONY: help stress test slow lint format bench clean
 

@@ -14,8 +14,9 @@ from mmsim.engine.instruments import Instrument
 from mmsim.engine.policy import Geometric
 from mmsim.engine.seeds import run_seed, stream
 from mmsim.errors import UsageError
+from mmsim.proofs.code import program_hash
 from mmsim.proofs.plan import PLAN
-from mmsim.run import Runner, RunResult, code_hash
+from mmsim.run import Runner, RunResult
 from mmsim.scenarios.api import Scenario, Variant
 from mmsim.scenarios.cast import with_cast
 from mmsim.scenarios.small import SmallCast
@@ -89,7 +90,7 @@ class Proof:
     cpus: int
     limits: str
     code: str
-    """Hash of the code that was explored."""
+    """Hash of the program that was explored (``code``)."""
     draws: bool = False
     """The set-up drew random numbers: what is said holds for this draw alone."""
     findings: list[dict[str, str]] = field(default_factory=list)
@@ -123,8 +124,8 @@ def prove(
 ) -> Proof:
     """Explore until nothing is left, or a limit is reached: CPU seconds, or executions.
 
-    ``first``: stop at the first finding.  ``told(search, seconds)`` hears of the progress after each
-    execution.
+    ``first``: stop at the first finding.  ``told(search, seconds)`` hears of the progress after
+    each execution.
     """
     small = pair.small
     variant = with_cast(pair.variant, pair.cast)
@@ -179,7 +180,7 @@ def prove(
         interrupts=[f"{c.comm} on CPU{c.cpu.id}" for c in search.cast() if c.kind is not TASK],
         cpus=pair.variant.effective_cpus(small.cpus),
         limits=small.limits,
-        code=code_hash(pair.variant.scenario.file),
+        code=program_hash(pair.variant.scenario.file),
         draws=draws.drawn,
         findings=list(findings.values()),
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Small casts: few enough people that every order of what they do can be run.
 
-A scenario's ``casts`` are these by name.  What is proved with them is worth what they have in them:
-the actors that a variant's gates concern, and others who could meet the changed code.  Which variant
-is explored with which of them is said in ``mmsim/proofs/plan.py``.
+A scenario's ``casts`` are these by name.  What is proved with them is worth what they have in
+them: the actors that a variant's gates concern, and others who could meet the changed code.  Which
+variant is explored with which of them is said in ``mmsim/proofs/plan.py``.
 """
 
 from __future__ import annotations
@@ -28,4 +28,3 @@ class SmallCast:
 
     def __call__(self, machine: Machine, variant: Any) -> None:
         self.setup(machine, variant)
-

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Thread 001's small casts: one who compacts, and those through whom a page changes its owner.
 
-The scanner walks the zone once, on CPU 0; a packet's softirq comes in there at any time; every task
-has a CPU of its own.  What is freed is what the next allocation gets: no other frame is free, unless
-a part says so.
+The scanner walks the zone once, on CPU 0; a packet's softirq comes in there at any time; every
+task has a CPU of its own.  What is freed is what the next allocation gets: no other frame is free,
+unless a part says so.
 """
 
 from mmsim.memblock import memblock_free_all
