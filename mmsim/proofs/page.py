@@ -52,12 +52,14 @@ def _summary(
     proofs = {v.id: planned(pairs_of(v), record) for v in never}
     whole = [id for id, of in proofs.items() if any(p.verdict == EXHAUSTIVE for p in of)]
     third = [
-        id for id, of in proofs.items() if any(p.verdict == EXHAUSTIVE and p.actors > 2 for p in of)
+        id
+        for id, of in proofs.items()
+        if any(p.verdict == EXHAUSTIVE and len(p.tasks) > 2 for p in of)
     ]
     every = [proof for of in proofs.values() for proof in of]
     yield (
         f"- {len(whole)} of {len(never)} variants declared Never are proved without a bound, "
-        f"{len(third)} of them with three actors or more, interrupts counted."
+        f"{len(third)} of them with three tasks or more."
     )
     yield (
         f"- {sum(p.verdict == EXHAUSTIVE for p in every)} casts exhausted, "

@@ -99,10 +99,6 @@ class Proof:
     def key(self) -> tuple[str, str, int | None]:
         return self.variant, self.cast, self.bound
 
-    @property
-    def actors(self) -> int:
-        return len(self.tasks) + len(self.interrupts)
-
 
 class _Draws(Instrument):
     def __init__(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmsim.engine.machine import Machine
+from mmsim.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class SmallCast:
     """A set-up for the search: ``setup(machine, variant)``, on a machine of ``cpus`` CPUs.
 
     ``limits`` says what is shorter than in the kernel, such as the passes of a retry loop.
+    On fewer CPUs tasks would share one, which is another cast: that raises UsageError.
     """
 
     setup: Callable[[Machine, Any], None]
@@ -27,4 +29,6 @@ class SmallCast:
     limits: str = ""
 
     def __call__(self, machine: Machine, variant: Any) -> None:
+        if machine.smp and len(machine.cpus) < self.cpus:
+            raise UsageError(f"cast {variant.cast} needs {self.cpus} CPUs: --cpus {self.cpus}")
         self.setup(machine, variant)
