@@ -6,7 +6,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 
 import mmsim
@@ -61,6 +63,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cast", metavar="NAME", help="only with this cast, planned or not")
     parser.add_argument("--bound", type=int, metavar="K", help="with --cast: at most K preemptions")
     parser.add_argument(
+        "--jobs", type=int, default=1, metavar="J", help="pairs at a time (default 1)"
+    )
+    parser.add_argument(
         "--seconds",
         type=float,
         default=SECONDS,
@@ -75,18 +80,15 @@ def run(options: argparse.Namespace) -> int:
     on_record = record.read()
     if options.list:
         return _listed(chosen, on_record)
+    fresh = {pair.key for pair in chosen if _fresh(pair, on_record)}
+    if options.write and not options.all:
+        chosen = [pair for pair in chosen if pair.key not in fresh]
     ok = True
-    for n, pair in enumerate(chosen, 1):
-        before = on_record.get(pair.key)
-        fresh = before is not None and not record.stale(before, pair.variant.scenario)
-        if options.write and not options.all and fresh and before.verdict != INCOMPLETE:  # type: ignore[union-attr]
-            continue
-        proof = _explored(pair, options.seconds or None, f"{n}/{len(chosen)} ")
+    for pair, proof in _explored(chosen, options.seconds or None, options.jobs):
         print(told(proof), flush=True)
-        as_declared = declared(pair, proof)
-        ok = ok and as_declared
+        ok = ok and declared(pair, proof)
         if options.check:
-            difference = differs(before, proof, fresh)
+            difference = differs(on_record.get(pair.key), proof, pair.key in fresh)
             if difference:
                 print(f"  {difference}", flush=True)
                 ok = False
@@ -106,6 +108,8 @@ def run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     if not options.seconds >= 0:
         raise UsageError(f"--seconds is {options.seconds}: it has to be 0 or more")
+    if options.jobs < 1:
+        raise UsageError(f"--jobs is {options.jobs}: it has to be 1 or more")
     if options.bound is not None and options.bound < 0:
         raise UsageError(f"--bound is {options.bound}: it has to be 0 or more")
     if options.bound is not None and not options.cast:
@@ -136,7 +140,46 @@ def _chosen(options: argparse.Namespace) -> list[Pair]:
     return chosen
 
 
-def _explored(pair: Pair, seconds: float | None, where: str) -> Proof:
+def _fresh(pair: Pair, on_record: Mapping[record.Key, Proof]) -> bool:
+    """Is it on record, of this program, and settled?"""
+    proof = on_record.get(pair.key)
+    if proof is None or proof.verdict == INCOMPLETE:
+        return False
+    return not record.stale(proof, pair.variant.scenario)
+
+
+def _explored(
+    chosen: Sequence[Pair], seconds: float | None, jobs: int
+) -> Iterator[tuple[Pair, Proof]]:
+    """Each pair with its proof: in their order, or with several jobs as they come."""
+    if jobs == 1:
+        for n, pair in enumerate(chosen, 1):
+            yield pair, _one(pair, seconds, _teller(pair, f"{n}/{len(chosen)} "))
+        return
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        pending = {pool.submit(_elsewhere, pair.key, seconds): pair for pair in chosen}
+        try:
+            for future in as_completed(list(pending)):
+                yield pending.pop(future), future.result()
+                print(f"{len(pending)} to go", file=sys.stderr, flush=True)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _elsewhere(key: record.Key, seconds: float | None) -> Proof:
+    """In another process, where the variant has to be looked up again."""
+    variant, cast, bound = key
+    return _one(Pair(find_variant(variant), cast, bound), seconds, None)
+
+
+def _one(pair: Pair, seconds: float | None, tell: Callable[[Search, float], None] | None) -> Proof:
+    never = pair.variant.expect is Verdict.NEVER
+    executions = None if never else EXECUTIONS
+    return prove(pair, seconds=seconds, executions=executions, first=not never, told=tell)
+
+
+def _teller(pair: Pair, where: str) -> Callable[[Search, float], None]:
+    """Says every two seconds how far it is."""
     last = time.monotonic()
 
     def tell(search: Search, spent: float) -> None:
@@ -151,14 +194,7 @@ def _explored(pair: Pair, seconds: float | None, where: str) -> Proof:
             end = "\r" if sys.stderr.isatty() else "\n"
             print(f"{text:<79}", end=end, file=sys.stderr, flush=True)
 
-    never = pair.variant.expect is Verdict.NEVER
-    return prove(
-        pair,
-        seconds=seconds,
-        executions=None if never else EXECUTIONS,
-        first=not never,
-        told=tell,
-    )
+    return tell
 
 
 def declared(pair: Pair, proof: Proof) -> bool:

@@ -25,6 +25,7 @@ from mmsim.v3_13.munlock import sys_mlock, sys_munlock
 from mmsim.v3_13.page_alloc import alloc_contig_range
 from mmsim.v3_13.truncate import truncate_pagecache
 
+FRAMES = 3 * PAGES  # a CPU that allocates takes some for itself, and another may have to as well
 LIMITS = "reclaim looks at one page"
 MIGRATION = "migration makes three passes"
 
@@ -282,7 +283,7 @@ def truncated_munlocked(s):
 
 def _small(stage, limits=LIMITS, cpus=2, irq=False):
     def setup(m, v):
-        boot(m, PAGES)
+        boot(m, FRAMES)
         s = Stage(m, 1)
         stage(s)
         memblock_free_all(m.vm)
