@@ -119,12 +119,12 @@ def test_swapoff_breaks_the_patch_in_both_places() -> None:
 def test_what_is_proved_is_recorded_and_goes_stale(
     empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variant = find_variant("002.pre9-swapoff")
+    variant = find_variant("001.v1-pins-once")
     assert record.proved(variant) == "-"
     assert main(["prove", variant.id, "--write"]) == 0
-    assert len(re.findall(r"Never \(\d+ executions", capsys.readouterr().out)) >= 3
+    assert re.search(r"Never \(\d+ executions", capsys.readouterr().out)
     record._on_record.cache_clear()
-    assert re.fullmatch(r"\d casts(, \d to 2)?", record.proved(variant))
+    assert record.proved(variant) == "1 cast"
     assert main(["prove", variant.id, "--check"]) == 0
     capsys.readouterr()
     assert main(["prove", variant.id, "--write"]) == 0
@@ -137,15 +137,15 @@ def test_what_is_proved_is_recorded_and_goes_stale(
 
 def test_pairs_are_explored_side_by_side(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prove", "002.flawed", "004.base", "--jobs", "2", "--write"]) == 0
-    assert capsys.readouterr().out.count("found in execution") == 2
+    assert capsys.readouterr().out.count("found in execution") >= 2
     assert {variant for variant, _, _ in record.read()} == {"002.flawed", "004.base"}
 
 
 def test_a_record_that_is_wrong_is_noticed(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["prove", "002.pre9-swapoff", "--write"]) == 0
+    assert main(["prove", "001.v1-pins-once", "--write"]) == 0
     proofs = list(record.read().values())
     record.write([replace(proofs[0], executions=1), *proofs[1:]])
-    assert main(["prove", "002.pre9-swapoff", "--check"]) == 1
+    assert main(["prove", "001.v1-pins-once", "--check"]) == 1
     assert "the record says 1 executions" in capsys.readouterr().out
 
 

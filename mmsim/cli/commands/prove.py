@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -198,10 +199,12 @@ def _teller(pair: Pair, where: str) -> Callable[[Search, float], None]:
 
 
 def declared(pair: Pair, proof: Proof) -> bool:
-    """Did it come to what the variant declares?"""
+    """Did it come to what the variant declares?  What is found has to be what was declared."""
     if pair.variant.expect is Verdict.NEVER:
         return proof.verdict in (EXHAUSTIVE, BOUNDED)
-    return proof.verdict == FOUND
+    titles = [finding["title"] for finding in proof.findings]
+    expected = pair.variant.findings
+    return bool(titles) and all(any(re.search(p, t) for p in expected) for t in titles)
 
 
 def differs(before: Proof | None, now: Proof, same_code: bool) -> str:

@@ -155,7 +155,8 @@ class Booting:
         """The first pages of the file or heap made last, a reference more each (get_user_pages)."""
         pages = self.heap[:n]
         if self.inode is not None:
-            pages = [self.inode.i_mapping.slots[index] for index in range(n)]
+            slots = self.inode.i_mapping.slots
+            pages = [slots[index] for index in range(min(n, self.file_pages))]
         for page in pages:
             page.v__refcount += 1
         return pages
@@ -257,7 +258,7 @@ SMALL = {
     "rm-driver": _small("rm", "driver"),
     "rm-rm": _small("rm", "rm"),
     "rm-exit": _small("rm", "exit"),
-    "rm-buffered": _small("rm", "buffered", together=True),
+    "rm-buffered": _small("rm", "buffered", together=True, file_pages=1),
     "exit-scanner": _small("exit", "scanner", heap=(1,), walk=1),
     "exit-kswapd": _small("exit", "kswapd"),
     "exit-kswapd-rounds": _small("exit", "kswapd", rounds=2, heap=(1,)),
@@ -277,7 +278,8 @@ SMALL = {
     "fault-scanner": _small("fault", "scanner"),
     "swapin-kswapd": _small("swapin", "kswapd"),
     "swapin-scanner": _small("swapin", "scanner"),
-    "user-driver-fault": _small("user", "driver", "fault", together=True, heap=(1,)),
+    "user-driver": _small("user", "driver", together=True, heap=(1,)),
+    "user-driver-fault": _small("user", "driver", "fault", together=True, heap=()),
     "rm-kswapd-disk": _small("rm", "kswapd", file_pages=1, scan=1, ios=1),
     "rm-kswapd-scanner": _small("rm", "kswapd", "scanner", file_pages=1, scan=1),
     "rm-offliner-scanner": _small("rm", "offliner", "scanner", file_pages=1),

@@ -200,8 +200,8 @@ def _stack(m, v):
     s.mem = memory_of(s.vm, "own", 1, STACK, flags)
     start = STACK - STACK_SHIFT
     s.mem.mms[0].map_tables(start, start + 0x1000)
+    stack(s)  # first: the search begins with the last races of an execution in their order
     compact(s)
-    stack(s)
     memblock_free_all(s.vm)
 
 
@@ -230,8 +230,8 @@ SMALL = {
     "compact-device": _small(compact, device),
     "compact-gup": _small(compact, touches),
     "compact-bio": _small(compact, reads_into),
-    "compact-stack": SmallCast(_stack, 2, LIMITS),
-    "compact-pairs": _small(compact, pairs),
+    "stack-compact": SmallCast(_stack, 2, LIMITS),
+    "pairs-compact": _small(pairs, compact),
     "compact-read": _small(cached, read, kind=""),
     "compact-truncate": _small(cached, truncate, kind=""),
     "compact-first-touch": _small(cached, first_touch, kind=""),
@@ -239,7 +239,7 @@ SMALL = {
     "move-user": _small(move_pages, writes),
     "move-exit": _small(move_pages, exits),
     "offline-user": _small(offline, writes),
-    "fresh-walker": _small(new_page, walks, kind=""),
+    "fresh-walker": _small(new_page, walks, kind="", frames=1),
     "fresh-driver-walker": _small(of_driver, new_page, walks, kind=""),
     "driver-walkers": _small(of_driver, walks, walks, kind="", frames=1),
     "readahead": SmallCast(_reading_ahead(()), 1, LIMITS),
