@@ -22,6 +22,7 @@ from mmsim.scenarios.cast import with_cast
 from mmsim.scenarios.small import SmallCast
 
 SEED = 1
+LONGEST = 4_000  # effects of an execution; longer ones are of lists that go round in circles
 LEARN = 90  # executions at random, to learn which words are shared
 EXHAUSTIVE = "never-exhaustive"
 BOUNDED = "never-bounded"
@@ -125,7 +126,7 @@ def prove(
     """
     small = pair.small
     variant = with_cast(pair.variant, pair.cast)
-    search: Search = Dpor() if pair.bound is None else Bounded(pair.bound)
+    search: Search = _search(pair.bound)
     begun = time.process_time()
     seed = run_seed(SEED, variant.id, 0)
     findings: dict[str, dict[str, str]] = {}
@@ -180,6 +181,10 @@ def prove(
         draws=draws.drawn,
         findings=list(findings.values()),
     )
+
+
+def _search(bound: int | None) -> Search:
+    return Dpor(longest=LONGEST) if bound is None else Bounded(bound, longest=LONGEST)
 
 
 def _next(search: Search, runner: Runner, seed: int) -> RunResult | None:

@@ -27,7 +27,7 @@ from mmsim.scenarios.registry import find_variant, scenarios
 VARIANTS = [variant for scenario in scenarios() for variant in scenario.variants]
 
 SAMPLE = (
-    ("002.pagelocked", "tv-kswapd"),
+    ("002.pagelocked", "swapout-kswapd"),
     ("002.pagelocked-in-interrupt", "swapoff-dirty-kswapd"),
     ("002.flawed", "skb-kswapd"),
     ("001.remove-vm-bug", "scan-packet"),
@@ -62,9 +62,9 @@ def test_every_variant_is_planned_and_every_planned_cast_is_a_small_one() -> Non
 
 @pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.id)
 def test_every_small_cast_plays(scenario: Scenario) -> None:
-    """Once each, with a variant that is explored with it, or else the first that cannot fail."""
+    """Once each, with a variant that is explored with it, or else the last that cannot fail."""
     planned = {pair.cast: pair.variant for pair in pairs([scenario])}
-    never = next(v for v in scenario.variants if v.expect is Verdict.NEVER)
+    never = [v for v in scenario.variants if v.expect is Verdict.NEVER][-1]
     for name, small in scenario.casts.items():
         variant = with_cast(planned.get(name, never), name)
         with Runner(variant, cpus=small.cpus, seed=1, engine="green") as runner:
@@ -135,6 +135,7 @@ def test_what_is_proved_is_recorded_and_goes_stale(
     assert "(stale)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_pairs_are_explored_side_by_side(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prove", "002.flawed", "004.base", "--jobs", "2", "--write"]) == 0
     assert capsys.readouterr().out.count("found in execution") >= 2
