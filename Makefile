@@ -13,7 +13,8 @@ STAMP := $(VENV)/.mmsim-installed
 # (one C statement, one Python statement, both sides of a patch adjacent) and are kept by hand.
 FORMATTED := conftest.py tests mmsim/run.py mmsim/errors.py mmsim/pytest_plugin.py \
 	mmsim/scenarios/api.py mmsim/scenarios/cast.py mmsim/scenarios/own_file.py mmsim/scenarios/registry.py \
-	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation exploration litmus))
+	mmsim/scenarios/small.py \
+	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation exploration litmus proofs))
 
 # Compiled code is kept even where the environment says not to: tests start hundreds of processes,
 # and each of them would compile all of mmsim, which takes longer than what most of them do.

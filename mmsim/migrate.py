@@ -35,6 +35,7 @@ from mmsim.migrate_entries import remove_migration_ptes
 from mmsim.migrate_movable import PageMovable
 from mmsim.mmzone import page_pgdat
 from mmsim.model.cite import cite
+from mmsim.model.era import kernel
 from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPageActive,
@@ -263,17 +264,19 @@ def unmap_and_move(get_new_page, put_new_page, private, page, force, mode, ret):
 def migrate_pages(from_list, get_new_page, put_new_page, private, mode):
     """Migrate a list of isolated pages; how many were not, or -ENOMEM.  They stay on the list.
 
-    Ten passes, sleeping for locks from the fourth on.  *Locks:* sleeps.
+    Ten passes, sleeping for locks from the fourth on, unless set-up has chosen fewer.
+    *Locks:* sleeps.
     *Race:* whoever holds a reference for a moment costs a pass; ten such moments, and the page is
     given up.
     """
+    polite, forced = kernel().migrate_passes
     ret_pages = LIST_HEAD("ret_pages")
     nr_failed = 0
     nr_succeeded = 0
     nomem = False
     retry = 1
     attempt = 0
-    while attempt < 10 and retry:
+    while attempt < polite + forced and retry:
         retry = 0
         node = from_list.next
         while node is not from_list:
@@ -281,7 +284,7 @@ def migrate_pages(from_list, get_new_page, put_new_page, private, mode):
             page = list_entry(node)
             cond_resched()
             rc = unmap_and_move(
-                get_new_page, put_new_page, private, page, attempt > 2, mode, ret_pages
+                get_new_page, put_new_page, private, page, attempt >= polite, mode, ret_pages
             )
             if rc == MIGRATEPAGE_SUCCESS:
                 nr_succeeded += 1

@@ -122,6 +122,7 @@ class kernel_mm(Struct):
     name = "kernel"
     pageblock_nr_pages = 2  # 512 in the kernel; compaction drops its lock between blocks
     sysctl_compact_unevictable_allowed = True
+    migrate_passes = 3, 7  # of migrate_pages(): those that only try page locks, those that sleep
     compaction_trace = None  # who listens to compaction's trace points
 
     def __init__(self, nodes, memcgs):

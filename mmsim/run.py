@@ -283,7 +283,15 @@ class Runner:
 
 @lru_cache(maxsize=32)
 def code_hash(scenario_file: str) -> str:
-    """Six hex digits over the source of everything that decides how a scenario runs.
+    """Six hex digits over the source of everything that decides how a scenario runs."""
+    digest = hashlib.sha1(usedforsecurity=False)
+    for file in code_files(scenario_file):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:6]
+
+
+def code_files(scenario_file: str) -> list[Path]:
+    """What decides how a scenario runs.
 
     That is the engine, all kernel code, and the scenario: the whole folder of a mail thread
     (actors, stage, casts, check, gates), or the user's file.
@@ -295,7 +303,4 @@ def code_hash(scenario_file: str) -> str:
     scenario = Path(scenario_file)
     own = scenario.parent.parent == root / "scenarios"
     files += scenario.parent.glob("*.py") if own else [scenario]
-    digest = hashlib.sha1(usedforsecurity=False)
-    for file in sorted(files):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:6]
+    return sorted(files)

@@ -127,7 +127,7 @@ def _check_actor(scenario: str, comm: str, fn: Any, args: tuple[Any, ...]) -> No
 class Scenario:
     """A thread.  ``setup(machine, variant)`` boots memory and spawns the actors;
     ``check(machine, variant)`` states what must hold once all have finished, by entering findings.
-    ``casts`` are set-ups by name that have few enough actors to be explored.
+    ``casts`` are set-ups by name that have few enough actors to be explored (``small``).
 
     Who takes part may depend on ``variant``; what kernel they run on depends on ``machine`` (its
     gates, config and era) and on nothing else, so that a fix can be tried with another's people.

@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmsim import report
+from mmsim.proofs.record import proved
 from mmsim.stress.plan import Campaign
 from mmsim.stress.settings import Settings
 from mmsim.stress.statistics import Interval
@@ -147,7 +148,7 @@ def show_table(out: Console, campaign: Campaign) -> None:
     """One row a variant, and one below it for each run on another's cast."""
     table = _table(
         *("variant", "runs", "findings", "rate [95 %]", "1st run", "1st s"),
-        *("expected", "observed", "verdict", "p", "needs", "against"),
+        *("expected", "observed", "verdict", "p", "needs", "against", "proved"),
         right=("runs", "findings", "1st run", "1st s", "needs"),
     )
     for tally in campaign.tallies:
@@ -161,6 +162,7 @@ def show_table(out: Console, campaign: Campaign) -> None:
             chance(judgement.p),
             needed,
             judgement.against or "-",
+            proved(tally.variant),
         )
         for evidence in judgement.evidence:
             twin = evidence.pair.wrong.id

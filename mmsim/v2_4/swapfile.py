@@ -108,6 +108,15 @@ def swap_free(entry):
         swap_info_put(p)
 
 
+@cite("mm/swapfile.c", "2.4.17", thread="002")
+def swap_duplicate(entry):
+    """One user of the entry more.  *Locks:* takes swaplock, sdev_lock.  *Race:* none known."""
+    p = swap_info_get(entry)
+    if p is not None:
+        p.swap_map[entry].count = p.swap_map[entry].count + 1
+        swap_info_put(p)
+
+
 @cite("include/linux/swap.h", "2.4.17", thread="002")
 def vm_swap_full():
     """More than half of the swap space is in use.  *Locks:* none.  *Race:* a guess, knowingly."""

@@ -6,10 +6,11 @@ count 0 is being freed by somebody; all of thread 002 is about what it may do th
 
 Scaled to a machine of a few pages: the first pass looks at the whole list (DEF_PRIORITY 6 looked
 at a sixth), a batch is two pages and not 32, and mapped pages do not start swap_out(), which
-would unmap them and is not argued about here.
+would unmap them and is not argued about here: who wants it calls it.
 """
 
 from mmsim.engine.door import door
+from mmsim.linux.atomic import xchg
 from mmsim.linux.bug import BUG, report
 from mmsim.linux.list import LIST_HEAD, list_add, list_del, list_empty
 from mmsim.linux.spinlock import (
@@ -33,6 +34,7 @@ from mmsim.v2_4.page import (
     PageLRU,
     PageSwapCache,
     PageTestandClearReferenced,
+    SetPageDirty,
     SetPageLaunder,
     SetPageReferenced,
     TestClearPageLRU,
@@ -52,7 +54,7 @@ from mmsim.v2_4.swap import (
     add_page_to_inactive_list,
     del_page_from_active_list,
 )
-from mmsim.v2_4.swapfile import __delete_from_swap_cache, swap_free
+from mmsim.v2_4.swapfile import __delete_from_swap_cache, swap_duplicate, swap_free
 
 __GFP_FS = 0x100
 GFP_KSWAPD = __GFP_FS
@@ -353,3 +355,47 @@ def kswapd(passes):
     vm = kernel()
     for _ in range(passes):
         try_to_free_pages(vm.zone, GFP_KSWAPD, 0)
+
+
+@cite("mm/vmscan.c", "2.4.17", thread="002")
+def try_to_swap_out(mm, pte):
+    """Unmap a page; true if that may have made it freeable.
+
+    The young bit is left out, and swap is full: a dirty page that is not in the swap cache stays.
+
+    *Locks:* entered with page_table_lock, which keeps the pte's reference; tries the page lock.
+    *Race:* from UnlockPage on the page may be locked, taken out of its cache and left to us, so
+    that this put is the last.
+    """
+    page = pte.val[1]
+    if PageActive(page):
+        return 0
+    if TryLockPage(page):
+        return 0
+    val = xchg(pte, "val", None)
+    if val[2]:
+        SetPageDirty(page)
+    if PageSwapCache(page):
+        entry = page.index
+        swap_duplicate(entry)
+        pte.val = ("swap", entry)
+    elif page.mapping is None and PageDirty(page):
+        pte.val = val
+        UnlockPage(page)
+        return 0
+    UnlockPage(page)
+    freeable = page_count(page) - lru_ref(page) - (page.buffers is not None) <= 2
+    page_cache_release(page)
+    return freeable
+
+
+@cite("mm/vmscan.c", "2.4.17", thread="002")
+def swap_out_mm(mm):
+    """Unmap what can be unmapped of an address space.  *Locks:* takes page_table_lock.  *Race:* as
+    try_to_swap_out."""
+    spin_lock(mm.page_table_lock)
+    for pte in mm.ptes:
+        val = pte.val
+        if val is not None and val[0] == "page":
+            try_to_swap_out(mm, pte)
+    spin_unlock(mm.page_table_lock)

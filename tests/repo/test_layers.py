@@ -51,8 +51,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mmsim.detect",
         ERRORS,
     ),
+    "mmsim.proofs": ("mmsim.proofs", "mmsim.run", "mmsim.scenarios", "mmsim.engine", ERRORS),
     "mmsim.stress": (
         "mmsim.stress",
+        "mmsim.proofs",
         "mmsim.run",
         "mmsim.scenarios",
         "mmsim.report",
@@ -92,6 +94,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "mmsim.cli": (
         *TOP,
+        "mmsim.proofs",
         "mmsim.litmus",
         "mmsim.run",
         "mmsim.scenarios",

@@ -113,6 +113,8 @@ def test_one_row_a_variant_then_the_reports(capsys: pytest.CaptureFixture[str]) 
     assert "\x1b" not in out + err
     lines = out.splitlines()
     rows = {line.split()[0]: line for line in lines[1:4]}
+    assert lines[0].split()[-1] == "proved"
+    assert rows["900.quiet"].split()[-1] == "-"
     assert "< 0.746 %" in rows["900.quiet"]
     assert rows["900.sure"].split()[1:3] == ["400", "400"]
     assert "Sometimes  Sometimes  ok" in rows["900.noisy"]

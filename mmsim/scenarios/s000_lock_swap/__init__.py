@@ -63,7 +63,7 @@ reclaim, which with as many CPUs as tasks is a matter of speed, and with two of 
 
 from mmsim.scenarios.api import ALWAYS, NEVER, SOMETIMES, Scenario, Variant
 from mmsim.scenarios.s000_lock_swap.casts import ANY, known_cast
-from mmsim.scenarios.s000_lock_swap.stage import check, setup
+from mmsim.scenarios.s000_lock_swap.stage import SMALL, check, setup
 
 DEBUG = {"DEBUG_VM": True, "PREEMPT": True}
 DEBUG_LIST = {"DEBUG_LIST": True, "PREEMPT": True}
@@ -362,5 +362,6 @@ SCENARIO = Scenario(
     setup=setup,
     check=check,
     max_steps=24_000,
+    casts=SMALL,
     variants=BASE + ZERO + ISOLATION + LOCKS + DRIVER,
 )

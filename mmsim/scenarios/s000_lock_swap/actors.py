@@ -7,14 +7,15 @@ one reference of each page, whoever looks at it another, and the last to let go 
 
 from mmsim.filemap import lock_page, unlock_page
 from mmsim.filemap_cache import find_get_page
-from mmsim.linux.atomic import atomic_dec_and_test, atomic_set
-from mmsim.linux.list import LIST_HEAD, NULL, list_add, list_del
+from mmsim.linux.atomic import atomic_add, atomic_dec_and_test, atomic_set
+from mmsim.linux.list import LIST_HEAD, NULL, list_add, list_add_tail, list_del
 from mmsim.linux.sched import cond_resched
 from mmsim.lru import lru_add_drain, lru_cache_add, mark_page_accessed, put_page
 from mmsim.memcg_move import mem_cgroup_move_charge
 from mmsim.memcontrol import commit_charge, page_memcg
+from mmsim.migrate_movable import putback_movable_pages
 from mmsim.mmu_gather import tlb_flush_mmu_free
-from mmsim.mmzone import LRU_ACTIVE_ANON, LRU_INACTIVE_ANON
+from mmsim.mmzone import LRU_ACTIVE_ANON, LRU_INACTIVE_ANON, page_pgdat
 from mmsim.model.cite import cite
 from mmsim.model.gate import patched
 from mmsim.model.struct import Struct, shared
@@ -33,7 +34,7 @@ from mmsim.page_idle import page_idle_bitmap_write
 from mmsim.page_writeback import end_page_writeback
 from mmsim.rmap import page_remove_rmap
 from mmsim.shmem import shmem_evict_inode, shmem_truncate_range
-from mmsim.vmscan import shrink_active_list, shrink_inactive_list
+from mmsim.vmscan import isolate_lru_page, shrink_active_list, shrink_inactive_list
 
 TRANSFERS = 3  # of a driver's DMA to each page
 
@@ -137,6 +138,21 @@ def scanner(pages):
             continue
         PageDirty(page)
         put_page(page)
+
+
+@cite("mm/memory_hotplug.c", "5.4", thread="000", symbol="do_migrate_range")
+def offliner(pages):
+    """Memory is going offline, frame by frame: what is on the LRU is isolated, fails to migrate,
+    and is put back."""
+    source = LIST_HEAD("source")
+    for page in pages:
+        if not get_page_unless_zero(page):
+            continue
+        if PageLRU(page) and not isolate_lru_page(page):
+            list_add_tail(page.lru, source)
+            atomic_add(page_pgdat(page), "vmstat_isolated", 1)
+        put_page(page)
+    putback_movable_pages(source)
 
 
 @cite("mm/memory.c", "5.4", thread="000")

@@ -4,19 +4,14 @@
 There are as many tasks as CPUs and at least eight; the roles of a cast are dealt out in turn.  A
 mutation is tried with the people it concerns; the kernel as it is, and what concerns everybody,
 with ANY: one of the version's casts, chosen anew for each run.
+
+For the search there are small ones: as many tasks as roles, each on a CPU of its own unless it says
+otherwise, and no more pages than they need.
 """
 
-ANY = "any"
+from dataclasses import dataclass
 
-SMALL = {
-    "rm-scanner": ("rm", "scanner"),
-    "rm-kswapd": ("rm", "kswapd"),
-    "exit-kswapd": ("exit", "kswapd"),
-    "exit-scanner": ("exit", "scanner"),
-    "rm-scanner-disk": ("rm", "scanner"),
-    "rm-kswapd-disk": ("rm", "kswapd"),
-}
-"""Two actors each, few enough to be explored, in every version; and with -disk an interrupt."""
+ANY = "any"
 
 CASTS = {
     "5.4": {
@@ -42,17 +37,38 @@ CASTS = {
 }
 
 
+@dataclass(frozen=True)
+class Few:
+    """A small cast.
+
+    ``file_pages`` are on both nodes in turn; an exiting task has small pages on the nodes of
+    ``heap`` and a huge one on node 0.  Reclaim looks at ``scan`` pages of a list, ``rounds`` times,
+    on the active lists first if ``aging``.  ``ios`` writes end, the first of a huge page.
+    ``faults`` pages are touched by a new process.  Walks by frame number look at the last ``walk``
+    frames in use, or at all of them.  All on CPU 0 if ``together``.
+    """
+
+    roles: tuple[str, ...]
+    file_pages: int = 2
+    heap: tuple[int, ...] = (1, 0)
+    scan: int = 2
+    rounds: int = 1
+    aging: bool = False
+    ios: int = 0
+    faults: int = 1
+    walk: int | None = None
+    together: bool = False
+
+
 def known_cast(name, era):
     """``name`` if the version has such a cast.  Raises ValueError."""
-    if name != ANY and name not in CASTS[era] and name not in SMALL:
-        raise ValueError(f"no cast {name!r} in {era}: {', '.join((ANY, *CASTS[era], *SMALL))}")
+    if name != ANY and name not in CASTS[era]:
+        raise ValueError(f"no cast {name!r} in {era}: {', '.join((ANY, *CASTS[era]))}")
     return name
 
 
 def cast_of(machine, variant):
     """(name, roles) of this run."""
-    if variant.cast in SMALL:
-        return variant.cast, SMALL[variant.cast]
     casts = CASTS[variant.era]
     name = variant.cast
     if name == ANY:

@@ -15,7 +15,8 @@ from mmsim.pagemap import address_space
 from mmsim.rmap import anon_vma
 from mmsim.scenarios.invariants import broken, check_mm
 from mmsim.scenarios.s000_lock_swap import actors
-from mmsim.scenarios.s000_lock_swap.casts import CASTS, SMALL, cast_of
+from mmsim.scenarios.s000_lock_swap.casts import CASTS, Few, cast_of
+from mmsim.scenarios.small import SmallCast
 
 NODES = 2
 FILE_PAGES = 2
@@ -25,12 +26,19 @@ FAULTS = 3  # pages that a new process touches, one after the other
 GATHER = 66  # pages of an exiting task when latency is looked at: more than two batches of 32
 SWAPS = 40  # and how many more, of both nodes in turn
 
+WALKERS = {
+    "scanner": actors.scanner,
+    "page_idle": actors.page_idle_walker,
+    "offliner": actors.offliner,
+}
+
 COMM = {
     "rm": "rm",
     "truncate": "truncate",
     "kswapd": "kswapd",
     "page_idle": "damo",
     "scanner": "memscan",
+    "offliner": "offline",
     "reader": "cat",
     "mover": "cgclassify",
     "driver": "drv",
@@ -45,13 +53,18 @@ COMM = {
 class Booting:
     """A machine on its way up: pages, files and tasks, and what the check will have to know."""
 
-    def __init__(self, machine, variant):
+    def __init__(self, machine, variant, few=None):
         self.machine = machine
         self.variant = variant
-        self.cast, people = cast_of(machine, variant)
-        small = self.cast in SMALL
-        tasks = len(people) if small else max(len(machine.cpus), FEWEST)
-        self.roles = [people[i % len(people)] for i in range(tasks)]
+        self.few = few
+        self.file_pages = FILE_PAGES if few is None else few.file_pages
+        if few is None:
+            self.cast, people = cast_of(machine, variant)
+            tasks = max(len(machine.cpus), FEWEST)
+            self.roles = [people[i % len(people)] for i in range(tasks)]
+        else:
+            self.cast = ""
+            self.roles = list(few.roles)
         exits = range(self.roles.count("exit") + self.roles.count("user"))
         frames = self.frames(exits)
         self.vm = boot_mm(machine, nodes=NODES, memcgs=2, pages=NODES * frames)
@@ -67,7 +80,8 @@ class Booting:
                 pgdat.zone.pageset_high, pgdat.zone.pageset_batch = 378, 63
         self.anon = anon_vma("heap")
         self.exits = [self.gathered(i) for i in exits]
-        self.io_pages = [self.huge_page(0), self.lru_page(1)]
+        written = [lambda: self.huge_page(0), lambda: self.lru_page(1)]
+        self.io_pages = [make() for make in written[: None if few is None else few.ios]]
         for page in self.io_pages:  # being written; the huge one makes the handler take lru_lock
             page.v_flags |= page.m_swapcache | page.m_writeback | page.m_reclaim
             page.v_flags &= ~page.m_dirty
@@ -78,7 +92,8 @@ class Booting:
 
     def frames(self, exits):
         """Frames needed on a node: an even number."""
-        need = [4 + FILE_PAGES // NODES * sum(r in ("rm", "truncate") for r in self.roles)] * NODES
+        files = sum(role in ("rm", "truncate") for role in self.roles)
+        need = [4 + -(-self.file_pages // NODES) * files] * NODES
         for i in exits:
             need[i % NODES] += 3  # a huge page, and perhaps a frame to align it
             for node in self.exiting(i):
@@ -87,6 +102,8 @@ class Booting:
 
     def exiting(self, number):
         """Nodes of the small pages of an exiting task: the last is that of its huge page."""
+        if self.few is not None:
+            return self.few.heap
         if self.variant.config.get("IRQSOFF_TRACER"):
             return [0] * GATHER + [1, 0] * (SWAPS // 2) if number == 0 else [number % NODES] * 2
         return [(number + 1) % NODES, number % NODES]
@@ -124,13 +141,13 @@ class Booting:
         number = len(self.mappings)
         mapping = address_space(f"tmpfs{number}", number)
         self.inode = inode = actors.inode(f"inode{number}", mapping)
-        inode.pages = FILE_PAGES
-        for index in range(FILE_PAGES):
+        inode.pages = self.file_pages
+        for index in range(self.file_pages):
             page = self.lru_page((number + index) % NODES, "referenced")
             page.v_mapping = mapping
             page.v_index = index
             mapping.slots[index] = page
-        mapping.v_nrpages = FILE_PAGES
+        mapping.v_nrpages = self.file_pages
         self.mappings.append(mapping)
         return inode
 
@@ -138,10 +155,20 @@ class Booting:
         """The first pages of the file or heap made last, a reference more each (get_user_pages)."""
         pages = self.heap[:n]
         if self.inode is not None:
-            pages = [self.inode.i_mapping.slots[index] for index in range(n)]
+            slots = self.inode.i_mapping.slots
+            pages = [slots[index] for index in range(min(n, self.file_pages))]
         for page in pages:
             page.v__refcount += 1
         return pages
+
+    def frames_to_walk(self):
+        """Frames that a walk by frame number looks at: some, or those that the others free."""
+        frames = self.vm.mem_map
+        if self.few is None:
+            first = self.machine.rng.randrange(len(frames))
+            return (frames + frames)[first : first + WALK]
+        used = [page for page in frames if page.v_flags & page.m_lru]
+        return used[-self.few.walk :] if self.few.walk else used or frames[: self.few.faults]
 
     def work(self, role, number):
         """What task ``number`` of a role does: (function, its arguments)."""
@@ -155,12 +182,12 @@ class Booting:
             scan = 3 if self.cast in ("reclaim", "rounds") else 2
             rounds = 2 if self.cast == "rounds" else 1
             aging = self.cast == "all"
+            if self.few is not None:
+                scan, rounds, aging = self.few.scan, self.few.rounds, self.few.aging
             memcgs = vm.memcgs if "swapin" in self.roles else vm.memcgs[1:]
             return actors.kswapd, vm.node_data[number % NODES], memcgs, scan, rounds, aging
-        if role in ("page_idle", "scanner"):
-            first = self.machine.rng.randrange(len(vm.mem_map))
-            walk = actors.scanner if role == "scanner" else actors.page_idle_walker
-            return walk, (vm.mem_map + vm.mem_map)[first : first + WALK]
+        if role in WALKERS:
+            return WALKERS[role], self.frames_to_walk()
         if role == "reader":
             self.inode.v_i_count += 1
             return actors.reader, self.inode
@@ -172,7 +199,8 @@ class Booting:
         if role == "driver":
             return actors.driver, self.pin(2)
         if role == "fault":
-            return actors.fault_and_exit, vm.memcgs[1], FAULTS, self.anon
+            faults = FAULTS if self.few is None else self.few.faults
+            return actors.fault_and_exit, vm.memcgs[1], faults, self.anon
         if role == "buffered":
             return actors.driver_with_buffer, self.pin(2)
         if role == "user":
@@ -183,23 +211,20 @@ class Booting:
         return actors.exit_mmap, self.heap
 
 
-def setup(machine, variant):
+def setup(machine, variant, few=None):
     """Boot, and spawn a task for each role and the disk's interrupts."""
-    boot = Booting(machine, variant)
+    boot = Booting(machine, variant, few)
     numbers = dict.fromkeys(boot.roles, 0)
     for i, role in enumerate(boot.roles):
         fn, *args = boot.work(role, numbers[role])
         cpu = i
         if boot.cast in ("realloc", "buffers"):  # what one frees is next in the list of its CPU
             cpu = i - i % len(CASTS[variant.era][boot.cast])
+        if few is not None and few.together:
+            cpu = 0
         machine.spawn(fn, *args, comm=f"{COMM[role]}{numbers[role]}", cpu=cpu)
         numbers[role] += 1
-    written = boot.io_pages
-    if boot.cast in SMALL:
-        written = written[: boot.cast.endswith("-disk")]
-    for page in boot.io_pages[len(written) :]:
-        page.v_flags &= ~(page.m_writeback | page.m_reclaim)
-    for i, page in enumerate(written):
+    for i, page in enumerate(boot.io_pages):
         machine.irq(actors.end_io, page, comm=f"nvme{i}", cpu=i)
     memblock_free_all(boot.vm)
     boot.vm.boot = boot
@@ -211,3 +236,55 @@ def check(machine, variant):
     check_mm(machine, boot.mappings, boot.io_pages + boot.read_ahead)
     if any(pgdat.v_vmstat_isolated for pgdat in machine.vm.node_data):
         broken("check", "pages are counted as isolated and nobody has isolated any")
+
+
+def _small(*roles, **how):
+    few = Few(roles, **how)
+    cpus = 1 if few.together else max(2, len(roles))
+    limits = [f"{few.file_pages} pages a file"]
+    if "kswapd" in roles:
+        limits.append(f"reclaim looks at {few.scan} pages a list")
+    return SmallCast(lambda m, v: setup(m, v, few), cpus, ", ".join(limits))
+
+
+LONG = (0,) * 33 + (1,)  # one more than a batch, and the other node
+
+SMALL = {
+    "rm-scanner": _small("rm", "scanner"),
+    "rm-kswapd": _small("rm", "kswapd"),
+    "rm-page_idle": _small("rm", "page_idle", walk=1),
+    "rm-offliner": _small("rm", "offliner", file_pages=1),
+    "rm-reader": _small("rm", "reader"),
+    "rm-driver": _small("rm", "driver"),
+    "rm-rm": _small("rm", "rm"),
+    "rm-exit": _small("rm", "exit"),
+    "rm-buffered": _small("rm", "buffered", together=True, file_pages=1),
+    "exit-scanner": _small("exit", "scanner", heap=(1,), walk=1),
+    "exit-kswapd": _small("exit", "kswapd"),
+    "exit-kswapd-rounds": _small("exit", "kswapd", rounds=2, heap=(1,)),
+    "exit-page_idle": _small("exit", "page_idle"),
+    "exit-offliner": _small("exit", "offliner", heap=(1,), walk=1),
+    "exit-driver": _small("exit", "driver"),
+    "exit-exit": _small("exit", "exit"),
+    "exit-disk": _small("exit", "swapin", heap=(1,), ios=1),
+    "exit-long-scanner": _small("exit", "scanner", heap=LONG, walk=1),
+    "exit-long-kswapd": _small("exit", "kswapd", heap=LONG, scan=1),
+    "truncate-kswapd": _small("truncate", "kswapd"),
+    "truncate-scanner": _small("truncate", "scanner", file_pages=1),
+    "truncate-offliner": _small("truncate", "offliner", file_pages=1),
+    "truncate-reader": _small("truncate", "reader", file_pages=1),
+    "truncate-mover": _small("truncate", "mover", file_pages=1),
+    "fault-kswapd": _small("fault", "kswapd"),
+    "fault-scanner": _small("fault", "scanner"),
+    "swapin-kswapd": _small("swapin", "kswapd"),
+    "swapin-scanner": _small("swapin", "scanner"),
+    "user-driver": _small("user", "driver", together=True, heap=(1,)),
+    "user-driver-fault": _small("user", "driver", "fault", together=True, heap=()),
+    "rm-kswapd-disk": _small("rm", "kswapd", file_pages=1, scan=1, ios=1),
+    "rm-kswapd-scanner": _small("rm", "kswapd", "scanner", file_pages=1, scan=1),
+    "rm-offliner-scanner": _small("rm", "offliner", "scanner", file_pages=1),
+    "exit-kswapd-scanner": _small("exit", "kswapd", "scanner", heap=(), scan=1),
+    "truncate-mover-kswapd": _small("truncate", "mover", "kswapd", file_pages=1, scan=1),
+    "truncate-mover-scanner": _small("truncate", "mover", "scanner", file_pages=1),
+    "truncate-mover-reader": _small("truncate", "mover", "reader", file_pages=1),
+}

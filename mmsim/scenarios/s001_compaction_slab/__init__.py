@@ -29,6 +29,7 @@ How long it takes to show: with 8 CPUs, within ten runs.
 """
 
 from mmsim.scenarios.api import NEVER, SOMETIMES, Scenario, Variant
+from mmsim.scenarios.s001_compaction_slab.casts import SMALL
 from mmsim.scenarios.s001_compaction_slab.stage import CASTS, boot, quiesce
 
 SLAB = (r"^VM_BUG_ON_PAGE\(PageSlab\(page\)\)$",)
@@ -310,6 +311,7 @@ SCENARIO = Scenario(
     era="4.19",
     setup=boot,
     check=quiesce,
+    casts=SMALL,
     variants=VARIANTS,
     thread="linux-mm, May 2020, Konstantin Khlebnikov and Hugh Dickins",
     file=__file__,

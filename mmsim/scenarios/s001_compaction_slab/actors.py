@@ -16,7 +16,7 @@ from mmsim.filemap_cache import delete_from_page_cache
 from mmsim.linux.atomic import atomic_dec, atomic_inc, atomic_set
 from mmsim.linux.irqflags import raise_irq
 from mmsim.linux.sched import cond_resched
-from mmsim.lru import lru_cache_add, put_page, release_pages
+from mmsim.lru import lru_add_drain, lru_cache_add, put_page, release_pages
 from mmsim.model.cite import cite
 from mmsim.model.struct import Struct, shared
 from mmsim.page import __SetPageSwapBacked, get_page, get_page_unless_zero
@@ -24,6 +24,7 @@ from mmsim.page_alloc import alloc_pages
 from mmsim.rmap import page_remove_rmap
 from mmsim.slab import cache_alloc, cache_free, slab_cache
 from mmsim.slub import kmem_cache_alloc, kmem_cache_free
+from mmsim.vmscan import shrink_inactive_list
 
 
 class tx_queue(Struct):
@@ -174,6 +175,28 @@ def ipcrm(page, ids, before):
     delete_from_page_cache(page)
     unlock_page(page)
     put_page(page)
+
+
+def fault_and_exit(anon):
+    """A process touches a page, perhaps in the frame that another has just given back, and exits.
+
+    The page is on the LRU again, with another owner.
+    """
+    page = alloc_pages(0)
+    if page is None:
+        return
+    __SetPageSwapBacked(page)
+    atomic_set(page, "_mapcount", 0)
+    page.mapping = anon
+    lru_cache_add(page)
+    lru_add_drain()
+    exit_mmap([page])
+
+
+@cite("mm/vmscan.c", "4.19", thread="001", symbol="balance_pgdat")
+def kswapd(lruvec, lru, nr_to_scan):
+    """A round of reclaim."""
+    shrink_inactive_list(nr_to_scan, lruvec, lru)
 
 
 # -- users of slab memory -------------------------------------------------------------------------

@@ -34,10 +34,9 @@ How long it takes to show: step 4, with 8 CPUs, within ten runs; a few milliseco
 """
 
 from mmsim.scenarios.api import NEVER, SOMETIMES, Scenario, Variant
-from mmsim.scenarios.s002_double_free.actors import set_stage
-from mmsim.scenarios.s002_double_free.casts import cast_named
+from mmsim.scenarios.s002_double_free.actors import boot
+from mmsim.scenarios.s002_double_free.casts import SMALL, cast_named
 from mmsim.scenarios.s002_double_free.check import check
-from mmsim.scenarios.s002_double_free.stage import globals_2_4
 
 DOUBLE_FREE = ("^double free", "^page handed out twice")
 LISTS = (
@@ -57,9 +56,8 @@ LOCKED_BY_RECLAIM = (r"^kernel BUG at page_alloc\.c:(82|93)!",)
 
 
 def setup(m, v):
-    """Boot a machine and its cast."""
-    m.vm = globals_2_4("_pagemap_lru_lock" if "akpm-2.5.32" in m.gates else "pagemap_lru_lock")
-    set_stage(m, cast_named(v.cast))
+    """Boot a machine and the cast of the variant."""
+    boot(m, cast_named(v.cast))
 
 
 PRE9 = ("ben-2002-01-01",)
@@ -78,6 +76,7 @@ SCENARIO = Scenario(
     setup=setup,
     check=check,
     max_steps=40_000,
+    casts=SMALL,
     variants=(
         Variant(
             "002.base2417-cache-release",

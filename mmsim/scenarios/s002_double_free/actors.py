@@ -14,7 +14,13 @@ from functools import partial
 
 from mmsim.engine.context import SOFTIRQ, TASK
 from mmsim.model.gate import patched
-from mmsim.scenarios.s002_double_free.stage import cache_page, free_page, new_page, swapon
+from mmsim.scenarios.s002_double_free.stage import (
+    cache_page,
+    free_page,
+    globals_2_4,
+    new_page,
+    swapon,
+)
 from mmsim.v2_4.alloc_pages import alloc_page
 from mmsim.v2_4.bttv import bttv, bttv_irq, bttv_sync
 from mmsim.v2_4.buffer import buffer_head
@@ -30,7 +36,7 @@ from mmsim.v2_4.page import PG_dirty, SetPageUptodate, page_cache_get
 from mmsim.v2_4.page_alloc import page_cache_release
 from mmsim.v2_4.skbuff import net_tx_action, sk_buff
 from mmsim.v2_4.swapfile import try_to_unuse
-from mmsim.v2_4.vmscan import kswapd
+from mmsim.v2_4.vmscan import kswapd, swap_out_mm
 
 
 class Stage:
@@ -105,6 +111,12 @@ class Stage:
         return mapping
 
 
+def boot(m, cast):
+    """Boot a machine and its cast."""
+    m.vm = globals_2_4("_pagemap_lru_lock" if "akpm-2.5.32" in m.gates else "pagemap_lru_lock")
+    set_stage(m, cast)
+
+
 def set_stage(m, cast):
     """Boot the pages; spawn who drops references, kswapd, and on further CPUs who allocates."""
     stage = Stage(m, cast)
@@ -113,9 +125,7 @@ def set_stage(m, cast):
         PARTS[cast.parts[turn % len(cast.parts)]](stage)
         turn += 1
     m.spawn(kswapd, cast.passes, comm="kswapd", cpu=1)
-    if cast.alone:
-        return
-    for cpu in range(3, len(m.cpus), 2):
+    for cpu in (len(m.cpus) - 1,) * cast.gcc if cast.alone else range(3, len(m.cpus), 2):
         m.spawn(gcc, stage.process(f"gcc{cpu}", None), comm="gcc", cpu=cpu)
 
 
@@ -183,6 +193,31 @@ def swapped(stage, buffers=False):
     stage.m.irq(bttv_irq, btv, comm="bttv", cpu=stage.irq_cpu(cpu))
 
 
+def swap_out(stage):
+    """Reclaim unmaps a page of the swap cache into which the card writes."""
+    m, cpu = stage.m, stage.cpu()
+    entry = stage.used
+    page = stage.swap_page(entry, users=3, ptes=0)
+    btv = bttv(kiobuf(page))
+    stage.vm.bttvs.append(btv)
+    mm = stage.process(f"mplayer{entry}", ("page", page, False))
+    m.spawn(swap_out_mm, mm, comm="kswapd1", cpu=cpu)
+    if stage.cast.context == TASK:
+        m.spawn(unmap_kiobuf, btv.iobuf, comm="mplayer", cpu=stage.cpu())
+    else:
+        m.irq(bttv_irq, btv, comm="bttv", cpu=stage.irq_cpu(cpu))
+
+
+def swapoff_mapped(stage):
+    """swapoff() takes a page out of the swap cache that reclaim is about to unmap."""
+    cpu = stage.cpu()
+    entry = stage.used
+    page = stage.swap_page(entry, users=2, ptes=0)
+    mm = stage.process(f"mplayer{entry}", ("page", page, False))
+    stage.m.spawn(swap_out_mm, mm, comm="kswapd1", cpu=cpu)
+    stage.m.spawn(try_to_unuse, entry, comm="swapoff", cpu=stage.cpu())
+
+
 def swapoff(stage, **page):
     """swapoff() finds a page in the swap cache whose process has exited."""
     cpu = stage.cpu()
@@ -243,6 +278,8 @@ PARTS = {
     "swap+dirty": partial(swap, dirty=True),
     "swapped": swapped,
     "swapped+buffers": partial(swapped, buffers=True),
+    "swap_out": swap_out,
+    "swap_out+swapoff": swapoff_mapped,
     "swapoff": swapoff,
     "swapoff+buffers": partial(swapoff, buffers=True),
     "swapoff+dirty": partial(swapoff, dirty=True),

@@ -8,6 +8,8 @@ narrow one gives a rare race its chance.
 from dataclasses import dataclass
 
 from mmsim.engine.context import HARDIRQ, TASK
+from mmsim.scenarios.s002_double_free.actors import boot
+from mmsim.scenarios.small import SmallCast
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Cast:
     of the process they belong to ("own"), of a reclaimer ("reclaim"), all on those of two
     reclaimers ("few", as lines are routed), or anywhere ("any").
     Pages begin on the active list if ``active``.  ``alone``: each part once, kswapd, and nobody on
-    the other CPUs, for a window that others only make rarer.
+    the other CPUs, for a window that others only make rarer; or ``gcc`` on the third.
     """
 
     parts: tuple[str, ...]
@@ -27,6 +29,7 @@ class Cast:
     irqs: str = "own"
     active: bool = False
     alone: bool = False
+    gcc: bool = False
 
 
 PROCESSES = ("pin", "tv", "fork", "swap", "leave", "swap+buffers")
@@ -62,3 +65,51 @@ def cast_named(name):
     if name not in CASTS:
         raise ValueError(f"no cast {name!r}; thread 002 has {', '.join(sorted(CASTS))}")
     return CASTS[name]
+
+
+def _small(*parts, cpus=2, **how):
+    """The parts, each once, and kswapd, who looks once."""
+    cast = Cast(parts, alone=True, **how)
+    limits = "kswapd looks once" if cast.passes == 1 else f"kswapd looks {cast.passes} times"
+    return SmallCast(lambda m, v: boot(m, cast), cpus, limits)
+
+
+# Two actors, and the interrupt where the part has one; -gcc: a third, who allocates
+SMALL = {
+    "pin-kswapd": _small("pin"),
+    "pin-task-kswapd": _small("pin", context=TASK),
+    "pin-on-kswapd": _small("pin", irqs="reclaim"),
+    "pin-on-kswapd-active": _small("pin", irqs="reclaim", active=True, passes=2),
+    "pins-on-kswapd": _small("pin", "pin", irqs="reclaim", passes=2),
+    "pin-leave-kswapd": _small("pin", "leave", passes=2),
+    "tv-kswapd": _small("tv"),
+    "tv-on-kswapd": _small("tv", irqs="reclaim"),
+    "skb-kswapd": _small("skb"),
+    "skb-on-kswapd": _small("skb", irqs="reclaim"),
+    "leave-kswapd": _small("leave"),
+    "swap-kswapd": _small("swap"),
+    "swap-buffers-kswapd": _small("swap+buffers"),
+    "swap-dirty-kswapd": _small("swap+dirty"),
+    "swapped-kswapd": _small("swapped"),
+    "swapped-on-kswapd": _small("swapped", irqs="reclaim"),
+    "swapped-buffers-kswapd": _small("swapped+buffers"),
+    "swapout-kswapd": _small("swap_out"),
+    "swapout-on-kswapd": _small("swap_out", irqs="reclaim"),
+    "swapout-task-kswapd": _small("swap_out", context=TASK, cpus=3),
+    "swapout-swapoff-kswapd": _small("swap_out+swapoff", cpus=3),
+    "swapoff-kswapd": _small("swapoff"),
+    "swapoff-buffers-kswapd": _small("swapoff+buffers"),
+    "swapoff-dirty-kswapd": _small("swapoff+dirty"),
+    "unuse-kswapd": _small("unuse", cpus=3),
+    "unuse-buffers-kswapd": _small("unuse+buffers", cpus=3),
+    "fork-kswapd": _small("fork", cpus=3),
+    "fork-swapped-kswapd": _small("fork", "swapped", cpus=3),
+    "private-kswapd": _small("private", cpus=3),
+    "reader-kswapd": _small("reader"),
+    "pin-kswapd-gcc": _small("pin", cpus=3, gcc=True),
+    "tv-kswapd-gcc": _small("tv", cpus=3, gcc=True),
+    "skb-kswapd-gcc": _small("skb", cpus=3, gcc=True),
+    "leave-kswapd-gcc": _small("leave", cpus=3, gcc=True),
+    "swap-kswapd-gcc": _small("swap", cpus=3, gcc=True),
+    "swapoff-kswapd-gcc": _small("swapoff", cpus=3, gcc=True),
+}

@@ -32,6 +32,7 @@ few times in a hundred.
 
 from mmsim.scenarios.api import NEVER, SOMETIMES, Scenario, Variant
 from mmsim.scenarios.s003_migration_entry.casts import CASTS, known_cast
+from mmsim.scenarios.s003_migration_entry.small import SMALL
 from mmsim.scenarios.s003_migration_entry.stage import check
 
 
@@ -70,6 +71,7 @@ SCENARIO = Scenario(
     setup=setup,
     check=check,
     max_steps=160_000,
+    casts=SMALL,
     variants=(
         Variant(
             "003.base",

@@ -5,12 +5,18 @@ None of them is wrong by itself.  A gate makes one of them, or migration, do one
 """
 
 from mmsim.filemap import lock_page, trylock_page, unlock_page, wait_on_page_locked
-from mmsim.filemap_cache import delete_from_page_cache, filemap_add_folio, find_lock_page
+from mmsim.filemap_cache import (
+    delete_from_page_cache,
+    filemap_add_folio,
+    find_get_page,
+    find_lock_page,
+)
 from mmsim.gup import FOLL_GET, FOLL_TOUCH, follow_page
 from mmsim.linux.irqflags import raise_irq
 from mmsim.linux.list import LIST_HEAD, list_add
 from mmsim.linux.sleeplock import down_read, up_read
 from mmsim.lru import lru_add_drain, put_page
+from mmsim.memory import madvise_dontneed
 from mmsim.memory_model import pfn_to_page
 from mmsim.migrate_movable import isolate_movable_page, putback_movable_pages
 from mmsim.mm_types import find_vma
@@ -80,6 +86,12 @@ def device_reader(mm, address, io):
     raise_irq(io.end)
 
 
+def exiter(mm, places):
+    """A process gives its memory back, as it finds it."""
+    for address in places:
+        madvise_dontneed(mm, address)
+
+
 # -- the page cache -----------------------------------------------------------------------------
 
 
@@ -145,6 +157,23 @@ def readahead_user(mapping, io, nr_pages, frames):
         put_page(page)
     if block is not None:
         __free_pages(block, 1)
+
+
+def reader(mapping, index):
+    """read(2): a reference to a cached page for as long as it is copied."""
+    page = find_get_page(mapping, index)
+    if page is not None:
+        put_page(page)
+
+
+def truncater(mapping, index):
+    """A file is truncated: its page leaves the cache, locked."""
+    page = find_lock_page(mapping, index)
+    if page is None:
+        return
+    delete_from_page_cache(page)
+    unlock_page(page)
+    put_page(page)
 
 
 # -- by frame number ----------------------------------------------------------------------------

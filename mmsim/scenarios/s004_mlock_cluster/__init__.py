@@ -43,35 +43,32 @@ How long it takes to show: the BUG, in every run; the races, with 8 CPUs, within
 """
 
 from mmsim.memblock import memblock_free_all
-from mmsim.mmzone import boot_mm
 from mmsim.scenarios.api import ALWAYS, NEVER, SOMETIMES, Scenario, Variant
 from mmsim.scenarios.s004_mlock_cluster.casts import (
     CASTS,
     PAGES,
     Stage,
     blk_done_softirq,
+    boot,
     request_queue,
 )
-from mmsim.scenarios.s004_mlock_cluster.check import METRICS, check
+from mmsim.scenarios.s004_mlock_cluster.check import check
+from mmsim.scenarios.s004_mlock_cluster.small import SMALL
 
 
 def setup(m, v):
     """Boot, and stages until every CPU has a task."""
     stages = CASTS[v.cast]
     cpus = len(m.cpus)
-    vm = boot_mm(m, pages=cpus * PAGES)
-    vm.mappings = []
-    vm.mms = []
-    for name in METRICS:
-        m.count(name, 0)
+    boot(m, cpus * PAGES)
     actors = []
     lines = []
     while len(actors) < cpus:
-        stage = Stage(m, len(vm.mappings) + 1)
+        stage = Stage(m, len(m.vm.mappings) + 1)
         stages[int(m.rng.random() * len(stages))](stage)
         lines += [len(actors) + n for n in stage.interrupted]
         actors += stage.actors
-    memblock_free_all(vm)
+    memblock_free_all(m.vm)
     for n, (fn, args, comm) in enumerate(actors):
         m.spawn(fn, *args, comm=comm, cpu=n)
     for n in lines * 2:
@@ -345,5 +342,6 @@ SCENARIO = Scenario(
     'for nolinear VMAs"',
     setup=setup,
     check=check,
+    casts=SMALL,
     variants=(*PROPOSED, *ORDER, *PIECES, *LEFT_OPEN),
 )

@@ -26,9 +26,10 @@ from mmsim.linux.list import list_add_tail
 from mmsim.lru_release import put_page
 from mmsim.memblock import memblock_alloc
 from mmsim.mm_types import PAGE_SHIFT, PAGE_SIZE, VM_LOCKED, VM_READ, VM_SHARED, VM_WRITE, mk_pte
-from mmsim.mmzone import LRU_INACTIVE_FILE, LRU_UNEVICTABLE
+from mmsim.mmzone import LRU_INACTIVE_FILE, LRU_UNEVICTABLE, boot_mm
 from mmsim.model.struct import Struct, shared
 from mmsim.rmap import anon_vma, anon_vma_link
+from mmsim.scenarios.s004_mlock_cluster.check import METRICS
 from mmsim.v3_13.memcontrol import mem_cgroup_move_charge
 from mmsim.v3_13.memory import write_fault, zap_pte_range
 from mmsim.v3_13.mm_types import VM_NONLINEAR, address_space, mm_struct, vm_area_struct
@@ -47,6 +48,15 @@ class request_queue(Struct):
 
     sectors = shared(0)
     name = "request_queue"
+
+
+def boot(m, pages):
+    """Memory of so many frames, nobody's yet."""
+    m.vm = boot_mm(m, pages=pages)
+    m.vm.mappings = []
+    m.vm.mms = []
+    for name in METRICS:
+        m.count(name, 0)
 
 
 class Stage:

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Thread 001's small casts: one who compacts, and those through whom a page changes its owner.
+
+The scanner walks the zone once, on CPU 0; a packet's softirq comes in there at any time; every
+task has a CPU of its own.  What is freed is what the next allocation gets: no other frame is free,
+unless a part says so.
+"""
+
+from mmsim.memblock import memblock_free_all
+from mmsim.mmzone import LRU_INACTIVE_ANON
+from mmsim.rmap import anon_vma
+from mmsim.scenarios.s001_compaction_slab.actors import (
+    direct_compaction,
+    exec_with_huge_heap,
+    execve,
+    fault_and_exit,
+    get_user_pages_fast,
+    huge_fault,
+    ipc_ids,
+    ipcrm,
+    kcompactd,
+    kswapd,
+    net_rx_action,
+    recycle,
+    unpin_and_execve,
+)
+from mmsim.scenarios.s001_compaction_slab.stage import world
+from mmsim.scenarios.small import SmallCast
+
+
+class Small:
+    """A machine on its way up: parts take CPUs and frames in their order."""
+
+    def __init__(self, machine, variant, frames):
+        self.w = world(machine, frames)
+        self.slab = variant.config.get("SLAB", False)
+        self.cpu = 0
+
+    def spawn(self, fn, *args, comm):
+        self.w.spawn(fn, *args, comm=comm, cpu=self.cpu)
+        self.cpu += 1
+
+    def cache(self, order=0, objects=1):
+        name = "kmalloc-512" if order else "kmalloc-64"
+        return self.w.cache(name, order=order, objects=objects, slab=self.slab)
+
+
+def scan(s):
+    """The background thread, which may wait for lru_lock."""
+    s.spawn(kcompactd, s.w.pgdat, 1, comm="kcompactd0")
+
+
+def direct(s):
+    """An allocation that may not, of a file system."""
+    s.spawn(direct_compaction, s.w.pgdat, 1, comm="mkfs")
+
+
+def packet(s):
+    """A packet's reference is a page's last; its buffer is allocated next."""
+    page = s.w.anon(refs=1, mapcount=0)
+    args = page, s.cache(), s.w.live
+    s.w.machine.irq(net_rx_action, *args, comm="ksoftirqd", cpu=0, kind="softirq")
+
+
+def exec(s):
+    """A process executes: its page goes, and a slab is needed."""
+    s.spawn(execve, [s.w.anon()], s.cache(), s.w.live, comm="sh")
+
+
+def exec_large(s):
+    """The same with two pages, pinned at first, and a slab that needs both."""
+    pages = [s.w.anon(2), s.w.anon(2)]
+    s.spawn(unpin_and_execve, pages, s.cache(order=1), s.w.live, comm="sh")
+
+
+def exec_huge(s):
+    """The same, and what comes next is a huge page in the same frame and its free neighbour."""
+    s.w.pgdat.zone.pageset_high = s.w.pgdat.zone.pageset_batch = 1
+    page = s.w.anon()
+    s.w.hole()
+    s.spawn(exec_with_huge_heap, [page], anon_vma("heap", 40), s.w.disk, 0, comm="sh")
+
+
+def dd(s):
+    """Direct I/O pins a page that stays, and unpins it."""
+    s.w.buffer = s.w.anon(stays=True)
+    s.spawn(get_user_pages_fast, s.w.buffer, s.w.disk, 1, comm="dd")
+
+
+def files(s):
+    """Pages that stay: one with buffer heads, and one that is pinned."""
+    s.w.file_page(buffers=True)
+    s.w.file_page(pins=1)
+
+
+def huge(s):
+    """A huge page is faulted in, and unmapped."""
+    s.w.hole(2)
+    s.spawn(huge_fault, anon_vma("huge", 41), 1, comm="qemu")
+
+
+def fault(s):
+    """A process touches memory for the first time, and exits."""
+    s.spawn(fault_and_exit, anon_vma("fresh", 42), comm="ls")
+
+
+def slabs(s):
+    """Objects come and go, and their slab from list to list."""
+    s.w.hole(2)
+    s.spawn(recycle, s.cache(objects=2), comm="ls")
+
+
+def shm(s):
+    """A page of locked shared memory is removed; next to it is one that can be isolated."""
+    s.w.vm.sysctl_compact_unevictable_allowed = False
+    s.w.vm.pageblock_nr_pages = 3
+    s.w.anon(stays=True)
+    s.spawn(ipcrm, s.w.shm_page(), ipc_ids(), 0, comm="ipcrm")
+
+
+def unlink(s):
+    """A page of a file is removed from it, and freed."""
+    page = s.w.shm_page()
+    s.spawn(ipcrm, page, ipc_ids(), 0, comm="rm")
+
+
+def reclaim(s):
+    """Reclaim looks at two anonymous pages."""
+    s.spawn(kswapd, s.w.lruvec, LRU_INACTIVE_ANON, 2, comm="kswapd0")
+
+
+def _small(*parts, cpus=2, frames=4):
+    def setup(machine, variant):
+        small = Small(machine, variant, frames)
+        for part in parts:
+            part(small)
+        memblock_free_all(small.w.vm)
+
+    return SmallCast(setup, cpus, "the zone is scanned once")
+
+
+SMALL = {
+    "scan-packet": _small(scan, packet, frames=1),
+    "scan-exec": _small(scan, exec, frames=1),
+    "scan-exec-files": _small(scan, exec, files, frames=3),
+    "scan-exec-large": _small(scan, exec_large, frames=2),
+    "scan-exec-huge": _small(scan, exec_huge, frames=2),
+    "scan-dd": _small(scan, dd, frames=1),
+    "scan-huge": _small(scan, huge, frames=2),
+    "scan-slabs": _small(scan, slabs, frames=2),
+    "scan-shm": _small(scan, shm, frames=2),
+    "scan-unlink": _small(scan, unlink, frames=1),
+    "scan-kswapd": _small(scan, exec, reclaim, frames=1, cpus=3),
+    "direct-packet": _small(direct, packet, frames=1),
+    "direct-exec": _small(direct, exec, frames=1),
+    "direct-exec-large": _small(direct, exec_large, frames=2),
+    "scan-direct-exec": _small(scan, direct, exec, frames=1, cpus=3),
+    "scan-exec-packet": _small(scan, exec, packet, frames=2),
+    "scan-exec-fault": _small(scan, exec, fault, frames=1, cpus=3),
+    "scan-exec-dd": _small(scan, exec, dd, frames=2, cpus=3),
+    "scan-unlink-exec": _small(scan, unlink, exec, frames=2, cpus=3),
+}
