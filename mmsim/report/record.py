@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from types import CodeType, FrameType
 from typing import Any
 
@@ -214,7 +215,9 @@ class Recorder(Instrument):
         if self._page_locks:
             more = self._page_locks.get(ctx.id, ())
             locks = (*locks, *(name for name in more if name not in locks))
-        self._steps.append(Step(event, stack, call, locks, ctx.cpu.irqs_off, (), other))
+        cpu = ctx.cpu
+        depth = ctx.preempt_count + cpu.bh_off + len(cpu.stack)
+        self._steps.append(Step(event, stack, call, locks, cpu.irqs_off, (), other, depth))
 
     def _look_round(self) -> None:
         machine = door.machine
@@ -278,10 +281,7 @@ class Recorder(Instrument):
                 changed.append(thing)
         if changed and self._steps:
             last = self._steps[-1]
-            self._steps[-1] = Step(
-                last.event, last.stack, last.call, last.locks, last.irqs_off,
-                (*last.changed, *changed), last.other,
-            )  # fmt: skip
+            self._steps[-1] = replace(last, changed=(*last.changed, *changed))
 
     def _walk(self) -> None:
         """Which objects are reached from which heads."""

@@ -87,7 +87,8 @@ class Step:
     ``stack`` is innermost first, without the primitives; ``call`` the primitive through which the
     innermost function made the access ("list_del"), "" if it was none.  ``locks`` are those that
     the context holds afterwards, ``irqs_off`` is the CPU's flag afterwards, ``changed`` the things
-    whose state is another afterwards.  ``other`` is who has the lock that a spinner found taken, or
+    whose state is another afterwards.  ``depth`` is how deep the context is in what forbids to
+    schedule (preempt_count).  ``other`` is who has the lock that a spinner found taken, or
     the task that the step is done to.
     """
 
@@ -98,6 +99,7 @@ class Step:
     irqs_off: bool
     changed: tuple[Thing, ...]
     other: str = ""
+    depth: int = 0
 
     @property
     def number(self) -> int:
