@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import CodeType, FrameType
 from typing import Any
@@ -33,7 +33,7 @@ _COUNTS = ("count", "_refcount")
 _RACE = re.compile(r"\*Race:\*\s*(.+?)(?:\n\s*\n|\Z)", re.DOTALL)
 _NO_RACE = ("none", "nobody")
 _NAMELESS = frozenset({"macro", "operation", "call", "get", "put", "read", "write"})  # closures
-_HOST = ("mmsim.engine.", "mmsim.run", "threading")
+_HOST = ("mmsim.engine.", "mmsim.run", "mmsim.play.", "mmsim.report.", "threading")
 _functions: dict[CodeType, Function] = {}
 
 
@@ -99,6 +99,21 @@ _NOWHERE: _Where = ("", None, ())
 _SPINS = Op(SPIN, label="locked")
 
 
+def chunks_of(frame: FrameType | None) -> Iterator[tuple[Place, ...]]:
+    """The kernel's stacks on one Python stack, the innermost first: interrupts, then a task."""
+    places: list[Place] = []
+    while frame is not None:
+        what, function = _kinds.get(frame.f_code) or _kind(frame)
+        if what == "kernel" and function is not None:
+            places.append(Place(function, frame.f_lineno))
+        elif what == "host" and places:
+            yield tuple(places)
+            places = []
+        frame = frame.f_back
+    if places:
+        yield tuple(places)
+
+
 class Recorder(Instrument):
     """Listens to one run; ``story()`` is what it heard so far."""
 
@@ -127,7 +142,7 @@ class Recorder(Instrument):
         where = stack_of(sys._getframe(1))
         if op.kind is LOCK and obj.locked:
             owner = obj.owner
-            other = "" if owner is None else str(_who(owner))
+            other = "" if owner is None else str(who_is(owner))
             self._tell(ctx, step - 1, _SPINS, obj, None, (None, None), where, other)
             return
         self._meet(obj)
@@ -146,7 +161,7 @@ class Recorder(Instrument):
             self._page_lock(ctx, op, obj, value)
         if op.writes and hasattr(obj, "own_name"):
             self._relink = True
-        other = str(_who(obj)) if isinstance(obj, Context) else ""
+        other = str(who_is(obj)) if isinstance(obj, Context) else ""
         self._tell(ctx, step, op, obj, plain(value), (old, _word(op, obj)), where, other)
 
     def mark(self, ctx: Context, step: int, what: str, value: str) -> None:
@@ -163,7 +178,7 @@ class Recorder(Instrument):
         self._settle()
         return Story(
             self._cpus,
-            tuple(_who(ctx) for ctx in self._contexts),
+            tuple(who_is(ctx) for ctx in self._contexts),
             tuple(self._first.values()),
             tuple(self._steps),
             tuple(findings),
@@ -322,7 +337,8 @@ class Recorder(Instrument):
                     held.remove(name)
 
 
-def _who(ctx: Context) -> Who:
+def who_is(ctx: Context) -> Who:
+    """A context as a value."""
     return Who(ctx.id, ctx.comm, ctx.pid, ctx.cpu.id, ctx.kind)
 
 

@@ -7,7 +7,10 @@ is for the reader to see.
 
 from __future__ import annotations
 
-from mmsim.engine.events import Event
+from typing import Any
+
+from mmsim.engine.events import Event, printable
+from mmsim.engine.op import READS, WRITES, Op
 from mmsim.report.story import SPIN, Step
 
 _PLAIN = {
@@ -33,6 +36,45 @@ def sentence(step: Step) -> str:
     freed = [page_name(thing.name) for thing in step.changed if thing.state == "free"]
     tail = f"; {', '.join(freed)} is free now" if freed and _frees(event) else ""
     return f"CPU{event.cpu} {event.comm}{where} {what}{tail}"
+
+
+_INTENDS = {
+    "irq-off": "turn interrupts off",
+    "irq-on": "turn interrupts on",
+    "bh-off": "turn softirqs off",
+    "bh-on": "turn softirqs on",
+    "sleep": "go to sleep",
+    "cond_resched": "offer the CPU to others",
+    "smp_mb": "pass a full memory barrier",
+    "smp_rmb": "pass a read barrier",
+    "smp_wmb": "pass a write barrier",
+    "relax": "wait a turn",
+    "spawn": "start a task",
+}
+
+
+def intention(op: Op, obj: Any, args: tuple[Any, ...]) -> str:
+    """What a context that stands before an operation is about to do: "test PG_lru of page 0x11"."""
+    kind, name, label = op.kind, _of(printable(obj)), op.label
+    if kind in _INTENDS:
+        return _INTENDS[kind]
+    if kind in ("lock", "down"):
+        return f"take {name}"
+    if kind == "trylock":
+        return f"try {name}"
+    if kind in ("unlock", "up"):
+        return f"drop {name}"
+    if kind == "wake":
+        return f"wake {getattr(obj, 'comm', name)}"
+    if kind == "raise-irq":
+        return f"raise {getattr(obj, 'comm', name)}"
+    if label.startswith("flags:"):
+        return f"{(op.verb or 'test').replace('_', ' ')} PG_{label[6:]} of {name}"
+    by = args[2] if len(args) > 2 else None
+    if label in _COUNTS and kind.startswith("rmw") and by in (1, -1, (1, 0)):
+        return f"{'drop' if by == -1 else 'take'} a {_COUNTS[label]} on {name}"
+    verb = "read" if kind in READS else "write" if kind in WRITES else "change"
+    return f"{verb} {name}->{label}" if name else f"{verb} {label}"
 
 
 def page_name(name: str) -> str:

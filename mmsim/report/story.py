@@ -11,7 +11,6 @@ a context that ends, a lock that is found taken.  Several of them may have the s
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -114,9 +113,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Between two accesses of one context to a page, another context changed it.
+    """A context looked at a page, another changed it, and the first one met the change.
 
-    ``opened`` and ``closed`` are the two accesses and ``inside`` the others' changes, all as
+    ``opened`` and ``closed`` are its two accesses and ``inside`` the others' changes, all as
     indices of steps; ``function`` is where it was closed, ``race`` what the code says of its
     window.
     """
@@ -166,36 +165,43 @@ class Story:
 
 
 def windows(steps: Sequence[Step]) -> Iterator[Window]:
-    """Every pair of accesses of one context to a page with another's change of it in between.
+    """Every change of a page that a context meets which had looked at the page before it.
 
-    Only what the second access looks at, or the first one looked at, makes a difference: pairs are
-    left out if the changes were of other words or bits.
+    A window opens with the context's last access before the change and closes with its first one
+    that the change matters to (the two operations conflict).  Changes that a lock keeps apart from
+    both ends, held there and by who changes, are no window.
     """
-    pages = {step.event.obj for step in steps if step.event.obj.startswith("pfn:")}
-    last: dict[tuple[int, str], int] = {}
-    changes: dict[str, list[int]] = {}
+    last: dict[str, dict[int, int]] = {}  # page -> context -> its last access
+    met: dict[tuple[str, int], list[tuple[int, int]]] = {}  # changes not met yet: (opened, change)
     for here, step in enumerate(steps):
         event = step.event
-        thing = event.obj
-        if thing not in pages or not step.effect or "." in thing:
+        thing, who = event.obj, event.entity
+        if not step.effect or not thing.startswith("pfn:") or "." in thing:
             continue
-        before = last.get((event.entity, thing))
-        if before is not None:
-            inside = tuple(
-                there
-                for there in changes.get(thing, ())[bisect(changes.get(thing, ()), before) :]
-                if steps[there].event.entity != event.entity
-                and (
-                    event.op.conflicts(steps[there].event.op)
-                    or steps[before].event.op.conflicts(steps[there].event.op)
-                )
-            )
-            if inside:
-                function, race = _said(step, steps[before])
-                yield Window(event.entity, thing, before, here, inside, function, race)
-        last[event.entity, thing] = here
+        waiting = met.get((thing, who), [])
+        found = [pair for pair in waiting if event.op.conflicts(steps[pair[1]].event.op)]
+        if found:
+            met[thing, who] = [pair for pair in waiting if pair not in found]
+            loose = [pair for pair in found if not _kept_apart(steps, *pair, here)]
+            if loose:
+                opened = loose[0][0]
+                inside = tuple(change for _, change in loose)
+                function, race = _said(step, steps[opened])
+                yield Window(who, thing, opened, here, inside, function, race)
         if event.op.writes:
-            changes.setdefault(thing, []).append(here)
+            for other, opened in last.get(thing, {}).items():
+                if other != who:
+                    met.setdefault((thing, other), []).append((opened, here))
+                    del met[thing, other][:-_MOST_WAITING]
+        last.setdefault(thing, {})[who] = here
+
+
+_MOST_WAITING = 64
+
+
+def _kept_apart(steps: Sequence[Step], opened: int, change: int, closed: int) -> bool:
+    locks = set(steps[change].locks)
+    return bool(locks & set(steps[opened].locks) and locks & set(steps[closed].locks))
 
 
 def _said(closing: Step, opening: Step) -> tuple[str, str]:

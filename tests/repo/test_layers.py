@@ -49,6 +49,20 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mmsim.model.cite",
         FINDING,
     ),
+    "mmsim.report.sentence": (  # what a context is about to do is an operation, and no event yet
+        "mmsim.report",
+        "mmsim.engine.events",
+        "mmsim.engine.op",
+    ),
+    "mmsim.play": (
+        "mmsim.play",
+        "mmsim.report",
+        "mmsim.run",
+        "mmsim.scenarios",
+        "mmsim.engine",
+        FINDING,
+        ERRORS,
+    ),
     "mmsim.run": (
         "mmsim.scenarios.api",
         "mmsim.linux",
@@ -91,6 +105,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "mmsim.cli": (
         *TOP,
         "mmsim.litmus",
+        "mmsim.play",
         "mmsim.run",
         "mmsim.scenarios",
         "mmsim.linux",
