@@ -190,6 +190,12 @@ def goal_of(variant: Variant) -> str:
     """What has to happen, in words."""
     if not variant.findings:
         return "no way to make it fail is known; find one"
-    names = [re.sub(r"\\(.)", r"\1", pattern).strip("^$") for pattern in variant.findings]
+    names = [_in_words(pattern) for pattern in variant.findings]
     shown = " or ".join(names[:3]) + (" or another of its findings" if len(names) > 3 else "")
     return f"make the kernel fail with: {shown}"
+
+
+def _in_words(pattern: str) -> str:
+    """A declared finding without what only a regular expression needs."""
+    optional = re.sub(r"(?<!\\)\((\w+)\)\?", "", pattern)
+    return re.sub(r"\\(.)", r"\1", optional).strip("^$")

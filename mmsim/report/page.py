@@ -23,7 +23,7 @@ from typing import Any
 
 from mmsim import __version__
 from mmsim.report.sentence import sentence
-from mmsim.report.story import Function, Step, Story, Thing
+from mmsim.report.story import Function, Place, Step, Story, Thing
 from mmsim.report.symbols import source_path
 
 MOST_STEPS = 12_000
@@ -162,7 +162,7 @@ class _Pools:
     locksets: _Pool = field(default_factory=_Pool)
     states: _Pool = field(default_factory=_Pool)
 
-    def stack(self, step: Sequence[Any]) -> int:
+    def stack(self, step: Sequence[Place]) -> int:
         """A stack of places."""
         places = [
             self.places(
@@ -187,11 +187,13 @@ class _Pools:
         )
 
 
-def story_data(story: Story, *, extra: Mapping[int, Sequence[Any]] | None = None) -> dict[str, Any]:
+def story_data(
+    story: Story, *, extra: Mapping[int, Sequence[Place]] | None = None
+) -> dict[str, Any]:
     """The story as plain data for the script.
 
     ``extra`` are further stacks by context id (where each stands now); they come back as places
-    under ``standing``.
+    under ``standing``, by the context's place in ``contexts``.
     """
     pools = _Pools()
     cut = max(0, len(story.steps) - MOST_STEPS)
@@ -290,11 +292,13 @@ def _function(function: Function) -> dict[str, Any]:
         code = "".join(inspect.getblock(lines)).rstrip("\n")
     except (IndentationError, SyntaxError, IndexError):
         code = ""
+    head = next((n for n, row in enumerate(code.split("\n")) if row.lstrip()[:4] == "def "), 0)
     data: dict[str, Any] = {
         "symbol": function.symbol,
         "source": function.source,
         "path": source_path(function.path),
         "first": function.first,
+        "def": function.first + head,
         "code": code or f"{function.name}()",
     }
     doc = _docstring(code)

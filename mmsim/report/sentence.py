@@ -168,9 +168,10 @@ def _word(event: Event, obj: str) -> str:
             return f"leaves {name} at {_value(event.new)}"
         return f"changes {name} from {_value(event.old)} to {_value(event.new)}"
     if event.kind in ("read", "read-once", "load-acquire"):
-        return f"reads {name}: {_value(event.value)}"
+        value = event.new if event.value == _PILE else event.value
+        return f"reads {name}: {_value(value)}"
     if event.kind in ("write", "write-once", "store-release"):
-        value = event.new if event.value is None else event.value
+        value = _one(event.value, event.new)
         return f"writes {name}" if value is None else f"sets {name} to {_value(value)}"
     return f"does {event.kind} on {name}"
 
@@ -178,6 +179,14 @@ def _word(event: Event, obj: str) -> str:
 def _of(name: str) -> str:
     head, dot, tail = name.partition(".")
     return f"{page_name(head)}{dot}{tail}"
+
+
+_PILE = "tuple"  # what an event has for several values at once
+
+
+def _one(value: object, word: object) -> object:
+    """What an access gave, or if that is several values the word itself."""
+    return word if value == _PILE or value is None else value
 
 
 def _value(value: object) -> str:

@@ -77,7 +77,12 @@ def run(options: argparse.Namespace) -> int:
             return _text(session, known, options)
         from mmsim.play import web
 
-        return web.serve(session, known, lambda line, over: command(options, line, over))
+        return web.serve(
+            session,
+            known,
+            lambda line, over: command(options, line, over),
+            opens=options.open,
+        )
 
 
 def _check_extra() -> None:

@@ -329,8 +329,11 @@ function drawPane(pane, cpu, acting) {
       return [el("div", { "data-l": String(nr) }, el("span", { class: "nr" }, String(nr)), el("span", { class: "g" }), ...rest)];
     }));
   }
-  const here = doneStack.length && S.places[doneStack[Math.min(depth, doneStack.length - 1)]];
-  const there = nextStack.length && S.places[nextStack[Math.min(depth, nextStack.length - 1)]];
+  const spot = (stack) => {
+    const p = stack.length && S.places[stack[Math.min(depth, stack.length - 1)]];
+    return p && p[1] === f.first ? [p[0], f.def] : p; // not begun: the line that names it, no decorator
+  };
+  const here = spot(doneStack), there = spot(nextStack);
   let target = null;
   for (const row of lines.children) {
     const nr = Number(row.dataset.l);
