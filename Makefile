@@ -15,12 +15,13 @@ FORMATTED := conftest.py tests mmsim/run.py mmsim/errors.py mmsim/pytest_plugin.
 	mmsim/scenarios/api.py mmsim/scenarios/cast.py mmsim/scenarios/own_file.py mmsim/scenarios/registry.py \
 	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation litmus play))
 
-.PHONY: help stress test slow lint format bench clean
+.PHONY: help stress test slow browser picture lint format bench clean
 
 help:
 	@echo 'make stress   reproduce the races: python -m mmsim.stress --cpus $(CPUS)'
 	@echo 'make test     ruff, mypy and the regression suite'
 	@echo 'make slow     the tests that take longer than that'
+	@echo 'make browser  the tests that need a Chromium;  make picture  takes docs/page.png anew'
 	@echo 'make lint     ruff and mypy only;  make format  rewrites the layout'
 	@echo 'make bench    speed of the engine and of every scenario'
 
@@ -39,6 +40,18 @@ test: lint
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow --timeout 1800
+
+BROWSER := $(VENV)/.mmsim-browser
+
+$(BROWSER): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	@touch $@
+
+browser: $(BROWSER)
+	$(BIN)/python -m pytest -m browser -rs tests/browser
+
+picture: $(BROWSER)
+	MMSIM_PICTURE=1 $(BIN)/python -m pytest -m browser tests/browser/test_picture.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

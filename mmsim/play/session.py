@@ -23,6 +23,8 @@ from mmsim.report.story import Story
 from mmsim.run import NO_FINDING, Runner, code_hash
 from mmsim.scenarios.api import Variant
 
+_STALE = "the schedule does not fit this variant, or the code has changed"
+
 
 @dataclass(frozen=True)
 class Position:
@@ -92,13 +94,13 @@ class Session:
         """Somebody goes on.  Raises UsageError if it cannot; what was undone is forgotten."""
         if self.position.over:
             raise UsageError("the run is over: undo, or begin again")
+        undone, self.undone = self.undone, []
         try:
-            position = self._play(ask)
+            self.position = self._play(ask)
         except Diverged as error:
+            self.undone = undone
             raise UsageError(str(error)) from error
-        self.undone.clear()
-        self.position = position
-        return position
+        return self.position
 
     def undo(self, times: int = 1) -> Position:
         """Take back so many actions, or as many as there are."""
@@ -130,14 +132,18 @@ class Session:
     def moves_of(self, recorded: Schedule) -> tuple[int, ...]:
         """The moves of a schedule.  Raises StaleSchedule if it cannot be followed."""
         follow = Following(recorded.segments)
+        found = ""
         try:
-            self.runner.run_with(follow, recorded.seed)
+            result = self.runner.run_with(follow, recorded.seed)
+            found = result.findings[0].fingerprint if result.findings else ""
         except Paused:
             pass
         except Diverged as error:
-            raise StaleSchedule(
-                f"the schedule does not fit this variant or code: {error}"
-            ) from error
+            raise StaleSchedule(f"{_STALE}: {error}") from error
+        if not follow.finished and not found:
+            raise StaleSchedule(f"{_STALE}: the run ends before it")
+        if (found or NO_FINDING) != recorded.fingerprint:
+            raise StaleSchedule(f"{_STALE}: it comes to something else")
         return tuple(follow.done)
 
     def _play(self, ask: Ask | None) -> Position:

@@ -26,7 +26,7 @@ You are the scheduler. Each step lets one context do one thing.
   1 5        CPU1 goes five steps
   1 l        CPU1 goes on to the next lock, f: to the end of the function,
              b: until it is blocked or has ended
-  i0         deliver the interrupt that waits on CPU0 (i0 NAME if there are several)
+  i0         deliver the interrupt that waits on CPU0 (i0 NAME if several wait)
   #3         the context with that number, where a CPU has several tasks
   e          go on without preemptions to the end of the run
   u, r       undo, redo (u 5: five actions); 'u all' begins again
@@ -143,7 +143,9 @@ class Game:
             yield f"back at step {_at(after.story)}"
         steps = after.story.steps[old:new]
         for step in steps[-MOST_SHOWN:]:
-            yield f"{step.number:>5}  {sentence(step)}"
+            yield from textwrap.wrap(
+                f"{step.number:>5}  {sentence(step)}", WIDTH, subsequent_indent=" " * 7
+            )
         if len(steps) > MOST_SHOWN:
             yield f"       ({len(steps) - MOST_SHOWN} steps before these)"
         yield ""

@@ -165,12 +165,14 @@ def application(table: Table, token: str) -> Any:
         except UsageError as error:
             return JSONResponse({"error": str(error)}, 422, HEADERS)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/{token}/", page, methods=["GET"]),
             Route("/{token}/move", move, methods=["POST"]),
         ]
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def serve(session: Session, known: Known | None, command: Command, *, opens: bool = False) -> int:

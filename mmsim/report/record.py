@@ -22,7 +22,7 @@ from mmsim.detect.finding import Finding
 from mmsim.engine.context import Context
 from mmsim.engine.door import door
 from mmsim.engine.events import Event, plain, printable
-from mmsim.engine.instruments import Instrument
+from mmsim.engine.instruments import EXIT, IRQ_ENTER, IRQ_EXIT, Instrument
 from mmsim.engine.op import LOCK, Op, footprint
 from mmsim.model.cite import file_of, symbol_of
 from mmsim.report.story import SPIN, Function, Place, Step, Story, Thing, Who
@@ -97,6 +97,7 @@ def stack_of(frame: FrameType | None) -> tuple[str, Place | None, tuple[Place, .
 _Where = tuple[str, Place | None, tuple[Place, ...]]
 _NOWHERE: _Where = ("", None, ())
 _SPINS = Op(SPIN, label="locked")
+_MARKS = {what: Op(what) for what in (IRQ_ENTER, IRQ_EXIT, EXIT)}
 
 
 def chunks_of(frame: FrameType | None) -> Iterator[tuple[Place, ...]]:
@@ -168,7 +169,7 @@ class Recorder(Instrument):
         if not self._cpus:
             self._look_round()
         self._settle()
-        self._tell(ctx, step, Op(what), None, value, (None, None), _NOWHERE)
+        self._tell(ctx, step, _MARKS[what], None, value, (None, None), _NOWHERE)
 
     # -- the story --------------------------------------------------------------------------------
 

@@ -103,7 +103,8 @@ def _draw(path: str, campaign: Campaign, settings: Settings) -> bool:
         why = getattr(error, "strerror", None) or "interrupted"
         print(f"mmsim: the pages in {path} are incomplete: {why}", file=sys.stderr)
         return False
-    print(f"{path}: {pages} pages and {pictures.INDEX}", file=sys.stderr)
+    many = "s" * (pages != 1)
+    print(f"{path}: {pages} page{many} and {pictures.INDEX}", file=sys.stderr)
     return True
 
 
