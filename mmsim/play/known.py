@@ -9,9 +9,11 @@ slow the answer is always the same.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmsim.engine import policy as policies
+from mmsim.engine.explore import Dpor, NotQuiet, Stopped
 from mmsim.engine.explore.shrink import Attempt, Turning, Turns, shrink
 from mmsim.engine.schedule import Schedule
 from mmsim.engine.seeds import stream
@@ -20,6 +22,8 @@ from mmsim.run import NO_FINDING
 
 SEARCH_RUNS, SEARCH_SECONDS = 1_500, 4.0
 SHRINK_RUNS, SHRINK_SECONDS = 600, 3.0
+LEARN = 24  # runs by which the search learns which words are shared
+TELL = 1.0  # seconds
 MOST_STEPS = 4_000  # a livelock is nobody's goal to play to
 
 
@@ -32,19 +36,56 @@ class Known:
     title: str
 
 
-def find(session: Session, *, seconds: float = SEARCH_SECONDS) -> Known | None:
+def find(
+    session: Session,
+    *,
+    seconds: float = SEARCH_SECONDS,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Known | None:
     """A run of the session's machine that wins; None if none was found.
 
-    The game is not touched.
+    The game is not touched.  ``tell`` is told what takes so long, if it does.
     """
     runner, seed = session.runner, session.seed
     begun = time.monotonic()
+    told = False
     for n in range(SEARCH_RUNS):
-        if time.monotonic() - begun > seconds:
+        now = time.monotonic() - begun
+        if now > seconds:
             return None
+        if now > TELL and not told:
+            told = True
+            tell(f"{session.variant.id}, {session.cpus} CPUs: looking for a run that fails")
         policy = policies.make("mix", stream(n, "play"), 200)
         result = runner.run_with(policy, seed)
         if result.findings and session.wins(result.findings[0]) and result.steps < MOST_STEPS:
+            if now > TELL:
+                tell("found one; making it short")
+            return _short(session, result.schedule)
+    return None
+
+
+def search(session: Session, tell: Callable[[str], None] = lambda text: None) -> Known | None:
+    """The same by going through the orders one after the other, for what chance rarely meets."""
+    runner, seed = session.runner, session.seed
+    begun = time.monotonic()
+    orders = Dpor()
+    for n in range(LEARN):
+        walk = policies.Geometric(stream(n, "learn"), (0.5, 0.1, 0.02)[n % 3])
+        runner.run_with(walk, seed, instruments=[orders.learner()])
+    orders.words.settle()
+    told = False
+    while orders.more() and time.monotonic() - begun < SEARCH_SECONDS:
+        if time.monotonic() - begun > TELL and not told:
+            told = True
+            tell(f"{session.variant.id}, {session.cpus} CPUs: going through the orders")
+        try:
+            result = runner.run_with(orders, seed)
+        except (Stopped, NotQuiet):
+            continue
+        finally:
+            orders.done()
+        if result.findings and session.wins(result.findings[0]):
             return _short(session, result.schedule)
     return None
 

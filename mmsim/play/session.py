@@ -195,8 +195,8 @@ class Session:
 def goal_of(variant: Variant) -> str:
     """What has to happen, in words."""
     if not variant.findings:
-        return "no way to make it fail is known; find one"
-    names = [_in_words(pattern) for pattern in variant.findings]
+        return "make this kernel fail, which nobody is known to have done"
+    names = list(dict.fromkeys(_in_words(pattern) for pattern in variant.findings))
     shown = " or ".join(names[:3]) + (" or another of its findings" if len(names) > 3 else "")
     return f"make the kernel fail with: {shown}"
 

@@ -188,7 +188,7 @@ class Game:
     def _goal(self) -> Iterator[str]:
         yield from textwrap.wrap(f"Goal: {goal_of(self.session.variant)}", WIDTH)
         if self.known is None:
-            yield "No run that does is known for this number of CPUs."
+            yield "No run that does is known here."
         else:
             yield f"Fewest preemptions known: {self.known.preemptions}"
 

@@ -176,7 +176,7 @@ def application(table: Table, token: str) -> Any:
 
 
 def serve(session: Session, known: Known | None, command: Command, *, opens: bool = False) -> int:
-    """Serve the game until Ctrl-C; the exit code, 0 if it was won."""
+    """Serve the game until Ctrl-C; the exit code."""
     import uvicorn
 
     token = secrets.token_urlsafe(18)
@@ -192,4 +192,4 @@ def serve(session: Session, known: Known | None, command: Command, *, opens: boo
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
-    return 0 if session.position.won else 1
+    return 0

@@ -14,7 +14,7 @@ from mmsim.play.known import Known
 from mmsim.play.session import Session
 from mmsim.play.text import Game
 from mmsim.run import MAX_CPUS
-from mmsim.scenarios.api import Variant
+from mmsim.scenarios.api import NEVER, Variant
 from mmsim.scenarios.cast import with_cast
 from mmsim.stress import endless
 from mmsim.stress.parser import MOST_SEED, whole
@@ -101,16 +101,22 @@ def _begin(variant: Variant, options: argparse.Namespace) -> tuple[Session, Know
         session = Session.of_line(variant, options.schedule)
         while options.at and session.undone and _step(session) < options.at:
             session.redo()
-        return session, solver.find(session)
+        return session, solver.find(session, tell=_told)
     choice = [options.cpus] if options.cpus else TRIED
+    if variant.expect is NEVER:
+        return Session(variant, cpus=choice[0], seed=options.seed), None
     for cpus in choice:
         session = Session(variant, cpus=cpus, seed=options.seed)
-        known = solver.find(session, seconds=solver.SEARCH_SECONDS / len(choice))
-        if known is not None or session.cpus < cpus:
+        known = solver.find(session, seconds=solver.SEARCH_SECONDS / len(choice), tell=_told)
+        if known is not None:
             return session, known
-        if cpus != choice[-1]:
-            session.close()
-    return session, None
+        session.close()
+    session = Session(variant, cpus=choice[0], seed=options.seed)
+    return session, solver.search(session, _told)
+
+
+def _told(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _step(session: Session) -> int:
