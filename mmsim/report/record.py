@@ -300,17 +300,26 @@ class Recorder(Instrument):
             self._steps[-1] = replace(last, changed=(*last.changed, *changed))
 
     def _walk(self) -> None:
-        """Which objects are reached from which heads."""
-        on: dict[int, list[str]] = {}
+        """Which objects are reached from which heads.
+
+        A head on the stack of a function that has returned leads into the list that its pages have
+        gone to.  So of several heads only those count whose first node points back; a list that is
+        reached from one alone counts whatever a race has made of its links.
+        """
+        on: dict[int, dict[str, bool]] = {}
         for head in self._heads.values():
             node = head.v_next
+            sound = getattr(node, "v_prev", None) is head
             for _ in range(LONGEST_LIST):
                 owner = node.owner if hasattr(node, "own_name") else None
                 if owner is None:
                     break
-                on.setdefault(id(owner), []).append(head.name)
+                on.setdefault(id(owner), {})[head.name] = sound
                 node = node.v_next
-        self._on = {key: tuple(dict.fromkeys(names)) for key, names in on.items()}
+        self._on = {
+            key: tuple(name for name in names if names[name] or not any(names.values()))
+            for key, names in on.items()
+        }
 
     def _thing(self, obj: Any, name: str) -> Thing:
         lists = self._on.get(id(obj), ())

@@ -88,6 +88,7 @@ def test_code_pages_and_words_go_together(opens: Opens, drawn: str) -> None:
 def test_every_step_in_words(opens: Opens, drawn: str) -> None:
     page = opens(drawn)
     page.locator("#all summary").click()
+    page.wait_for_selector("#s1", state="attached")
     story, _, _ = told("002.flawed")
     assert page.locator("#all tbody tr").count() == len(story.steps)
 

@@ -260,7 +260,7 @@ function paint(text) {
   return out;
 }
 
-/** CPUs whose code is shown: who acts, then those of the page in question, then who acted last. */
+/** CPUs whose code is shown: who acts, who is in the same window, who has to do with the page, who acted last. */
 function shown() {
   const width = $("code").clientWidth || 900;
   const most = Math.max(1, Math.min(4, Math.floor(width / 400)));
@@ -268,7 +268,12 @@ function shown() {
   const want = [];
   const add = (cpu) => { if (want.length < most && !want.includes(cpu)) want.push(cpu); };
   if (at) add(S.contexts[S.steps.ctx[at - 1]].cpu);
-  (S.pinned || []).forEach(add);
+  for (const w of S.windows) if (w.closed === at || w.inside.includes(at))
+    [w.closed, ...w.inside].forEach((i) => add(S.contexts[S.steps.ctx[i - 1]].cpu));
+  const lives = (cpu) => { const c = ownerOf(cpu, at); return c >= 0 && !over(c, at); };
+  S.pinned.filter(lives).forEach(add);
+  for (let i = at; i > 0 && want.length < most; i--) { const cpu = S.contexts[S.steps.ctx[i - 1]].cpu; if (lives(cpu)) add(cpu); }
+  S.pinned.forEach(add);
   for (let i = at; i > 0 && want.length < most; i--) add(S.contexts[S.steps.ctx[i - 1]].cpu);
   for (let cpu = 0; cpu < S.cpus; cpu++) add(cpu);
   return want.sort((a, b) => a - b);
