@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from mmsim.engine.events import Event
 from mmsim.engine.op import Op
 from mmsim.report.sentence import sentence
-from mmsim.report.story import SPIN
+from mmsim.report.story import SPIN, Step, windows
 from tests.report.told import told
 
 SAME = Op("")
@@ -121,3 +122,30 @@ def test_every_step_has_a_sentence_with_a_subject() -> None:
             text = sentence(step)
             assert text.startswith(f"CPU{step.event.cpu} {step.event.comm}")
             assert not text.endswith((".", " ", "None"))
+
+
+def step(n: int, who: int, op: Op, *locks: str) -> Step:
+    event = Event(
+        n, who, f"t{who}", who, who, "task", op, "pfn:00001", 0, 0, 0, "f", "/mmsim/f.py", 1
+    )
+    return Step(event, (), "", locks, False, ())
+
+
+LOOK, LOOK_ELSEWHERE, CHANGE = Op("read", "count"), Op("read", "index"), Op("rmw", "count")
+
+
+def test_a_window_is_a_change_that_is_met() -> None:
+    steps = [step(1, 0, LOOK), step(2, 1, CHANGE), step(3, 0, LOOK_ELSEWHERE), step(4, 0, LOOK)]
+    assert [(w.opened, w.inside, w.closed) for w in windows(steps)] == [(0, (1,), 3)]
+
+
+def test_a_change_of_what_is_not_looked_at_again_is_none() -> None:
+    assert not list(windows([step(1, 0, LOOK), step(2, 1, CHANGE), step(3, 0, LOOK_ELSEWHERE)]))
+    assert not list(windows([step(1, 1, CHANGE), step(2, 0, LOOK), step(3, 0, LOOK)]))
+
+
+def test_critical_sections_of_one_lock_are_none() -> None:
+    apart = [step(1, 0, LOOK, "l"), step(2, 1, CHANGE, "l"), step(3, 0, LOOK, "l")]
+    assert not list(windows(apart))
+    loose = [step(1, 0, LOOK, "l"), step(2, 1, CHANGE), step(3, 0, LOOK, "l")]
+    assert len(list(windows(loose))) == 1
