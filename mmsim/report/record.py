@@ -34,17 +34,18 @@ _RACE = re.compile(r"\*Race:\*\s*(.+?)(?:\n\s*\n|\Z)", re.DOTALL)
 _NO_RACE = ("none", "nobody")
 _NAMELESS = frozenset({"macro", "operation", "call", "get", "put", "read", "write"})  # closures
 _HOST = ("mmsim.engine.", "mmsim.run", "mmsim.play.", "mmsim.report.", "threading")
-_functions: dict[CodeType, Function] = {}
+# By id() and not by code: two files may have equal code.  Each entry keeps its code alive.
+_functions: dict[int, tuple[CodeType, Function]] = {}
 
 
 def function_of(code: CodeType) -> Function:
     """The function that ``code`` belongs to."""
-    known = _functions.get(code)
+    known = _functions.get(id(code))
     if known is None:
         doc = code.co_consts[0] if code.co_consts and isinstance(code.co_consts[0], str) else ""
         found = _RACE.search(doc)
         race = " ".join(found[1].split()) if found else ""
-        known = _functions[code] = Function(
+        function = Function(
             code.co_name,
             symbol_of(code),
             file_of(code),
@@ -52,23 +53,24 @@ def function_of(code: CodeType) -> Function:
             code.co_firstlineno,
             "" if race.lower().startswith(_NO_RACE) else race,
         )
-    return known
+        known = _functions[id(code)] = (code, function)
+    return known[1]
 
 
-_kinds: dict[CodeType, tuple[str, Function | None]] = {}
+_kinds: dict[int, tuple[str, Function | None, CodeType]] = {}
 
 
-def _kind(frame: FrameType) -> tuple[str, Function | None]:
+def _kind(frame: FrameType) -> tuple[str, Function | None, CodeType]:
     """What a frame is: "host", "primitive", "nameless" or "kernel"."""
     code = frame.f_code
     names = frame.f_globals
     if str(names.get("__name__", "")).startswith(_HOST):
-        kind: tuple[str, Function | None] = ("host", None)
+        kind: tuple[str, Function | None, CodeType] = ("host", None, code)
     elif names.get("__mmsim_primitive__"):
-        kind = ("primitive", None)
+        kind = ("primitive", None, code)
     else:  # conditions of assertions and comprehensions have no frame in C
-        kind = ("nameless" if code.co_name[0] == "<" else "kernel", function_of(code))
-    _kinds[code] = kind
+        kind = ("nameless" if code.co_name[0] == "<" else "kernel", function_of(code), code)
+    _kinds[id(code)] = kind
     return kind
 
 
@@ -79,7 +81,7 @@ def stack_of(frame: FrameType | None) -> tuple[str, Place | None, tuple[Place, .
     places: list[Place] = []
     while frame is not None:
         code = frame.f_code
-        what, function = _kinds.get(code) or _kind(frame)
+        what, function, _ = _kinds.get(id(code)) or _kind(frame)
         if function is not None:
             place = Place(function, frame.f_lineno)
             accessor = accessor or place
@@ -104,7 +106,7 @@ def chunks_of(frame: FrameType | None) -> Iterator[tuple[Place, ...]]:
     """The kernel's stacks on one Python stack, the innermost first: interrupts, then a task."""
     places: list[Place] = []
     while frame is not None:
-        what, function = _kinds.get(frame.f_code) or _kind(frame)
+        what, function, _ = _kinds.get(id(frame.f_code)) or _kind(frame)
         if what == "kernel" and function is not None:
             places.append(Place(function, frame.f_lineno))
         elif what == "host" and places:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from mmsim.engine.events import Event
 from mmsim.engine.op import Op
+from mmsim.report.record import function_of
 from mmsim.report.sentence import sentence
 from mmsim.report.story import SPIN, Step, windows
 from tests.report.told import told
@@ -149,3 +151,14 @@ def test_critical_sections_of_one_lock_are_none() -> None:
     assert not list(windows(apart))
     loose = [step(1, 0, LOOK, "l"), step(2, 1, CHANGE), step(3, 0, LOOK, "l")]
     assert len(list(windows(loose))) == 1
+
+
+def test_equal_code_in_two_files_is_told_apart() -> None:
+    """Python compares code by what it does, and not by where it stands."""
+    codes = []
+    for file in ("one.py", "two.py"):
+        space: dict[str, Any] = {}
+        exec(compile("def f():\n    return 1\n", file, "exec"), space)
+        codes.append(space["f"].__code__)
+    assert codes[0] == codes[1]
+    assert [function_of(code).path for code in codes] == ["one.py", "two.py"]
