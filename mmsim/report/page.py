@@ -215,7 +215,7 @@ def story_data(
         "kind": [pools.kinds(step.event.kind) for step in steps],
         "obj": [things.get(step.event.obj, -1) for step in steps],
         "stack": [pools.stack(step.stack) for step in steps],
-        "text": [pools.strings(sentence(step)) for step in steps],
+        "text": [pools.strings(sentence(step).replace(" -> ", " → ")) for step in steps],
         "locks": [pools.locksets(step.locks, list(step.locks)) for step in steps],
         "off": [int(step.irqs_off) for step in steps],
     }

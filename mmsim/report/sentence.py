@@ -149,9 +149,9 @@ def _count(event: Event, obj: str) -> str:
     if new == old:
         return f"leaves {name} of {obj} at {new}"
     if new > old:
-        return f"takes a {what} on {obj}: {name} {old} → {new}"
+        return f"takes a {what} on {obj}: {name} {old} -> {new}"
     last = ", the last one" if what == "reference" and new == 0 else ""
-    return f"drops a {what} on {obj}: {name} {old} → {new}{last}"
+    return f"drops a {what} on {obj}: {name} {old} -> {new}{last}"
 
 
 def _word(event: Event, obj: str) -> str:

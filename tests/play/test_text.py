@@ -63,6 +63,10 @@ def test_code_and_pages() -> None:
     assert not any("steering.py" in line or "pick" in line.split() for line in lines)
 
 
+def test_a_serial_console_can_show_it() -> None:
+    assert "\n".join(said("?", *DOUBLE_FREE, "w", "c", "p", "goal")).isascii()
+
+
 def test_lines_fit() -> None:
     long = [line for line in said("?", *DOUBLE_FREE, "w", "goal") if len(line) > 80]
     assert not [line for line in long if not line.startswith("replay mm1:")]
