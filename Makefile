@@ -14,18 +14,19 @@ STAMP := $(VENV)/.mmsim-installed
 FORMATTED := conftest.py tests mmsim/run.py mmsim/errors.py mmsim/pytest_plugin.py \
 	mmsim/scenarios/api.py mmsim/scenarios/cast.py mmsim/scenarios/own_file.py mmsim/scenarios/registry.py \
 	mmsim/scenarios/small.py \
-	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation exploration litmus proofs))
+	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation exploration litmus play proofs))
 
 # Compiled code is kept even where the environment says not to: tests start hundreds of processes,
 # and each of them would compile all of mmsim, which takes longer than what most of them do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help stress test slow lint format bench clean
+.PHONY: help stress test slow browser picture lint format bench clean
 
 help:
 	@echo 'make stress   reproduce the races: python -m mmsim.stress --cpus $(CPUS)'
 	@echo 'make test     ruff, mypy and the regression suite'
 	@echo 'make slow     the tests that take longer than that'
+	@echo 'make browser  the tests that need a Chromium;  make picture  takes docs/page.png anew'
 	@echo 'make lint     ruff and mypy only;  make format  rewrites the layout'
 	@echo 'make bench    speed of the engine and of every scenario'
 
@@ -44,6 +45,18 @@ test: lint
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow --timeout 1800
+
+BROWSER := $(VENV)/.mmsim-browser
+
+$(BROWSER): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	@touch $@
+
+browser: $(BROWSER)
+	$(BIN)/python -m pytest -m browser -rs tests/browser
+
+picture: $(BROWSER)
+	MMSIM_PICTURE=1 $(BIN)/python -m pytest -m browser tests/browser/test_picture.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

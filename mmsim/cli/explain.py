@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from mmsim import report
 from mmsim.detect.finding import Finding
-from mmsim.engine.events import Event
-from mmsim.engine.instruments import Events
 from mmsim.engine.schedule import BadSchedule, Schedule
 from mmsim.errors import UsageError
 from mmsim.report.lanes import TOTAL_WIDTH
+from mmsim.report.record import Recorder
+from mmsim.report.story import Story
 from mmsim.run import Runner, RunResult
 from mmsim.scenarios.api import Variant
 
@@ -39,7 +39,7 @@ class Told:
     variant: Variant
     schedule: str
     result: RunResult
-    events: tuple[Event, ...]
+    story: Story
 
     def reports(self, reproduce: str, decode: str = "", *, whole: bool = False) -> list[str]:
         """The report of each finding, in the order they came; ``decode`` as in mmsim.report.
@@ -47,13 +47,14 @@ class Told:
         ``whole``: what every CPU did to every object, from the start.
         """
         findings = self.result.findings
+        events = self.story.events
         return [
             report.render(
                 finding,
                 variant=self.variant,
                 reproduce=reproduce,
                 lanes=report.lanes(
-                    [event for event in self.events if event.step <= finding.step],
+                    [event for event in events if event.step <= finding.step],
                     focus=None if whole else self._focus(finding),
                     limit=None if whole else LINES,
                     width=_width(),
@@ -70,7 +71,7 @@ class Told:
         if finding.page is None:
             return None
         name = f"pfn:{finding.page.pfn:05x}"
-        return name if any(event.obj == name for event in self.events) else None
+        return name if any(event.obj == name for event in self.story.events) else None
 
 
 def replay(variant: Variant, schedule: str, *, keep_going: bool = False) -> Told:
@@ -79,7 +80,7 @@ def replay(variant: Variant, schedule: str, *, keep_going: bool = False) -> Told
         recorded = Schedule.parse(schedule)
     except BadSchedule as error:
         raise UsageError(str(error)) from error
-    events: list[Event] = []
+    recorder = Recorder()
     with Runner(variant, cpus=recorded.cpus, seed=0) as runner:
-        result = runner.replay(recorded, instruments=[Events(events.append)], keep_going=keep_going)
-    return Told(variant, schedule, result, tuple(events))
+        result = runner.replay(recorded, instruments=[recorder], keep_going=keep_going)
+    return Told(variant, schedule, result, recorder.story(result.findings))

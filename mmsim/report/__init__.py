@@ -2,9 +2,10 @@
 """Values in, text out.
 
 ``render`` turns a finding into the report a kernel of that era would have printed, followed by
-the mmsim block.  Nothing here touches a machine: a report can be written from a finding that was
-pickled last week.  Each kind of finding has one writer; ``Details`` makes sure that every line a
-detector supplied is printed exactly once, in the kernel's part or else in the block.
+the mmsim block.  Nothing here touches a machine, but for record.py, which listens to one: a report
+can be written from a finding that was pickled last week.  Each kind of finding has one writer;
+``Details`` makes sure that every line a detector supplied is printed exactly once, in the kernel's
+part or else in the block.
 """
 
 from __future__ import annotations

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from mmsim.errors import InternalError
-from mmsim.stress import interrupts, options, output, profile, progress, store, streams, trouble
+from mmsim.stress import (
+    interrupts,
+    options,
+    output,
+    pictures,
+    profile,
+    progress,
+    store,
+    streams,
+    trouble,
+)
 from mmsim.stress.plan import Campaign
 from mmsim.stress.pool import Pool
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_PROFILE, Settings, chosen, resolve
@@ -64,6 +74,8 @@ def _main(parsed: argparse.Namespace, source: Source | None) -> int:
     settings = resolve(request, campaign_profile, source)
     if parsed.json is not None:
         store.check_writable(parsed.json)
+    if parsed.html is not None:
+        pictures.check_directory(parsed.html)
     outcome = run(settings, source)
     code = outcome.code
     if parsed.json is not None:
@@ -72,6 +84,8 @@ def _main(parsed: argparse.Namespace, source: Source | None) -> int:
         )
         if not store.keep(parsed.json, data):
             code = BROKEN
+    if parsed.html is not None and not _draw(parsed.html, outcome.campaign, settings):
+        code = BROKEN
     try:
         _show(out, outcome, settings, parsed)
         sys.stdout.flush()
@@ -80,6 +94,18 @@ def _main(parsed: argparse.Namespace, source: Source | None) -> int:
     except KeyboardInterrupt:  # whoever presses again does not want to read on
         print("mmsim.stress: interrupted; the rest of the output is left out", file=sys.stderr)
     return code
+
+
+def _draw(path: str, campaign: Campaign, settings: Settings) -> bool:
+    try:
+        pages = pictures.write_pages(path, campaign, settings)
+    except (OSError, KeyboardInterrupt) as error:
+        why = getattr(error, "strerror", None) or "interrupted"
+        print(f"mmsim: the pages in {path} are incomplete: {why}", file=sys.stderr)
+        return False
+    many = "s" * (pages != 1)
+    print(f"{path}: {pages} page{many} and {pictures.INDEX}", file=sys.stderr)
+    return True
 
 
 def _show(out: Console, outcome: Outcome, settings: Settings, parsed: argparse.Namespace) -> None:

@@ -141,6 +141,11 @@ def _output(group: argparse._ArgumentGroup) -> None:
         help="numbers of a variant: those with a declared expectation (with --table), all",
     )
     group.add_argument("--json", metavar="FILE", help="write everything that was counted as JSON")
+    group.add_argument(
+        "--html",
+        metavar="DIR",
+        help="write a page for each kind of finding, to look at in a browser, and an index",
+    )
 
 
 def request(options: argparse.Namespace) -> Request:

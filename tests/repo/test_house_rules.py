@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SPDX = "SPDX-License-Identifier: GPL-2.0-only"
 SELF = Path(__file__).resolve().relative_to(ROOT)
 
+PICTURES = {".png"}
 MADE = {".venv", "__pycache__", ".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 MADE |= {"build", "dist", ".git"}
 
@@ -38,7 +39,11 @@ def files() -> tuple[Path, ...]:
 
 @lru_cache(maxsize=1)
 def texts() -> dict[Path, str]:
-    return {path: (ROOT / path).read_text(encoding="utf-8") for path in files()}
+    return {
+        path: (ROOT / path).read_text(encoding="utf-8")
+        for path in files()
+        if path.suffix not in PICTURES
+    }
 
 
 def python_files() -> dict[Path, str]:

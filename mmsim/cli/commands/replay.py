@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from contextlib import nullcontext
 from dataclasses import asdict
 
-from mmsim.cli import explain
+from mmsim.cli import explain, pictures
 from mmsim.cli.calls import recorded
 from mmsim.report.calltree import call_tree
+from mmsim.report.locksets import lockset_table
 from mmsim.scenarios.cast import with_cast
 from mmsim.stress import endless
 from mmsim.stress.source import Library, find_variant
@@ -61,9 +63,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the columns show everything that was done to anything, from the first step",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    pictures.arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    pictures.check(options)
     variant = find_variant(Library(options.file), options.variant)
     if options.cast:
         variant = with_cast(variant, options.cast)
@@ -71,7 +75,10 @@ def run(options: argparse.Namespace) -> int:
     with endless.watched(options.file), recording as recorder:
         told = explain.replay(variant, options.schedule, keep_going=options.keep_going)
     command = reproduce(variant.id, options.schedule, options.file)
+    if options.cast:
+        command += f" --cast {shlex.quote(options.cast)}"
     findings = told.result.findings
+    pictures.write(told, command, options)
     if options.json:
         data = {
             "variant": variant.id,
@@ -88,6 +95,8 @@ def run(options: argparse.Namespace) -> int:
         print("\n".join(call_tree(recorder.calls)))
     for text in told.reports(command, options.decode, whole=options.whole):
         print(text.rstrip("\n"))
+    if options.locksets:
+        print(lockset_table(told.story, whole=options.whole))
     for finding in findings:
         print(f"fingerprint {finding.fingerprint}  {finding.title}")
     if not findings:
