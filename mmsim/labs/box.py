@@ -30,7 +30,7 @@ _LONGEST = 1 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds of wall time and of computing, bytes of memory and of one file, open files, and
+    """Seconds of computing (the clock on the wall gets four times as many), bytes of memory and of one file, open files, and
     processes of the user besides those there are."""
 
     seconds: int = 20
@@ -64,10 +64,10 @@ def judged(job: dict[str, Any], limits: Limits) -> Verdict:
             start_new_session=True,
         )
         try:
-            out, _ = process.communicate(json.dumps(job).encode(), timeout=limits.seconds + 5)
+            out, _ = process.communicate(json.dumps(job).encode(), timeout=4 * limits.seconds + 10)
         except subprocess.TimeoutExpired:
             _end(process)
-            return Verdict(0.0, f"not over after {limits.seconds} seconds", ended=False)
+            return Verdict(0.0, f"not over after {4 * limits.seconds + 10} seconds", ended=False)
         except BaseException:
             _end(process)
             raise

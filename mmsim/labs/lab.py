@@ -107,6 +107,7 @@ class Lab:
     predictions to be made before anything runs.  ``code`` is the student's Python file, if there is
     one: it has the functions that ``defines`` names, and may say what ``rules`` allow.
     ``replaces`` are the kernel functions, as ``module.function``, in whose place they are put.
+    ``base`` is the variant whose kernel that is, ``casts`` who may play on it.
     ``play`` are the arguments of `python -m mmsim play`.  ``least`` is what an untouched skeleton
     gets.
     """
@@ -124,6 +125,8 @@ class Lab:
     defines: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     rules: Rules = field(default_factory=lambda: Rules(()))
+    base: str = ""
+    casts: tuple[str, ...] = ()
     play: Callable[[Mapping[str, Any]], list[str]] = lambda _: []
     least: int = 0
     more: tuple[str, ...] = ()

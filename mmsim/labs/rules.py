@@ -28,7 +28,12 @@ BUILTINS = frozenset(
 NOT_KERNEL = frozenset("spin_lock_init LIST_HEAD report lines".split())
 """What a fix has no business with: a lock of its own, a list of its own, findings of its own."""
 
-NO_ATTRIBUTE = frozenset("machine findings metrics count instruments gates execution rng".split())
+NO_ATTRIBUTE = frozenset(
+    "machine findings metrics instruments gates execution rng cpu stack curr tasks contexts "
+    "freed fresh history".split()
+)
+"""Fields of the engine and of the bookkeeping."""
+MAKES_A_SCENARIO = "student_kernel"
 
 ALLOWED = (
     ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.ImportFrom, ast.alias, ast.Expr,
@@ -43,10 +48,12 @@ ALLOWED = (
 
 @dataclass(frozen=True)
 class Rules:
-    """``packages`` may be imported from; ``also`` are further names, as ``module.name``; ``raw``
-    allows the ``v_`` fields, which a check may read and kernel code never."""
+    """``packages`` may be imported from; ``also`` are further names, as ``module.name``.
+    ``fields`` are the packages, or modules, whose fields may be named; ``raw`` allows the ``v_``
+    fields, which a check may read and kernel code never."""
 
     packages: tuple[str, ...]
+    fields: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     raw: bool = False
     longest: int = 20_000
@@ -66,11 +73,13 @@ def broken(source: str, rules: Rules) -> list[str]:
 
 def _look(tree: ast.Module, rules: Rules) -> Iterator[tuple[int, str]]:
     mine = {name for node in ast.walk(tree) for name in _bound(node)}
-    attributes = _attributes(rules.packages)
+    attributes = _attributes(rules.fields)
     for statement in tree.body:
         if not isinstance(statement, ast.ImportFrom | ast.FunctionDef | ast.Assign | ast.Expr):
             yield statement.lineno, "at the top stand imports, functions and constants only"
         if isinstance(statement, ast.Expr) and not isinstance(statement.value, ast.Constant):
+            yield statement.lineno, "nothing may be called while the file is read"
+        if isinstance(statement, ast.Assign) and not _constant(statement.value):
             yield statement.lineno, "nothing may be called while the file is read"
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 1)
@@ -87,6 +96,14 @@ def _look(tree: ast.Module, rules: Rules) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
             if len(node.value) > 4000:
                 yield line, "a text of more than 4000 characters"
+
+
+def _constant(value: ast.expr) -> bool:
+    """A value without calls; or the one call that makes the file a scenario."""
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        names = all(isinstance(arg, ast.Name | ast.Constant) for arg in value.args)
+        return value.func.id == MAKES_A_SCENARIO and names and not value.keywords
+    return not any(isinstance(node, ast.Call | ast.Attribute) for node in ast.walk(value))
 
 
 def _name(node: ast.AST) -> str:

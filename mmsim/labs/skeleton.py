@@ -19,8 +19,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_TODO = re.compile(r"\s*# TODO (\d+)\b")
-_DONE = re.compile(r"\s*# DONE (\d+)\b")
+_TODO = re.compile(r"\s*(?:#|//) TODO (\d+)\b")
+_DONE = re.compile(r"\s*(?:#|//) DONE (\d+)\b")
 _INSTEAD = "#="
 
 

@@ -2,13 +2,14 @@
 """What a kernel is put through: lines of old findings, random runs, every order of a small cast.
 
 All run with the token on greenlets, so that the same seeds give the same runs on every machine.
+Limits in seconds are of computing, which a busy machine does not use up.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -54,12 +55,12 @@ class Outcome:
         """A metric's sum over the runs."""
         return dict(self.metrics).get(name, 0.0)
 
-    def told(self, which: Variant) -> str:
-        """What was found and how to see it again, on two lines."""
+    def told(self, number: int, which: Variant, code: str) -> str:
+        """What was found in a student's kernel, and how he sees it again, on two lines."""
         if self.finding is None:
-            return f"nothing in {self.runs} runs of {which.id}"
-        cast = f" --cast {which.cast}" if which.cast else ""
-        return f"{self.finding.title}\n{which.id} {self.line}{cast}"
+            return f"no finding in {self.runs} runs"
+        replay = f"python -m mmsim replay lab{number}.{which.cast} {self.line} --file {code}"
+        return f"{self.finding.title}\n{replay}"
 
 
 def at_random(
@@ -105,7 +106,7 @@ def every_order(
     ``complete`` is false if a limit came first: then nothing is said of what was not run.
     """
     search: Search = Dpor() if bound is None else Bounded(bound)
-    begun = time.monotonic()
+    begun = time.process_time()
     set_up = run_seed(seed, which.id, 0)
     with Runner(which, cpus=cpus, seed=seed, engine="green") as runner:
         for n in range(LEARN):
@@ -122,7 +123,7 @@ def every_order(
             for found in result.findings[:1]:
                 if re.search(title, found.title):
                     return Outcome(search.executions, 1, found, result.schedule, False)
-            if search.executions >= limit or time.monotonic() - begun > seconds:
+            if search.executions >= limit or time.process_time() - begun > seconds:
                 return Outcome(search.executions, 0, complete=not search.more())
     return Outcome(search.executions, 0, complete=not search.cut)
 
@@ -180,7 +181,7 @@ def line_in(text: str) -> str:
 def shrunk(which: Variant, line: str, seconds: float = 10.0) -> str:
     """The same finding with as few preemptions as can be found."""
     recorded = Schedule.parse(line)
-    begun = time.monotonic()
+    begun = time.process_time()
     with Runner(which, cpus=recorded.cpus, seed=0, engine="green") as runner:
 
         def attempt(turns: Turns) -> Attempt:
@@ -196,10 +197,27 @@ def shrunk(which: Variant, line: str, seconds: float = 10.0) -> str:
                 result.schedule,
             )
 
-        best = shrink(
-            attempt(recorded.segments), attempt, lambda: time.monotonic() - begun > seconds
-        )
+        best = attempt(recorded.segments)
+        while True:
+            tried = [attempt(turns) for turns in _joined(best.turns)]
+            same = [one for one in tried if one.fingerprint == best.fingerprint]
+            better = min(same, key=lambda one: one.preemptions, default=best)
+            if better.preemptions >= best.preemptions:
+                break
+            best = better
+        best = shrink(best, attempt, lambda: time.process_time() - begun > seconds)
     return best.line
+
+
+def _joined(turns: Turns) -> Iterator[Turns]:
+    """A turn moved to the next, or back to the one before, of the same context."""
+    for i, (id, n) in enumerate(turns):
+        for j in range(i + 1, len(turns)):
+            if turns[j][0] == id:
+                both = (id, n + turns[j][1])
+                yield (*turns[:i], *turns[i + 1 : j], both, *turns[j + 1 :])
+                yield (*turns[:i], both, *turns[i + 1 : j], *turns[j + 1 :])
+                break
 
 
 @lru_cache(maxsize=32)
@@ -212,7 +230,7 @@ def smallest(name: str, cast: str, title: str, most: int = 3) -> tuple[int, str]
     for bound in range(most + 1):
         found = every_order(which, bound=bound, title=title)
         if not found.clean:
-            return bound, found.line
+            return bound, shrunk(which, found.line)
     return most + 1, ""
 
 

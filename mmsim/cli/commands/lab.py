@@ -211,6 +211,9 @@ def _line(mark: Mark, *, points: bool) -> str:
     top = "  on top" if mark.bonus and points else ""
     lines = [f"{sign} {mark.name}{top}"]
     for part in mark.message.splitlines():
+        if part.startswith("python -m"):  # to be pasted
+            lines.append(part)
+            continue
         pad = " " * (12 if points else 5)
         lines.append(textwrap.fill(
             part, 78, initial_indent=pad, subsequent_indent=pad,
