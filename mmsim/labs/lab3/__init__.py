@@ -10,6 +10,7 @@ from typing import Any
 
 from mmsim.errors import UsageError
 from mmsim.labs import fix, trials
+from mmsim.labs.catalogue import find
 from mmsim.labs.lab import Lab, Score, Test, Work, essay, partly, predicted, right, wrong
 from mmsim.labs.rules import Rules
 from mmsim.litmus import parser
@@ -44,7 +45,7 @@ def barrier(work: Work) -> Score:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return wrong(f"{LITMUS} is missing, or no text")
-    original = (fix.find(work.number).folder / LITMUS).read_text(encoding="utf-8")
+    original = (find(work.number).folder / LITMUS).read_text(encoding="utf-8")
     if _without_barriers(text) != _without_barriers(original):
         return wrong(f"{LITMUS}: put barriers in, and leave the rest as it is")
     try:
