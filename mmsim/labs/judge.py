@@ -11,6 +11,7 @@ what they were, before any verdict counts.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -134,7 +135,7 @@ def judge(job: dict[str, Any]) -> Score:
     lab = find(job["lab"])
     test = next(test for test in lab.tests if test.name == job["test"])
     work = Work(**{**job["work"], "folder": Path(job["work"]["folder"])})
-    _prepare()
+    _prepare(lab)
     _limit(job["limits"])
     fence = Fence(lab.code)
     sealed = seal()
@@ -166,9 +167,11 @@ def _score(lab: Lab, test: Test, work: Work, source: str, unchecked: bool) -> Sc
         return wrong(f"{type(error).__name__} while it ran")
 
 
-def _prepare() -> None:
-    """Import what a run needs before the fence is shut."""
+def _prepare(lab: Lab) -> None:
+    """Import what a run needs, and what the file may, before the fence is shut."""
     registry.scenarios()
+    for name in lab.rules.also:
+        importlib.import_module(name.rpartition(".")[0])
 
 
 def _limit(limits: dict[str, int]) -> None:

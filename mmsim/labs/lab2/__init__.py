@@ -10,7 +10,7 @@ from typing import Any
 
 from mmsim.engine.context import Context
 from mmsim.engine.instruments import Instrument
-from mmsim.engine.op import Op
+from mmsim.engine.op import RMW, Op
 from mmsim.engine.policy import RandomWalk
 from mmsim.engine.seeds import run_seed, stream
 from mmsim.labs import fix, trials
@@ -114,7 +114,7 @@ class _Window(Instrument):
         self.lengths: list[int] = []
 
     def after(self, ctx: Context, step: int, op: Op, obj: Any, value: Any) -> None:
-        if op.label == "count" and value is True:
+        if op.kind is RMW and op.label == "count" and value == 0:
             self.since[ctx.id] = 0
         elif ctx.id in self.since:
             if op.label == "flags:lru":
@@ -226,7 +226,7 @@ LAB = Lab(
     rules=Rules(
         packages=("mmsim.linux", "mmsim.v2_4"),
         fields=("mmsim.v2_4",),
-        also=("mmsim.labs.kit.student_kernel", "mmsim.labs.lab3.zone.free_to_zone"),
+        also=("mmsim.labs.kit.student_kernel", "mmsim.labs.zone.free_to_zone"),
     ),
     play=lambda drawn: [drawn["rare"], "--cast", drawn["cast"]],
     tests=(

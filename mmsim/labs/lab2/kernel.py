@@ -5,7 +5,7 @@
 """
 
 from mmsim.labs.kit import student_kernel
-from mmsim.labs.lab3.zone import free_to_zone
+from mmsim.labs.zone import free_to_zone
 from mmsim.linux.bug import BUG
 from mmsim.v2_4.page import PageLocked, PageLRU, page_count
 

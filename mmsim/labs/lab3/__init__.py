@@ -109,7 +109,7 @@ LAB = Lab(
         also=(
             "mmsim.model.era.kernel",
             "mmsim.labs.kit.student_kernel",
-            "mmsim.labs.lab3.zone.free_to_zone",
+            "mmsim.labs.zone.free_to_zone",
         ),
     ),
     more=(LITMUS,),

@@ -13,7 +13,7 @@ primitives of mmsim/linux. A lock of your own is not needed, and is refused.
 """
 
 from mmsim.labs.kit import student_kernel
-from mmsim.labs.lab3.zone import free_to_zone
+from mmsim.labs.zone import free_to_zone
 from mmsim.linux.bug import BUG
 from mmsim.linux.list import list_add, list_del
 from mmsim.linux.spinlock import spin_lock, spin_unlock
