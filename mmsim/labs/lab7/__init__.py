@@ -103,7 +103,7 @@ def crash(work: Work) -> Score:
 def _missed(name: str) -> tuple[bool, bool]:
     """Are mlocks missed; and is any left after reclaim has been over all pages once more?"""
     outcome = trials.at_random(trials.variant(name), cpus=4, seed=1, runs=200)
-    return outcome.metric("missed_mlocks") > 0, outcome.metric("missed_after_rescan") > 0
+    return outcome.metric("undone_missed") > 0, outcome.metric("missed_after_rescan") > 0
 
 
 def harm(work: Work) -> Score:
