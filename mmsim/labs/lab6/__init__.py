@@ -182,7 +182,8 @@ LAB = Lab(
     defines=("protocol",),
     rules=Rules(
         packages=("mmsim.memory_model", "mmsim.mm_types", "mmsim.swapops", "mmsim.page"),
-        fields=("mmsim.mm_types", "mmsim.page", "mmsim.swapops", "mmsim.mmzone", "mmsim.rmap"),
+        fields=("mmsim.mm_types", "mmsim.page", "mmsim.swapops", "mmsim.mmzone", "mmsim.rmap",
+                "mmsim.scenarios.s003_migration_entry"),
         raw=True,
     ),
     play=lambda drawn: [next(name for name in drawn["five"].split() if name in BREAK)],
