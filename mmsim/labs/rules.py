@@ -49,12 +49,13 @@ ALLOWED = (
 @dataclass(frozen=True)
 class Rules:
     """``packages`` may be imported from; ``also`` are further names, as ``module.name``.
-    ``fields`` are the packages, or modules, whose fields may be named; ``raw`` allows the ``v_``
-    fields, which a check may read and kernel code never."""
+    ``fields`` are the packages, or modules, whose fields may be named, ``masks`` further ones.
+    ``raw`` allows the ``v_`` fields, which a check may read and kernel code never."""
 
     packages: tuple[str, ...]
     fields: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
     raw: bool = False
     longest: int = 20_000
 
@@ -73,7 +74,7 @@ def broken(source: str, rules: Rules) -> list[str]:
 
 def _look(tree: ast.Module, rules: Rules) -> Iterator[tuple[int, str]]:
     mine = {name for node in ast.walk(tree) for name in _bound(node)}
-    attributes = _attributes(rules.fields)
+    attributes = _attributes(rules.fields) | set(rules.masks)
     for statement in tree.body:
         if not isinstance(statement, ast.ImportFrom | ast.FunctionDef | ast.Assign | ast.Expr):
             yield statement.lineno, "at the top stand imports, functions and constants only"

@@ -184,6 +184,7 @@ LAB = Lab(
         packages=("mmsim.memory_model", "mmsim.mm_types", "mmsim.swapops", "mmsim.page"),
         fields=("mmsim.mm_types", "mmsim.page", "mmsim.swapops", "mmsim.mmzone", "mmsim.rmap",
                 "mmsim.scenarios.s003_migration_entry"),
+        masks=("m_locked", "m_lru", "m_uptodate", "m_waiters", "m_active"),
         raw=True,
     ),
     play=lambda drawn: [next(name for name in drawn["five"].split() if name in BREAK)],
