@@ -13,7 +13,8 @@ STAMP := $(VENV)/.mmsim-installed
 # (one C statement, one Python statement, both sides of a patch adjacent) and are kept by hand.
 FORMATTED := conftest.py tests mmsim/run.py mmsim/errors.py mmsim/pytest_plugin.py \
 	mmsim/scenarios/api.py mmsim/scenarios/cast.py mmsim/scenarios/own_file.py mmsim/scenarios/registry.py \
-	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation litmus))
+	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation litmus)) \
+	$(filter-out mmsim/labs/zone.py,$(wildcard mmsim/labs/*.py)) $(wildcard mmsim/labs/lab?/__init__.py)
 
 .PHONY: help stress test slow lint format bench clean
 

@@ -30,8 +30,8 @@ _LONGEST = 1 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds of computing (the clock on the wall gets four times as many), bytes of memory and of one file, open files, and
-    processes of the user besides those there are."""
+    """Seconds of computing (the clock on the wall gets four times as many), bytes of memory and of
+    one file, open files, and processes of the user besides those there are."""
 
     seconds: int = 20
     memory: int = 1 << 30

@@ -10,7 +10,7 @@ it was is none that keeps its CPUs busy.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
@@ -23,7 +23,7 @@ from mmsim.engine.seeds import run_seed, stream
 from mmsim.labs import room, trials
 from mmsim.labs.catalogue import find
 from mmsim.labs.kernel import load, replaced
-from mmsim.labs.lab import Score, Work, right, wrong
+from mmsim.labs.lab import Lab, Score, Work, right, wrong
 from mmsim.labs.skeleton import whole
 from mmsim.run import Runner
 from mmsim.scenarios.api import Variant
@@ -44,8 +44,9 @@ def _told(work: Work, outcome: trials.Outcome, cast: str) -> str:
 
 @lru_cache(maxsize=8)
 def corpus(number: int) -> tuple[tuple[str, str], ...]:
-    """(cast, line) of runs in which some other kernel failed: `corpus.txt` of the lab."""
-    text = (find(number).folder / "corpus.txt").read_text(encoding="utf-8")
+    """(cast, line) of runs in which some other kernel failed: the lab's corpus."""
+    lab = find(number)
+    text = (lab.folder / lab.corpus).read_text(encoding="utf-8")
     rows = [line.split() for line in text.splitlines() if line.strip() and line[0] != "#"]
     return tuple((row[0], row[1]) for row in rows)
 
@@ -127,8 +128,14 @@ def several_cpus(cast: str, *, cpus: int, runs: int = 20) -> Judge:
 def _reference(work: Work) -> AbstractContextManager[None]:
     """The reference solution in place of the student's functions."""
     lab = find(work.number)
-    source = whole((lab.folder / lab.code).read_text(encoding="utf-8"))
+    source = solution_of(lab, work.drawn)
     return replaced(lab, load(lab, source))
+
+
+def solution_of(lab: Lab, drawn: Mapping[str, Any]) -> str:
+    """The reference solution's code."""
+    written = lab.write(lab.code, drawn, True)
+    return written or whole((lab.folder / lab.code).read_text(encoding="utf-8"))
 
 
 class _TakenInInterrupts(Instrument):

@@ -116,9 +116,7 @@ def grade(
     except UsageError as error:
         answers, trouble = {}, one_line(error)
     seed = secrets.randbits(32) if hidden is None else hidden
-    work = Work(
-        lab.number, folder, who, lab.drawn(who), answers, journal.predictions, seed, quick
-    )
+    work = Work(lab.number, folder, who, lab.drawn(who), answers, journal.predictions, seed, quick)
     tests = [test for test in lab.tests if not (quick and test.graded)]
     marks = []
     pool = ThreadPoolExecutor(max_workers=min(BOXES, os.cpu_count() or 1))
@@ -154,9 +152,7 @@ def _score(lab: Lab, test: Test, work: Work) -> Score:
         return wrong(one_line(error))
 
 
-def boxed(
-    lab: Lab, test: Test, work: Work, source: str, *, unchecked: bool = False
-) -> Score:
+def boxed(lab: Lab, test: Test, work: Work, source: str, *, unchecked: bool = False) -> Score:
     """One test in a process of its own.  ``unchecked`` skips the rules about the file."""
     job = {
         "lab": lab.number,

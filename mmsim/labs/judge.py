@@ -76,8 +76,9 @@ class Fence:
     def _reads_a_library(self, args: tuple[Any, ...]) -> bool:
         """A module that is loaded late, or a text of a lab."""
         name, mode, flags = (*args, None, None)[:3]
-        writing = isinstance(mode, str) and set(mode) & set("wax+")
-        writing = writing or (isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR))
+        writing = isinstance(mode, str) and bool(set(mode) & set("wax+"))
+        if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
+            writing = True
         if writing or not isinstance(name, str):
             return False
         if name.startswith(self._texts):

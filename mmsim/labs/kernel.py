@@ -84,5 +84,3 @@ def _cited_as(original: Any, ours: Any) -> None:
     if code is not None and hasattr(original, "__code__"):
         citations._SYMBOLS.setdefault(code, citations.symbol_of(original.__code__))
         citations._FILES.setdefault(code, citations.file_of(original.__code__))
-
-

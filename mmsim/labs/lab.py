@@ -49,8 +49,8 @@ class Work:
     """What a test looks at: a student's folder, read.
 
     ``drawn`` are the numbers of this student, ``hidden`` the seed nobody knew before, ``quick`` is
-    true for a check while working: fewer runs, and no hidden ones.  ``functions`` are the student's,
-    in a boxed test.
+    true for a check while working: fewer runs, and no hidden ones.  ``functions`` are those of the
+    student, in a boxed test.
     """
 
     number: int
@@ -131,6 +131,9 @@ class Lab:
     least: int = 0
     more: tuple[str, ...] = ()
     """Further files of the student's, texts with TODO marks like the others."""
+    write: Callable[[str, Mapping[str, Any], bool], str | None] = lambda name, drawn, solution: None
+    """A file that is not simply cut from its solution: (name, drawn, solution) -> its text."""
+    corpus: str = "corpus.txt"
 
     @property
     def folder(self) -> Path:

@@ -14,6 +14,7 @@ Rule = tuple[str, Callable[[str], str]]
 
 LONGEST_SUBJECT = 78
 LONGEST_LINE = 78
+LEAST_WORDS = 120
 
 
 def lint(text: str) -> list[str]:
@@ -54,8 +55,8 @@ def _lines(text: str) -> str:
 
 def _size(text: str) -> str:
     n = len(text.split())
-    if n < 120:
-        return f"{n} words: too few to convince anybody; at least 120"
+    if n < LEAST_WORDS:
+        return f"{n} words: too few to convince anybody; at least {LEAST_WORDS}"
     if n > 1500:
         return f"{n} words: nobody reads it to the end; at most 1500"
     return ""
@@ -79,8 +80,13 @@ RULES: tuple[Rule, ...] = (
     ),
     ("rate", _needs(r"\d+ (of|in|out of) [\d,]+|exhaustive", "rate: say how often, of how many")),
     ("fix", _needs(r"^\s*(fix|patch|the fix|proposed)", "fix: a paragraph that begins with `Fix`")),
-    ("sign-off", _needs(r"^(Signed-off|Reported)-by: \S+ .*@", "sign-off: Reported-by: or "
-                                                                "Signed-off-by: name <address>")),
+    (
+        "sign-off",
+        _needs(
+            r"^(Signed-off|Reported)-by: \S+ .*@",
+            "sign-off: Reported-by: or Signed-off-by: name <address>",
+        ),
+    ),
     ("width", _lines),
     ("size", _size),
 )

@@ -23,7 +23,7 @@ from mmsim.run import Runner
 from mmsim.scenarios.api import Variant
 
 LESS = 0.8
-"""A kernel may leave so much of the room that the reference leaves; one lock for all leaves half."""
+"""A kernel has to leave so much of the room that the reference leaves."""
 LONGER = 2.0
 """A hold, or a stretch with interrupts off, may be so many times as long."""
 
@@ -99,16 +99,12 @@ def serial(mine: Room, reference: Room) -> str:
     for name, n in sorted(mine.holds.items()):
         allowed = max(LONGER * reference.holds[name], reference.holds[name] + 20)
         if n > allowed:
-            return (
-                f"holds {name} for up to {n} effects; the reference for {reference.holds[name]}"
-            )
+            return f"holds {name} for up to {n} effects; the reference for {reference.holds[name]}"
     if mine.off > LONGER * reference.off + 0.1:
         return (
             f"interrupts are off in {mine.off:.0%} of its effects; with the reference in "
             f"{reference.off:.0%}"
         )
     if mine.able < LESS * reference.able:
-        return (
-            f"on average {mine.able:.2f} CPUs can go on; with the reference {reference.able:.2f}"
-        )
+        return f"on average {mine.able:.2f} CPUs can go on; with the reference {reference.able:.2f}"
     return ""

@@ -22,15 +22,19 @@ import mmsim
 ROOT = Path(mmsim.__file__).parent
 
 BUILTINS = frozenset(
-    "abs all any bool dict enumerate int len list max min range reversed set sorted sum tuple zip "
-    "print".split()
+    (
+        *("abs", "all", "any", "bool", "dict", "enumerate", "int", "len", "list", "max", "min"),
+        *("print", "range", "reversed", "set", "sorted", "sum", "tuple", "zip"),
+    )
 )
-NOT_KERNEL = frozenset("spin_lock_init LIST_HEAD report lines".split())
+NOT_KERNEL = frozenset(["spin_lock_init", "LIST_HEAD", "report", "lines"])
 """What a fix has no business with: a lock of its own, a list of its own, findings of its own."""
 
 NO_ATTRIBUTE = frozenset(
-    "machine findings metrics instruments gates execution rng cpu stack curr tasks contexts "
-    "freed fresh history".split()
+    (
+        *("machine", "findings", "metrics", "instruments", "gates", "execution", "rng"),
+        *("cpu", "stack", "curr", "tasks", "contexts", "freed", "fresh", "history"),
+    )
 )
 """Fields of the engine and of the bookkeeping."""
 MAKES_A_SCENARIO = "student_kernel"
@@ -94,9 +98,8 @@ def _look(tree: ast.Module, rules: Rules) -> Iterator[tuple[int, str]]:
             yield from _named(node, mine)
         elif isinstance(node, ast.Attribute):
             yield from _attribute(node, attributes, rules)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
-            if len(node.value) > 4000:
-                yield line, "a text of more than 4000 characters"
+        elif isinstance(node, ast.Constant) and len(str(node.value)) > 4000:
+            yield line, "a constant of more than 4000 characters"
 
 
 def _constant(value: ast.expr) -> bool:

@@ -21,7 +21,7 @@ from mmsim.engine.explore.shrink import Attempt, Turning, Turns, shrink
 from mmsim.engine.policy import Geometric
 from mmsim.engine.schedule import BadSchedule, Schedule
 from mmsim.engine.seeds import run_seed, stream
-from mmsim.errors import InternalError, StaleSchedule, UsageError
+from mmsim.errors import UsageError
 from mmsim.run import NO_FINDING, Runner, RunResult
 from mmsim.scenarios.api import Variant
 from mmsim.scenarios.cast import with_cast
@@ -63,9 +63,7 @@ class Outcome:
         return f"{self.finding.title}\n{replay}"
 
 
-def at_random(
-    which: Variant, *, cpus: int, seed: int, runs: int, first: bool = False
-) -> Outcome:
+def at_random(which: Variant, *, cpus: int, seed: int, runs: int, first: bool = False) -> Outcome:
     """So many random runs; with ``first`` no more after the first finding.
 
     An error of the simulated code itself (a name that is not there, a deep recursion) is raised as
@@ -246,7 +244,3 @@ def differ(one: tuple[int, int], other: tuple[int, int], level: float = 0.001) -
     """Do two (failed, runs) come from different rates?  Fisher's exact test."""
     table = [[one[0], one[1] - one[0]], [other[0], other[1] - other[0]]]
     return float(fisher_exact(table)[1]) < level
-
-
-
-

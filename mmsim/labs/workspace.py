@@ -42,6 +42,9 @@ class Journal:
 
 def text(lab: Lab, name: str, student: str, *, solution: bool = False, given: int = 0) -> str:
     """A text of the lab with the student's numbers in it."""
+    source = lab.write(name, lab.drawn(student), solution)
+    if source is not None:
+        return source
     source = (lab.folder / name).read_text(encoding="utf-8")
     if name in (ANSWERS, lab.code, *lab.more):
         source = whole(source) if solution else skeleton(source, given)
@@ -104,7 +107,7 @@ def solved(lab: Lab, folder: Path, student: str) -> None:
             content = text(lab, name, student, solution=True)
             (folder / name).write_text(content, encoding="utf-8")
     answers = lab.solve(lab.drawn(student))
-    predictions = {name: "as the answer key says, for the reason it gives" for name in lab.predict}
+    predictions = dict.fromkeys(lab.predict, "as the answer key says, for the reason it gives")
     (folder / ANSWERS).write_text(_toml({"predict": predictions, "answers": answers}), "utf-8")
     write_journal(folder, Journal(lab.number, student, predictions))
 

@@ -18,8 +18,6 @@ HIDDEN = 20_260
 STUDENTS = ("ada", "bob")
 
 
-
-
 def solution(number: int, student: str, tmp: Path) -> Path:
     folder = tmp / f"lab{number}-{student}"
     if not folder.exists():

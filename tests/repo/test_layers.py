@@ -82,8 +82,23 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         ERRORS,
         "mmsim",
     ),
+    # A student's kernel may use what a kernel file may, and the kit.
+    "mmsim.labs": (
+        "mmsim.labs",
+        "mmsim.litmus",
+        "mmsim.run",
+        "mmsim.scenarios",
+        KERNEL,
+        "mmsim.linux",
+        "mmsim.model",
+        "mmsim.engine",
+        FINDING,
+        ERRORS,
+        "mmsim",
+    ),
     "mmsim.cli": (
         *TOP,
+        "mmsim.labs",
         "mmsim.litmus",
         "mmsim.run",
         "mmsim.scenarios",

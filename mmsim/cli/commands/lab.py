@@ -131,7 +131,9 @@ def _start(lab: Lab, folder: Path, options: argparse.Namespace) -> int:
         print(f"{folder}: {', '.join(written)}")
     else:
         print(f"{folder}: everything was there, and stays as it is")
-    print(f"Read {folder / 'README.md'}, then write your predictions into {folder / 'answers.toml'}.")
+    print(
+        f"Read {folder / 'README.md'}, then write your predictions into {folder / 'answers.toml'}."
+    )
     return 0
 
 

@@ -110,9 +110,7 @@ def locks(work: Work) -> Score:
         "lock_of_list": "pagemap_lru_lock",
     }
     bad = [
-        name
-        for name, value in wanted.items()
-        if str(work.answer(name)).strip().lower() != value
+        name for name, value in wanted.items() if str(work.answer(name)).strip().lower() != value
     ]
     return partly(1 - len(bad) / len(wanted), f"look again: {', '.join(bad)}") if bad else right()
 

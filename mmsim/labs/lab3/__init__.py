@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mmsim.errors import UsageError
 from mmsim.labs import fix, trials
 from mmsim.labs.catalogue import find
 from mmsim.labs.lab import Lab, Score, Test, Work, essay, partly, predicted, right, wrong
@@ -53,7 +52,9 @@ def barrier(work: Work) -> Score:
         report = Report(litmus, "weak", explore(litmus, limit=100_000), 0.0)
     except TooManyStates:
         return wrong(f"{LITMUS}: too many barriers to go through")
-    put, reclaim = (len(BARRIER.findall(part)) for part in re.split(r"P1\(", _code(text), maxsplit=1))
+    put, reclaim = (
+        len(BARRIER.findall(part)) for part in re.split(r"P1\(", _code(text), maxsplit=1)
+    )
     if report.verdict != "Never":
         return wrong(f"observation {report.verdict}: count 0 and locked are still seen together")
     if put or reclaim > 1:
@@ -73,7 +74,9 @@ def _without_barriers(text: str) -> str:
 
 def solve(drawn: Mapping[str, Any]) -> dict[str, Any]:
     """The reference answers."""
-    found = trials.every_order(trials.variant(drawn["stock"], drawn["cast"]), title="^deadlock", bound=2)
+    found = trials.every_order(
+        trials.variant(drawn["stock"], drawn["cast"]), title="^deadlock", bound=2
+    )
     return {
         "deadlock": found.line,
         "message": "Count 0 and PG_locked together say: the one who made the count 0 has finished "
@@ -102,7 +105,9 @@ LAB = Lab(
     defines=("__free_pages_ok", "shrink_cache"),
     replaces=("mmsim.v2_4.page_alloc.__free_pages_ok", "mmsim.v2_4.vmscan.shrink_cache"),
     base="002.pagelocked",
-    casts=("packets", "tv", "tv-on-reclaim", "exit-alone", "tv-routed", "everybody-twice", "swappers"),
+    casts=(
+        "packets", "tv", "tv-on-reclaim", "exit-alone", "tv-routed", "everybody-twice", "swappers",
+    ),
     rules=Rules(
         packages=("mmsim.linux", "mmsim.v2_4"),
         fields=("mmsim.v2_4",),

@@ -21,11 +21,22 @@ from mmsim.model.era import kernel
 from mmsim.v2_4.buffer import try_to_release_page
 from mmsim.v2_4.filemap import UnlockPage, __remove_inode_page, wait_on_page
 from mmsim.v2_4.page import (
-    ClearPageDirty, PageActive, PageDirty, PageLaunder, PageLocked, PageLRU, PageSwapCache,
-    SetPageLaunder, TryLockPage, is_page_cache_freeable, list_entry, page_cache_get, page_count,
+    ClearPageDirty,
+    PageActive,
+    PageDirty,
+    PageLaunder,
+    PageLocked,
+    PageLRU,
+    PageSwapCache,
+    SetPageLaunder,
+    TryLockPage,
+    is_page_cache_freeable,
+    list_entry,
+    page_cache_get,
+    page_count,
 )
 from mmsim.v2_4.page_alloc import page_cache_release
-from mmsim.v2_4.swap import __lru_cache_del, lru_cache_del
+from mmsim.v2_4.swap import __lru_cache_del
 from mmsim.v2_4.swapfile import __delete_from_swap_cache, swap_free
 from mmsim.v2_4.vmscan import __GFP_FS
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Lab 4: the innocent suspect.  An oops, a function that looks guilty, and who else may have been."""
+"""Lab 4: the innocent suspect.  An oops, a function that looks guilty, and who else may be."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mmsim.labs.lab import Lab, Score, Test, Work, essay, partly, predicted, rig
 from mmsim.labs.locksets import Access, held
 from mmsim.model.era import ERAS
 from mmsim.run import Runner
+from mmsim.scenarios.api import Variant
 
 BASE = "000.54-base"
 OOPS = "NULL pointer dereference at virtual address 00000104$"
@@ -76,7 +77,7 @@ def elsewhere(work: Work) -> Score:
     return right(f"{poison + word:#x}")
 
 
-def _oops(work: Work, name: str) -> tuple[trials.Replayed, trials.Variant]:
+def _oops(work: Work, name: str) -> tuple[trials.Replayed, Variant]:
     variant = work.text(f"{name}_variant")
     if not variant.startswith("000."):
         raise UsageError(f"{name}_variant has to be a variant of thread 000, such as {BASE}")

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from mmsim.labs import trials
-from mmsim.labs.lab import Lab, Score, Test, Work, essay, partly, predicted, right, wrong
+from mmsim.labs.lab import Lab, Score, Test, Work, partly, predicted, right, wrong
 
 BASE = "001.419-dbg"
 CLOSER = "001.pageslab-precheck"
@@ -104,9 +104,7 @@ def harm(work: Work) -> Score:
 def arithmetic(work: Work) -> Score:
     """Why a page with buffers is taken for pinned."""
     bad = [
-        name
-        for name, value in (("references", 2), ("expected", 1))
-        if work.amount(name) != value
+        name for name, value in (("references", 2), ("expected", 1)) if work.amount(name) != value
     ]
     if bad:
         return partly(1 - len(bad) / 2, f"count again: {', '.join(bad)}")
@@ -153,9 +151,7 @@ def review(work: Work) -> Score:
     if n < 60:
         return wrong(f"review: {n} words; say it in at least 60")
     missing = [
-        work.drawn[which]
-        for which in NAMES
-        if work.drawn[which].partition(".")[2] not in text
+        work.drawn[which] for which in NAMES if work.drawn[which].partition(".")[2] not in text
     ]
     if missing:
         return partly(0.5, f"review: says nothing of {', '.join(missing)}")
@@ -167,8 +163,8 @@ LAB = Lab(
     title="Once a year",
     thread="001",
     minutes=110,
-    about="An assertion that fires once a year. Three candidates that mend it, and none of the test "
-    "suites would notice what they break. Write the review.",
+    about="An assertion that fires once a year. Three candidates that mend it, and no test suite "
+    "would notice what they break. Write the review.",
     predict=("best", "why"),
     draw=draw,
     solve=solve,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Lab 6: nobody sees an unlocked page.  A protocol as an invariant, a proof, and its assumptions."""
+"""Lab 6: nobody sees an unlocked page.  An invariant, a proof, and its assumptions."""
 
 from __future__ import annotations
 
@@ -89,14 +89,17 @@ def quiet(work: Work) -> Score:
     seeds = (7,) if work.quick else (7, work.hidden)
     for seed, index, broken in watched(BASE, protocol, seeds, RUNS):
         if broken:
-            return wrong(f"{BASE} is right; yours is False in run {index}, seed {seed}, step {broken}")
+            return wrong(
+                f"{BASE} is right; yours is False in run {index}, seed {seed}, step {broken}"
+            )
     return right(f"{len(seeds) * RUNS} runs of {BASE}, at every step")
 
 
 def sharp(work: Work) -> Score:
     """It sees each break, and where the reference sees it."""
     protocol, theirs = work.functions["protocol"], reference()
-    missed, early = set(), set()
+    missed: set[str] = set()
+    early: set[str] = set()
     for name in BREAK:
         pairs = zip(
             watched(name, protocol, (1,), RUNS), watched(name, theirs, (1,), RUNS), strict=True
@@ -115,7 +118,9 @@ def mutant(work: Work) -> Score:
     """Which of the five breaks it?"""
     (wanted,) = set(work.drawn["five"].split()) & set(BREAK)
     if work.text("breaks") != wanted:
-        return wrong(f"breaks: {work.text('breaks') or 'empty'}; run your protocol on each of the five")
+        return wrong(
+            f"breaks: {work.text('breaks') or 'empty'}; run your protocol on each of the five"
+        )
     return right(wanted)
 
 
@@ -139,7 +144,9 @@ def line(work: Work) -> Score:
 def alarm(work: Work) -> Score:
     """The assertion fires, and the protocol holds."""
     if work.text("false_alarm") != FALSE_ALARM:
-        return wrong("false_alarm: which of the five says BUG in swapops.h, and the protocol holds?")
+        return wrong(
+            "false_alarm: which of the five says BUG in swapops.h, and the protocol holds?"
+        )
     return right(FALSE_ALARM)
 
 
@@ -195,7 +202,9 @@ LAB = Lab(
         Test("which of the five breaks it", 3, mutant),
         Test("a line in which it is broken", 5, line),
         Test("which only seems to", 3, alarm),
-        Test("the proof, in your words", 4, essay("proof", 30, "lock", "page table|ptl", "before|after")),
-        Test("what the proof takes for granted", 3, essay("assumptions", 20, "remov|find", "bit|flag")),
+        Test("the proof, in your words", 4,
+             essay("proof", 30, "lock", "page table|ptl", "before|after")),
+        Test("what the proof takes for granted", 3,
+             essay("assumptions", 20, "remov|find", "bit|flag")),
     ),
 )  # fmt: skip

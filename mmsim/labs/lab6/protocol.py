@@ -26,5 +26,5 @@ def protocol(vm):
     """What has to be true of every page that an entry points to, at every moment?"""
     # TODO 1: state it. (page.v_flags & page.m_locked, page.v__refcount, page.v__mapcount ...)
     #= return True
-    return all([page.v_flags & page.m_locked for page in entries(vm)])
+    return all(page.v_flags & page.m_locked for page in entries(vm))
     # DONE 1

@@ -73,9 +73,7 @@ def no_race(work: Work) -> Score:
 
 @lru_cache(maxsize=8)
 def _crashes(name: str) -> bool:
-    return not trials.at_random(
-        trials.variant(name), cpus=4, seed=1, runs=200, first=True
-    ).clean
+    return not trials.at_random(trials.variant(name), cpus=4, seed=1, runs=200, first=True).clean
 
 
 def candidates(work: Work) -> Score:
