@@ -39,7 +39,9 @@ ATTACKS = {
         "    import sys\n    frame = sys._getframe()\n"
         "    while frame:\n        frame = frame.f_back\n    open('/proc/self/environ').read()\n"
     ),
-    "prints a verdict": '    import os\n    os.write(1, b\'{"share": 1, "message": ""}\')\n    os._exit(0)\n',
+    "prints a verdict": (
+        '    import os\n    os.write(1, b\'{"share": 1, "message": ""}\')\n    os._exit(0)\n'
+    ),
 }
 WHERE = "def __free_pages_ok(page, order):\n"
 OLD = "lines of old findings"
