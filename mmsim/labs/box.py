@@ -26,6 +26,7 @@ import mmsim
 ROOT = Path(mmsim.__file__).resolve().parent.parent
 _BEGIN = "import sys; sys.path.insert(0, {root!r}); from mmsim.labs.judge import main; main()"
 _LONGEST = 1 << 20
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def judged(job: dict[str, Any], limits: Limits) -> Verdict:
             env=_environment(),
             start_new_session=True,
         )
+        _running.add(process)
         try:
             out, _ = process.communicate(json.dumps(job).encode(), timeout=4 * limits.seconds + 10)
         except subprocess.TimeoutExpired:
@@ -73,6 +75,13 @@ def judged(job: dict[str, Any], limits: Limits) -> Verdict:
             raise
         _end(process)
     return _verdict(out[:_LONGEST], word, process.returncode, limits)
+
+
+def end_all() -> None:
+    """End every box that is open: somebody pressed Ctrl-C."""
+    for process in list(_running):
+        with contextlib.suppress(OSError, AttributeError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment() -> dict[str, str]:
@@ -86,6 +95,7 @@ def _environment() -> dict[str, str]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """It, and whatever it started."""
+    _running.discard(process)
     with contextlib.suppress(OSError, AttributeError):
         os.killpg(process.pid, signal.SIGKILL)
     if process.poll() is None:

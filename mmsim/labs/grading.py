@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsim.errors import UsageError, one_line
-from mmsim.labs.box import Limits, judged
+from mmsim.errors import InternalError, UsageError, one_line
+from mmsim.labs.box import Limits, end_all, judged
 from mmsim.labs.lab import Lab, Score, Test, Work, wrong
 from mmsim.labs.workspace import read_answers, read_code, read_journal
 
@@ -135,6 +135,10 @@ def grade(
             )
             marks.append(mark)
             told(mark)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        end_all()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
     return Grade(
@@ -148,7 +152,7 @@ def _score(lab: Lab, test: Test, work: Work) -> Score:
         if test.boxed:
             return boxed(lab, test, work, read_code(lab, work.folder))
         return test.judge(work)
-    except UsageError as error:
+    except (UsageError, InternalError, ValueError) as error:  # a cast that there is not, and so on
         return wrong(one_line(error))
 
 

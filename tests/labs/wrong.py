@@ -249,6 +249,30 @@ WRONG = (
     ),
     Wrong(
         3,
+        "serialises: one lock over every last put",
+        code(
+            (
+                '    if page.buffers is not None:\n        BUG("page_alloc.c:74"',
+                "    vm = kernel()\n    flags = spin_lock_irqsave(vm.deferred_lock)\n"
+                '    if page.buffers is not None:\n        BUG("page_alloc.c:74"',
+            ),
+            (
+                "        return\n    free_to_zone(page, order)\n",
+                "        spin_unlock_irqrestore(vm.deferred_lock, flags)\n        return\n"
+                "    free_to_zone(page, order)\n"
+                "    spin_unlock_irqrestore(vm.deferred_lock, flags)\n",
+            ),
+            (
+                "import spin_lock, spin_unlock",
+                "import (\n    spin_lock, spin_lock_irqsave, spin_unlock,\n"
+                "    spin_unlock_irqrestore,\n)",
+            ),
+        ),
+        {"still several CPUs": 0},
+        {"still several CPUs": "takes deferred_lock, which the reference does not take"},
+    ),
+    Wrong(
+        3,
         "a lock of its own",
         code(
             (

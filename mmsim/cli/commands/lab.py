@@ -195,6 +195,8 @@ def _grade(lab: Lab, folder: Path, options: argparse.Namespace) -> int:
     def told(mark: Mark) -> None:
         if not options.json:
             print(_line(mark, points=True), flush=True)
+        elif sys.stderr.isatty():
+            print(f"{mark.points:g} of {mark.of}  {mark.name}", file=sys.stderr, flush=True)
 
     result = grade(lab, folder, student=options.student, hidden=options.hidden, told=told)
     if place:
