@@ -27,13 +27,14 @@ BUILTINS = frozenset(
         *("print", "range", "reversed", "set", "sorted", "sum", "tuple", "zip"),
     )
 )
-NOT_KERNEL = frozenset(["spin_lock_init", "LIST_HEAD", "report", "lines"])
-"""What a fix has no business with: a lock of its own, a list of its own, findings of its own."""
+NOT_KERNEL = frozenset(["spin_lock_init", "LIST_HEAD", "report", "lines", "ledger"])
+"""What a fix has no business with: a lock, a list, findings of its own; who keeps the books."""
 
 NO_ATTRIBUTE = frozenset(
     (
         *("machine", "findings", "metrics", "instruments", "gates", "execution", "rng"),
         *("cpu", "stack", "curr", "tasks", "contexts", "freed", "fresh", "history"),
+        *("allocated", "allocated_local", "local", "making", "Lock", "slow", "left", "smp"),
     )
 )
 """Fields of the engine and of the bookkeeping."""
@@ -174,7 +175,12 @@ def _defined(module: str) -> frozenset[str]:
             names.add(node.name)
         elif isinstance(node, ast.Assign):
             names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-    return frozenset(name for name in names if name.strip("_") and not name.endswith("__"))
+    return frozenset(name for name in names if not _private(name))
+
+
+def _private(name: str) -> bool:
+    """`_name` is; the kernel's `__name` is not, and Python's `__name__` is."""
+    return name.startswith("_") and (not name.startswith("__") or name.endswith("__"))
 
 
 @lru_cache(maxsize=16)

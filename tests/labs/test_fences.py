@@ -70,6 +70,32 @@ def test_the_rules_refuse_it(attack: str) -> None:
     assert all(re.match(r"line \d+: ", line) for line in trouble)
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("from mmsim.v2_4.ledger import ledger", "has no 'ledger' for a fix"),
+        ("from mmsim.v2_4.page import door", "has no 'door' for a fix"),
+        ("from mmsim.v2_4.page import _making", "has no '_making' for a fix"),
+        ("from mmsim.run import Runner", "allowed are mmsim.linux"),
+        ("import mmsim.run", "`import module`"),
+        ("x = kernel.__globals__", "has a field '__globals__'"),
+        ("x = open", "'open' does not belong"),
+        ("kernel()", "nothing may be called while the file is read"),
+        ("BIG = kernel()", "nothing may be called while the file is read"),
+        ("def f(page):\n    page.v_count = 1", "passes no point"),
+        ("def f(page):\n    page.freed = False", "has a field 'freed'"),
+        ("def f(task):\n    task.cpu.tasks.clear()", "has a field"),
+        ("def f():\n    return getattr", "'getattr' does not belong"),
+        ("def f():\n    try:\n        pass\n    finally:\n        pass", "`try`"),
+        ("class page:\n    pass", "`class`"),
+        ("def f(:", "SyntaxError"),
+    ],
+)
+def test_the_rules_leave_no_way_out(line: str, says: str) -> None:
+    trouble = broken(line + "\n", find(3).rules)
+    assert any(says in text for text in trouble), trouble
+
+
 def test_the_rules_let_kernel_code_pass() -> None:
     for number in (2, 3, 6):
         lab = find(number)

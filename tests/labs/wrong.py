@@ -154,7 +154,7 @@ WRONG = (
             )
         ),
         NOTHING,
-        {OLD: "double free"},
+        {OLD: r"double free|filemap\.c:802"},
     ),
     Wrong(
         3,
@@ -191,7 +191,7 @@ WRONG = (
             ),
         ),
         NOTHING,
-        {OLD: "double free"},
+        {OLD: r"double free|filemap\.c:802"},
     ),
     Wrong(
         3,

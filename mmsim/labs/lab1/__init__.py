@@ -145,7 +145,7 @@ LAB = Lab(
     predict=("happens", "why"),
     draw=draw,
     solve=solve,
-    play=lambda drawn: [VARIANT, "--cast", drawn["cast"]],
+    play=lambda drawn: [VARIANT, "--cast", drawn["cast"], "--cpus", "2"],
     tests=(
         Test("predicted, then ran", 2, predicted),
         Test("a line that frees the page twice", 6, double_free),

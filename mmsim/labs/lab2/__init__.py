@@ -228,7 +228,7 @@ LAB = Lab(
         fields=("mmsim.v2_4",),
         also=("mmsim.labs.kit.student_kernel", "mmsim.labs.zone.free_to_zone"),
     ),
-    play=lambda drawn: [drawn["rare"], "--cast", drawn["cast"]],
+    play=lambda drawn: [drawn["rare"], "--cast", drawn["cast"], "--cpus", "2"],
     tests=(
         Test("predicted, then ran", 2, predicted),
         Test("a rate", 3, rate),

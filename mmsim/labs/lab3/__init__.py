@@ -118,7 +118,7 @@ LAB = Lab(
         ),
     ),
     more=(LITMUS,),
-    play=lambda drawn: [drawn["stock"], "--cast", drawn["cast"]],
+    play=lambda drawn: [drawn["stock"], "--cast", drawn["cast"], "--cpus", "2"],
     tests=(
         Test("predicted, then ran", 2, predicted),
         Test("the stock kernel: a line that hangs", 3, deadlock),

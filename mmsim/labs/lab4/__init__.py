@@ -186,7 +186,7 @@ LAB = Lab(
     predict=("guilty", "why"),
     draw=draw,
     solve=solve,
-    play=lambda drawn: [CAUSES[0], "--cast", drawn["cast"]],
+    play=lambda drawn: [CAUSES[0], "--cast", drawn["cast"], "--cpus", "2"],
     tests=(
         Test("predicted, then ran", 2, predicted),
         Test("the report, decoded", 4, decoded),
