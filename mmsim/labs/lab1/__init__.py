@@ -20,9 +20,8 @@ VARIANT = "002.flawed"
 TITLE = "^double free"
 FEW = 3
 CASTS = {
-    "packets": "two packets (ksoftirqd, on CPU0) hold the last two references of the page",
-    "tv": "a process (xawtv) unmaps the page while the interrupt of its TV card (bttv) drops the "
-    "last pin, both on CPU0",
+    "packets": "two packets (ksoftirqd) have the last two references of the page",
+    "tv": "xawtv unmaps the page; the interrupt of its TV card (bttv) drops a pin",
 }
 
 
