@@ -180,14 +180,19 @@ def solve(drawn: Mapping[str, Any]) -> dict[str, Any]:
 def _report(drawn: Mapping[str, Any]) -> str:
     answers = _answers(drawn["mutant"])
     with _running(drawn["mutant"]):
-        title = trials.replayed(trials.variant(LAB.base, answers["cast"]), answers["short"]).title
+        which = trials.variant(LAB.base, answers["cast"])
+        title = trials.replayed(which, answers["short"]).title
+        first = trials.every_order(which, bound=2).runs
+        failed = trials.at_random(which, cpus=4, seed=1, runs=200).failed
     text = (LAB.folder / "report-key.md").read_text(encoding="utf-8")
     told = {
         "function": answers["function"],
-        "wrong": textwrap.fill(MUTANTS[drawn["mutant"]][3], 78, initial_indent=" " * 15).strip(),
+        "wrong": textwrap.fill(MUTANTS[drawn["mutant"]][3], 76, initial_indent=" " * 15).strip(),
         "title": title,
         "cast": answers["cast"],
         "line": answers["short"],
+        "first": str(first),
+        "failed": str(failed),
     }
     for name, value in told.items():
         text = text.replace(f"${name}", value)
