@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -11,12 +12,15 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from mmsim.errors import InternalError
+from mmsim.errors import InternalError, UsageError
 from mmsim.stress import interrupts, options, output, profile, progress, store, streams, trouble
+from mmsim.stress.identity import identity
 from mmsim.stress.plan import Campaign
 from mmsim.stress.pool import Pool
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_PROFILE, Settings, chosen, resolve
 from mmsim.stress.source import Library, Source
+from mmsim.stress.stored import kept
+from mmsim.stress.stored.file import Store
 from mmsim.stress.trouble import BROKEN, DIFFERS, OK
 from mmsim.stress.verdict import verdict_of
 from mmsim.stress.worker import Setting
@@ -44,7 +48,9 @@ def main(argv: Sequence[str] | None = None, source: Source | None = None) -> int
     """Run the stress runner; `source` is there for tests and for tools built on it."""
     parsed = argparse.Namespace()
     try:
-        parsed = options.build().parse_all(sys.argv[1:] if argv is None else argv)
+        words = sys.argv[1:] if argv is None else argv
+        parsed = options.build().parse_all(words)
+        parsed.command = shlex.join(["python", "-m", "mmsim.stress", *words])
         return _main(parsed, source)
     except BaseException as error:
         undone = "interrupted; nothing was counted or written"
@@ -64,8 +70,8 @@ def _main(parsed: argparse.Namespace, source: Source | None) -> int:
     settings = resolve(request, campaign_profile, source)
     if parsed.json is not None:
         store.check_writable(parsed.json)
-    outcome = run(settings, source)
-    code = outcome.code
+    outcome, stored = _run(settings, source, parsed, campaign_profile.store)
+    code = outcome.code if stored else BROKEN
     if parsed.json is not None:
         data = store.document(
             outcome.campaign, settings, complete=outcome.complete, wall=outcome.wall
@@ -80,6 +86,43 @@ def _main(parsed: argparse.Namespace, source: Source | None) -> int:
     except KeyboardInterrupt:  # whoever presses again does not want to read on
         print("mmsim.stress: interrupted; the rest of the output is left out", file=sys.stderr)
     return code
+
+
+def _run(
+    settings: Settings, source: Source, parsed: argparse.Namespace, default: str | None
+) -> tuple[Outcome, bool]:
+    """Run the campaign, with a store if one was asked for; False if that could not be kept up."""
+    path = None if parsed.no_store else parsed.store or default
+    if path is None:
+        if parsed.resume:
+            raise UsageError("--resume: from which store? give --store FILE.sqlite")
+        return run(settings, source), True
+    who = identity(settings.file)
+    with Store(path, write=True) as file:
+        if not parsed.resume and (unfinished := kept.unfinished(file, settings, who)):
+            _note(
+                f"campaign {unfinished} in {path} is of the same plan and not finished; "
+                "--resume goes on with it, this is a new one"
+            )
+        campaign = kept.open_campaign(
+            *(file, settings, who, parsed.command, f"{settings.jobs} processes"),
+            resume=parsed.resume,
+        )
+        if campaign.there:
+            _note(
+                f"going on with campaign {campaign.id} in {path}: {campaign.there:,} runs are in it"
+            )
+        outcome = run(settings, source, campaign=campaign)
+        try:
+            campaign.end(complete=outcome.complete, wall=outcome.wall)
+        except InternalError as error:
+            _note(str(error))
+            return outcome, False
+        return outcome, True
+
+
+def _note(text: str) -> None:
+    print(f"mmsim.stress: {text}", file=sys.stderr, flush=True)
 
 
 def _show(out: Console, outcome: Outcome, settings: Settings, parsed: argparse.Namespace) -> None:

@@ -21,6 +21,8 @@ examples:
       let the operating system schedule; a crash found so replays under threads
   python -m mmsim.stress --profile nightly --seed $RANDOM --json night.json
       a long campaign with a record
+  python -m mmsim.stress --profile nightly --resume
+      go on with it after a power cut; what is in its store is not run again
   python -m mmsim.stress --file my_race.py --cpus 4
       a race of your own (docs/write-a-scenario.md)
 
@@ -141,6 +143,17 @@ def _output(group: argparse._ArgumentGroup) -> None:
         help="numbers of a variant: those with a declared expectation (with --table), all",
     )
     group.add_argument("--json", metavar="FILE", help="write everything that was counted as JSON")
+    group.add_argument(
+        "--store",
+        metavar="FILE.sqlite",
+        help="keep every block of runs there as it comes (docs/store.md); nightly does",
+    )
+    group.add_argument("--no-store", action="store_true", help="not even if the profile does")
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the campaign in the store that has the same plan and code",
+    )
 
 
 def request(options: argparse.Namespace) -> Request:

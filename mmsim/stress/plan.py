@@ -14,7 +14,7 @@ gets its own least, and then the rest. That, too, is a function of the counts an
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mmsim.stress.pairs import Evidence, Pair
@@ -109,6 +109,11 @@ class Lane:
         self.given += 1
         self._given_runs += count
         return block
+
+    def resize(self, block: Block, count: int) -> Block:
+        """Give the block that was handed out last another size; the next one begins behind it."""
+        self._given_runs += count - block.count
+        return replace(block, count=count)
 
     def put(self, number: int, result: BlockResult | None) -> None:
         """Take a block back, or None for one that was lost; count what is next in line."""

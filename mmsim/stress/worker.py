@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -144,6 +145,7 @@ def _runs(
     failures: list[Failure] = []
     samples: dict[str, Sample] = {}
     metrics: list[Mapping[str, float]] = []
+    policies: list[str] = []
     start = now = time.perf_counter()
     beat = start + BEAT_SECONDS
     done = 0
@@ -158,6 +160,7 @@ def _runs(
         done += 1
         now = time.perf_counter()
         metrics.append(_numbers(result.metrics, block, offset))
+        policies.append(result.policy)
         if result.findings:
             first, *others = result.findings
             samples.setdefault(first.fingerprint, Sample(first, result.schedule))
@@ -168,7 +171,16 @@ def _runs(
         if now >= beat:
             tell(Beat(done, len(failures)))
             beat = now + BEAT_SECONDS
-    return BlockResult(block, done, now - start, tuple(failures), samples, tuple(metrics))
+    return BlockResult(
+        block,
+        done,
+        now - start,
+        tuple(failures),
+        samples,
+        tuple(metrics),
+        tuple(policies),
+        worker=f"{socket.gethostname()}/{os.getpid()}",
+    )
 
 
 def _numbers(metrics: Mapping[Any, Any], block: Block, offset: int) -> dict[str, float]:

@@ -30,6 +30,7 @@ __all__ = [
     "Replay",
     "RoundRobin",
     "make",
+    "name_of",
 ]
 
 
@@ -81,3 +82,16 @@ def make(name: str, rng: Random, steps: int) -> Policy:
     if name not in POLICIES:
         raise ValueError(f"unknown policy {name!r}: one of {', '.join(NAMES)}")
     return POLICIES[name](rng, steps)
+
+
+_NAMES: dict[type[Policy], str] = {
+    RandomWalk: "random-walk",
+    Geometric: "geometric",
+    PCT: "pct",
+    POS: "pos",
+}
+
+
+def name_of(policy: Policy) -> str:
+    """The name that a policy is asked for by; of one that `mix` drew, its own."""
+    return _NAMES.get(type(policy), type(policy).__name__)
