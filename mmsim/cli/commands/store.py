@@ -111,7 +111,7 @@ def _last(store: Store, id: int) -> Iterator[str]:
     row = store.campaign(id)
     yield f"campaign {id} was started as"
     yield f"  {row['command']}"
-    yield f"engine {row['engine']}, policy {row['policy']}, cpus {row['cpus']}, {row['python']}, "
+    yield f"engine {row['engine']}, policy {row['policy']}, cpus {row['cpus']}, {row['python']}"
     yield f"code {row['code']}, plan {row['plan']}"
     for session in store.rows("SELECT * FROM session WHERE campaign = ? ORDER BY id", id):
         blocks, runs = store.rows(

@@ -109,12 +109,12 @@ def write_totals(store: Store, id: int, campaign: Campaign) -> None:
         rate = tally.rate
         store.db.execute(
             "UPDATE variant SET runs = ?, findings = ?, rate = ?, low = ?, high = ?, "
-            "first_run = ?, verdict = ?, p = ? WHERE campaign = ? AND id = ?",
+            "first_run = ?, verdict = ?, p = ?, proved = ? WHERE campaign = ? AND id = ?",
             (
                 *(tally.runs, tally.findings, rate.value, rate.low, rate.high, tally.first_run),
                 judgement.verdict if judgement is not None and known else None,
                 judgement.p if judgement is not None else None,
-                *(id, tally.variant.id),
+                *(tally.proved, id, tally.variant.id),
             ),
         )
 

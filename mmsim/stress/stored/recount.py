@@ -74,6 +74,8 @@ def recount(store: Store, id: int | None = None) -> Recount:
         lost.setdefault(gone["variant"], {})[gone["first"]] = gone["covers"]
         campaign.lost.append(gone["why"])
     _count(campaign, shelf, lost)
+    for v in store.rows("SELECT id, proved FROM variant WHERE campaign = ?", row["id"]):
+        campaign.lanes[v["id"]].tally.proved = v["proved"]
     sessions = store.rows("SELECT * FROM session WHERE campaign = ? ORDER BY id", row["id"])
     if not row["complete"] and not campaign.lost:
         how = sessions[-1]["outcome"] if sessions else None

@@ -69,6 +69,7 @@ CREATE TABLE variant (
     first_run INTEGER,
     verdict   TEXT,
     p         REAL,
+    proved    TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (campaign, id)
 ) WITHOUT ROWID;
 CREATE TABLE pair (
