@@ -25,7 +25,7 @@ from mmsim.stress.stored.file import Store
 from mmsim.stress.stored.kept import Kept, open_campaign
 from mmsim.stress.tally import Block
 from mmsim.stress.worker import Setting, run_block
-from tests.stress.fake import FakeVariant, Verdict, source
+from tests.stress.fake import FakeSource, FakeVariant, Verdict, source
 
 SEED = 11
 RIGHT = FakeVariant("900.right", Verdict.NEVER, twins=("900.wrong",))
@@ -61,9 +61,10 @@ def work(
     workers: int = 3,
     order: int = 0,
     lose: Callable[[Block], bool] = lambda block: False,
+    of: FakeSource = SOURCE,
 ) -> None:
     """Run a campaign to its end; its blocks come back in any order."""
-    setting = Setting(SOURCE, cpus=2, seed=seed, engine="threads", policy="mix")
+    setting = Setting(of, cpus=2, seed=seed, engine="threads", policy="mix")
     rng = random.Random(order)
     open_blocks: list[Block] = []
     while True:

@@ -87,8 +87,8 @@ GAP = 0.55
 """Between a pair and the next, in rows."""
 NAME = -LEFT / ACROSS
 COLUMNS = (
-    (1.03, "rate, 95 %", "left"),
-    (1.56, "runs", "right"),
+    (1.05, "rate, 95 %", "left"),
+    (1.57, "runs", "right"),
     (1.73, "p", "right"),
     (1.76, "verdict", "left"),
 )
