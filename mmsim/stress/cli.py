@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from mmsim.errors import InternalError, UsageError
-from mmsim.stress import interrupts, options, output, profile, progress, store, streams, trouble
+from mmsim.stress import (
+    clusterspec,
+    interrupts,
+    options,
+    output,
+    profile,
+    progress,
+    store,
+    streams,
+    trouble,
+)
+from mmsim.stress.crew import Crew
 from mmsim.stress.identity import identity
 from mmsim.stress.plan import Campaign
 from mmsim.stress.pool import Pool
@@ -68,6 +79,8 @@ def _main(parsed: argparse.Namespace, source: Source | None) -> int:
         sys.stdout.flush()
         return OK
     settings = resolve(request, campaign_profile, source)
+    if settings.cluster is not None:
+        clusterspec.parse(settings.cluster)
     if parsed.json is not None:
         store.check_writable(parsed.json)
     outcome, stored = _run(settings, source, parsed, campaign_profile.store)
@@ -105,7 +118,7 @@ def _run(
                 "--resume goes on with it, this is a new one"
             )
         campaign = kept.open_campaign(
-            *(file, settings, who, parsed.command, f"{settings.jobs} processes"),
+            *(file, settings, who, parsed.command, settings.workers),
             resume=parsed.resume,
         )
         if campaign.there:
@@ -143,6 +156,15 @@ def _show(out: Console, outcome: Outcome, settings: Settings, parsed: argparse.N
         out.out(line, highlight=False)
 
 
+def _crew(settings: Settings, setting: Setting) -> Crew:
+    """Whoever computes: processes of this machine, or the machines of a cluster."""
+    if settings.cluster is None:
+        return Pool(settings.jobs, setting, pin=settings.pin)
+    from mmsim.stress.cluster import Cluster
+
+    return Cluster(clusterspec.parse(settings.cluster), setting)
+
+
 def run(
     settings: Settings,
     source: Source,
@@ -167,8 +189,8 @@ def run(
         complete = True
         with watcher or progress.watcher(sys.stderr) as observer:
             try:
-                with Pool(settings.jobs, setting, pin=settings.pin) as pool:
-                    pool.run(counted, observer, alarm)
+                with _crew(settings, setting) as crew:
+                    crew.run(counted, observer, alarm)
             except KeyboardInterrupt:
                 counted.lost.append("interrupted; what was counted until then follows")
                 complete = False

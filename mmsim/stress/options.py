@@ -105,6 +105,12 @@ def _how(group: argparse._ArgumentGroup) -> None:
         metavar="J",
         help="worker processes (default: one a core); changes no result",
     )
+    group.add_argument(
+        "--cluster",
+        metavar="WHERE",
+        help="run on many machines: local[:N], tcp://HOST:PORT or FILE.toml "
+        "(docs/cluster.md); changes no result either",
+    )
 
 
 def _how_long(group: argparse._ArgumentGroup) -> None:
@@ -170,4 +176,5 @@ def request(options: argparse.Namespace) -> Request:
         jobs=options.jobs,
         stop_after=options.stop_after,
         file=options.file,
+        cluster=options.cluster,
     )

@@ -197,6 +197,13 @@ class Campaign:
             return None
         return min(lanes, key=lambda lane: (bool(lane.open), lane.given)).next_block()
 
+    def drop(self, block: Block) -> bool:
+        """Give a block back that has not been begun, if its variant has all that it needs."""
+        lane = self.lanes[block.variant]
+        if lane.tally.enough:
+            lane.open.discard(block.number)
+        return lane.tally.enough
+
     def put(self, block: Block, result: BlockResult | None) -> bool:
         """Take a result (None: lost). True if this was the last that its variant needed."""
         lane = self.lanes[block.variant]

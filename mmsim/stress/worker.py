@@ -106,14 +106,20 @@ def main(pipe: Connection, setting: Setting, core: int | None) -> None:
     # The parent has gone or has closed the pipe: either way nobody wants the rest.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            voice.answer(_attempt(setting, pipe.recv(), voice))
+            voice.answer(attempt(setting, pipe.recv(), voice.beat, voice.again))
 
 
-def _attempt(setting: Setting, block: Block, voice: Voice) -> BlockResult | Broken:
+def attempt(
+    setting: Setting, block: Block, tell: Callable[[Beat], None], again: Callable[[], None]
+) -> BlockResult | Broken:
+    """Run one block in this process; what goes wrong in it is an answer, too.
+
+    ``tell`` is called now and then with how far it is, ``again`` while a long run goes on.
+    """
     try:
-        voice.beat(Beat(0, 0))
-        with endless.watched(setting.source.file, voice.again):
-            return run_block(setting, block, voice.beat)
+        tell(Beat(0, 0))
+        with endless.watched(setting.source.file, again):
+            return run_block(setting, block, tell)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except UsageError as error:
