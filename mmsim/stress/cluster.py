@@ -18,6 +18,7 @@ import os
 import queue
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any
@@ -38,6 +39,8 @@ LOOK_SECONDS = 1.0
 MOST_TRIES = 4
 """A block that has cost so many workers their life is given up."""
 GATHER_SECONDS = 30.0
+FETCHERS = 8
+"""Results that are fetched at a time; a worker that dies meanwhile holds one up."""
 NEW, READY, REFUSED, GONE = "new", "ready", "refused", "gone"
 
 
@@ -111,6 +114,8 @@ class Cluster(Crew):
         self._ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._heard, self._ring = os.pipe()
         os.set_blocking(self._ring, False)
+        os.set_blocking(self._heard, False)
+        self._fetchers = ThreadPoolExecutor(FETCHERS, "mmsim-fetch")
         self._number = itertools.count()
         self._next_look = 0.0
         self._patience = time.monotonic() + spec.wait
@@ -125,6 +130,7 @@ class Cluster(Crew):
             self._client.cancel(futures, force=True)
         with contextlib.suppress(Exception):
             self._connection.close()
+        self._fetchers.shutdown(wait=True, cancel_futures=True)
         os.close(self._heard)
         os.close(self._ring)
 
@@ -152,9 +158,10 @@ class Cluster(Crew):
         wait([*bell, self._heard], POLL_SECONDS)
         with contextlib.suppress(queue.Empty):
             while not interrupts.heard():
-                future = self._ready.get_nowait()
-                os.read(self._heard, 1)
-                self._hear(future, campaign, observer)
+                future, answer = self._ready.get_nowait()
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._heard, 1)
+                self._hear(future, answer, campaign, observer)
 
     def _under_way(self) -> list[Beat]:
         return []
@@ -222,16 +229,16 @@ class Cluster(Crew):
         if again:
             observer.trouble(f"{why}; run again elsewhere: {', '.join(again)}")
 
-    def _welcome(self, seat: _Seat, observer: Observer) -> None:
+    def _welcome(self, seat: _Seat, who: Identity | BaseException, observer: Observer) -> None:
         """Does it compute what we would?"""
-        greeting, seat.greeting = seat.greeting, None
-        try:
-            who: Identity = greeting.result(timeout=GATHER_SECONDS)
-            why = self._us.refusal(who)
-        except Exception as error:  # it has no mmsim, or one that cannot say who it is
-            who, why = self._us, f"cannot run mmsim ({type(error).__name__}: {one_line(error)})"
+        seat.greeting = None
+        why: str | None
+        if isinstance(who, BaseException):  # it has no mmsim, or one that cannot say who it is
+            why = f"cannot run mmsim ({type(who).__name__}: {one_line(who)})"
+        else:
+            seat.who, why = who, self._us.refusal(who)
         if why is None:
-            seat.state, seat.who = READY, who
+            seat.state = READY
         else:
             seat.state = REFUSED
             observer.trouble(f"worker {seat.name} {why}: refused")
@@ -252,8 +259,18 @@ class Cluster(Crew):
         return future
 
     def _done(self, future: Any) -> None:
-        """In a thread of dask's: wake the loop."""
-        self._ready.put(future)
+        """In a thread of dask's: have the result fetched, which may take a while, or for ever if
+        its worker has died since.
+        """
+        with contextlib.suppress(RuntimeError):  # we are closing
+            self._fetchers.submit(self._fetch, future)
+
+    def _fetch(self, future: Any) -> None:
+        try:
+            answer = future.result(timeout=GATHER_SECONDS)
+        except BaseException as error:  # an answer, too: CancelledError is no Exception
+            answer = error
+        self._ready.put((future, answer))
         with contextlib.suppress(OSError):
             os.write(self._ring, b"!")
 
@@ -277,21 +294,22 @@ class Cluster(Crew):
         mates = [s for s in self._able() if s.who is not None and s.who.host == host]
         return mates.index(seat)
 
-    def _hear(self, future: Any, campaign: Campaign, observer: Observer) -> None:
+    def _hear(self, future: Any, answer: Any, campaign: Campaign, observer: Observer) -> None:
         for seat in self._seats.values():
             if seat.greeting is future:
-                self._welcome(seat, observer)
+                self._welcome(seat, answer, observer)
                 return
             for task in seat.tasks:
                 if task.future is future:
-                    self._answered(seat, task, campaign, observer)
+                    self._answered(seat, task, answer, campaign, observer)
                     return
 
-    def _answered(self, seat: _Seat, task: _Task, campaign: Campaign, observer: Observer) -> None:
-        try:
-            answer = task.future.result(timeout=GATHER_SECONDS)
-        except Exception as error:  # its worker died in between, or the result did
-            self._bury(seat, f"did not answer ({type(error).__name__})", campaign, observer)
+    def _answered(
+        self, seat: _Seat, task: _Task, answer: Any, campaign: Campaign, observer: Observer
+    ) -> None:
+        if isinstance(answer, BaseException):  # its worker died in between, or the result did
+            how = f"did not answer ({type(answer).__name__})"
+            self._bury(seat, how, campaign, observer)
             return
         seat.tasks.remove(task)
         if isinstance(answer, BlockResult):

@@ -151,7 +151,7 @@ def _local(spec: Spec) -> Any:
         n_workers=spec.local,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address=":0",
         silence_logs=logging.CRITICAL,
         memory_limit=0,
     )
