@@ -38,7 +38,9 @@ def files() -> tuple[Path, ...]:
 
 @lru_cache(maxsize=1)
 def texts() -> dict[Path, str]:
-    return {path: (ROOT / path).read_text(encoding="utf-8") for path in files()}
+    return {
+        path: (ROOT / path).read_text(encoding="utf-8") for path in files() if path.suffix != ".png"
+    }
 
 
 def python_files() -> dict[Path, str]:
