@@ -39,6 +39,8 @@ LOOK_SECONDS = 1.0
 MOST_TRIES = 4
 """A block that has cost so many workers their life is given up."""
 GATHER_SECONDS = 30.0
+NO_MMSIM = (ImportError, AttributeError, FileNotFoundError)
+"""What a worker raises when asked who it is, if it has no mmsim, an old one, or not the file."""
 FETCHERS = 8
 """Results that are fetched at a time; a worker that dies meanwhile holds one up."""
 NEW, READY, REFUSED, GONE = "new", "ready", "refused", "gone"
@@ -233,7 +235,10 @@ class Cluster(Crew):
         """Does it compute what we would?"""
         seat.greeting = None
         why: str | None
-        if isinstance(who, BaseException):  # it has no mmsim, or one that cannot say who it is
+        if isinstance(who, BaseException) and not isinstance(who, NO_MMSIM):
+            seat.state = GONE  # it died while it was asked; if it has not, it is asked again
+            return
+        if isinstance(who, BaseException):
             why = f"cannot run mmsim ({type(who).__name__}: {one_line(who)})"
         else:
             seat.who, why = who, self._us.refusal(who)

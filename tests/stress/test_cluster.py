@@ -114,6 +114,23 @@ def test_a_worker_that_would_compute_otherwise_is_refused(
     assert value in ear.troubles[0]
 
 
+def test_a_worker_without_mmsim_is_refused_and_one_that_dies_is_asked_again(address: str) -> None:
+    campaign, ear = Watched(BUDGETS), Ear()
+    with Cluster(spec(address, workers=2), setting(SOURCE)) as crew:
+        crew._look(campaign, ear)
+        one, two = crew._seats.values()
+        crew._welcome(one, ModuleNotFoundError("No module named 'mmsim'"), ear)
+        assert ear.troubles[0].endswith("(ModuleNotFoundError: No module named 'mmsim'): refused")
+        crew._welcome(two, TimeoutError("no answer"), ear)
+        crew._next_look = 0.0
+        crew._look(campaign, ear)
+        assert crew._seats[one.address] is one
+        again = crew._seats[two.address]
+        assert again is not two
+        assert again.greeting is not None
+    assert len(ear.troubles) == 1
+
+
 def test_a_block_that_costs_every_worker_its_life_is_lost(address: str) -> None:
     """A worker that is said to be gone comes back at the next look; its block goes round."""
     ear, campaign = Ear(), Watched(((QUIET, Budget(32)),))
