@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +47,10 @@ LONGEST_CHECK = 1_000_000  # accesses; those of the scenarios here need some hun
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run came to.  ``schedule`` is the line that replays it."""
+    """What one run came to.  ``schedule`` is the line that replays it.
+
+    ``policy`` is the one that decided; ``os`` where that was the operating system.
+    """
 
     index: int
     findings: tuple[Finding, ...]
@@ -55,6 +58,7 @@ class RunResult:
     handovers: int
     schedule: str
     metrics: Mapping[str, float]
+    policy: str = "os"
 
 
 class Runner:
@@ -119,7 +123,8 @@ class Runner:
             q = rng.choice((0.5, 0.125, 0.03125))
             return self._run(seed, free, lambda m: free.run(m, q), instruments, index)
         policy = policies.make(self.policy, rng, self._typical_length(), self._profile)
-        return self.run_with(policy, seed, instruments=instruments, index=index)
+        result = self.run_with(policy, seed, instruments=instruments, index=index)
+        return replace(result, policy=policies.name_of(policy))
 
     def run_with(
         self,

@@ -7,7 +7,11 @@
     source    where variants come from, and how one is made to run
     plan      which block of runs comes next; the order in which results count
     worker    the inside of one worker process
-    pool      worker processes: start, feed, replace, stop
+    crew      the loop of a campaign, whoever computes its blocks
+    pool      a crew of worker processes: start, feed, replace, stop
+    cluster   a crew of the workers of a cluster;  clusterspec: where that is
+    stored    campaigns in a SQLite file;  page: one to look at;  changes: two side by side
+    identity  who computes: code, Python, machine
     tally     what is known of one variant so far
     pairs     a right variant beside its wrong twin: the runs it needs
     duel      two variants run by run, under a sequential test

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from mmsim.errors import InternalError
+from mmsim.errors import InternalError, UsageError
 from mmsim.stress import (
+    clusterspec,
     interrupts,
     options,
     output,
@@ -23,10 +25,14 @@ from mmsim.stress import (
     streams,
     trouble,
 )
+from mmsim.stress.crew import Crew
+from mmsim.stress.identity import identity
 from mmsim.stress.plan import Campaign
 from mmsim.stress.pool import Pool
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_PROFILE, Settings, chosen, resolve
 from mmsim.stress.source import Library, Source
+from mmsim.stress.stored import kept
+from mmsim.stress.stored.file import Store
 from mmsim.stress.trouble import BROKEN, DIFFERS, OK
 from mmsim.stress.verdict import verdict_of
 from mmsim.stress.worker import Setting
@@ -54,7 +60,9 @@ def main(argv: Sequence[str] | None = None, source: Source | None = None) -> int
     """Run the stress runner; `source` is there for tests and for tools built on it."""
     parsed = argparse.Namespace()
     try:
-        parsed = options.build().parse_all(sys.argv[1:] if argv is None else argv)
+        words = sys.argv[1:] if argv is None else argv
+        parsed = options.build().parse_all(words)
+        parsed.command = shlex.join(["python", "-m", "mmsim.stress", *words])
         return _main(parsed, source)
     except BaseException as error:
         undone = "interrupted; nothing was counted or written"
@@ -72,12 +80,14 @@ def _main(parsed: argparse.Namespace, source: Source | None) -> int:
         sys.stdout.flush()
         return OK
     settings = resolve(request, campaign_profile, source)
+    if settings.cluster is not None:
+        clusterspec.parse(settings.cluster)
     if parsed.json is not None:
         store.check_writable(parsed.json)
     if parsed.html is not None:
         pictures.check_directory(parsed.html)
-    outcome = run(settings, source)
-    code = outcome.code
+    outcome, stored = _run(settings, source, parsed, campaign_profile.store)
+    code = outcome.code if stored else BROKEN
     if parsed.json is not None:
         data = store.document(
             outcome.campaign, settings, complete=outcome.complete, wall=outcome.wall
@@ -106,6 +116,41 @@ def _draw(path: str, campaign: Campaign, settings: Settings) -> bool:
     many = "s" * (pages != 1)
     print(f"{path}: {pages} page{many} and {pictures.INDEX}", file=sys.stderr)
     return True
+def _run(
+    settings: Settings, source: Source, parsed: argparse.Namespace, default: str | None
+) -> tuple[Outcome, bool]:
+    """Run the campaign, with a store if one was asked for; False if that could not be kept up."""
+    path = None if parsed.no_store else parsed.store or default
+    if path is None:
+        if parsed.resume:
+            raise UsageError("--resume: from which store? give --store FILE.sqlite")
+        return run(settings, source), True
+    who = identity(settings.file)
+    with Store(path, write=True) as file:
+        if not parsed.resume and (unfinished := kept.unfinished(file, settings, who)):
+            _note(
+                f"campaign {unfinished} in {path} is of the same plan and not finished; "
+                "--resume goes on with it, this is a new one"
+            )
+        campaign = kept.open_campaign(
+            *(file, settings, who, parsed.command, settings.workers),
+            resume=parsed.resume,
+        )
+        if campaign.there:
+            _note(
+                f"going on with campaign {campaign.id} in {path}: {campaign.there:,} runs are in it"
+            )
+        outcome = run(settings, source, campaign=campaign)
+        try:
+            campaign.end(complete=outcome.complete, wall=outcome.wall)
+        except InternalError as error:
+            _note(str(error))
+            return outcome, False
+        return outcome, True
+
+
+def _note(text: str) -> None:
+    print(f"mmsim.stress: {text}", file=sys.stderr, flush=True)
 
 
 def _show(out: Console, outcome: Outcome, settings: Settings, parsed: argparse.Namespace) -> None:
@@ -124,6 +169,15 @@ def _show(out: Console, outcome: Outcome, settings: Settings, parsed: argparse.N
     out.print()
     for line in output.summary(campaign, settings, complete=outcome.complete, wall=outcome.wall):
         out.out(line, highlight=False)
+
+
+def _crew(settings: Settings, setting: Setting) -> Crew:
+    """Whoever computes: processes of this machine, or the machines of a cluster."""
+    if settings.cluster is None:
+        return Pool(settings.jobs, setting, pin=settings.pin)
+    from mmsim.stress.cluster import Cluster
+
+    return Cluster(clusterspec.parse(settings.cluster), setting)
 
 
 def run(
@@ -150,8 +204,8 @@ def run(
         complete = True
         with watcher or progress.watcher(sys.stderr) as observer:
             try:
-                with Pool(settings.jobs, setting, pin=settings.pin) as pool:
-                    pool.run(counted, observer, alarm)
+                with _crew(settings, setting) as crew:
+                    crew.run(counted, observer, alarm)
             except KeyboardInterrupt:
                 counted.lost.append("interrupted; what was counted until then follows")
                 complete = False

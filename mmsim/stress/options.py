@@ -21,6 +21,8 @@ examples:
       let the operating system schedule; a crash found so replays under threads
   python -m mmsim.stress --profile nightly --seed $RANDOM --json night.json
       a long campaign with a record
+  python -m mmsim.stress --profile nightly --resume
+      go on with it after a power cut; what is in its store is not run again
   python -m mmsim.stress --file my_race.py --cpus 4
       a race of your own (docs/write-a-scenario.md)
 
@@ -103,6 +105,12 @@ def _how(group: argparse._ArgumentGroup) -> None:
         metavar="J",
         help="worker processes (default: one a core); changes no result",
     )
+    group.add_argument(
+        "--cluster",
+        metavar="WHERE",
+        help="run on many machines: local[:N], tcp://HOST:PORT or FILE.toml "
+        "(docs/cluster.md); changes no result either",
+    )
 
 
 def _how_long(group: argparse._ArgumentGroup) -> None:
@@ -146,6 +154,17 @@ def _output(group: argparse._ArgumentGroup) -> None:
         metavar="DIR",
         help="write a page for each kind of finding, to look at in a browser, and an index",
     )
+    group.add_argument(
+        "--store",
+        metavar="FILE.sqlite",
+        help="keep every block of runs there as it comes (docs/store.md); nightly does",
+    )
+    group.add_argument("--no-store", action="store_true", help="not even if the profile does")
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the campaign in the store that has the same plan and code",
+    )
 
 
 def request(options: argparse.Namespace) -> Request:
@@ -162,4 +181,5 @@ def request(options: argparse.Namespace) -> Request:
         jobs=options.jobs,
         stop_after=options.stop_after,
         file=options.file,
+        cluster=options.cluster,
     )

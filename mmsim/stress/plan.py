@@ -14,7 +14,7 @@ gets its own least, and then the rest. That, too, is a function of the counts an
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mmsim.stress.pairs import Evidence, Pair
@@ -110,6 +110,11 @@ class Lane:
         self._given_runs += count
         return block
 
+    def resize(self, block: Block, count: int) -> Block:
+        """Give the block that was handed out last another size; the next one begins behind it."""
+        self._given_runs += count - block.count
+        return replace(block, count=count)
+
     def put(self, number: int, result: BlockResult | None) -> None:
         """Take a block back, or None for one that was lost; count what is next in line."""
         self.open.discard(number)
@@ -191,6 +196,13 @@ class Campaign:
         if not lanes:
             return None
         return min(lanes, key=lambda lane: (bool(lane.open), lane.given)).next_block()
+
+    def drop(self, block: Block) -> bool:
+        """Give a block back that has not been begun, if its variant has all that it needs."""
+        lane = self.lanes[block.variant]
+        if lane.tally.enough:
+            lane.open.discard(block.number)
+        return lane.tally.enough
 
     def put(self, block: Block, result: BlockResult | None) -> bool:
         """Take a result (None: lost). True if this was the last that its variant needed."""

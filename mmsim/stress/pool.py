@@ -16,36 +16,24 @@ import contextlib
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import TracebackType
-from typing import Protocol
 
-from mmsim.errors import InternalError, UsageError
+from mmsim.errors import InternalError
 from mmsim.stress import interrupts, worker
+from mmsim.stress.crew import POLL_SECONDS, Crew, Observer
 from mmsim.stress.plan import Campaign
 from mmsim.stress.pulse import Pulse
-from mmsim.stress.tally import Block, BlockResult, Tally
-from mmsim.stress.worker import Beat, Broken, Setting
+from mmsim.stress.tally import Block
+from mmsim.stress.worker import Beat, Setting
 
 SILENCE_SECONDS = 60.0
 """A worker that says nothing for so long is stuck (see `pulse`); a run takes milliseconds."""
 
-POLL_SECONDS = 0.25
 DEATHS_IN_A_ROW = 6
-
-
-class Observer(Protocol):
-    """Whoever watches the campaign."""
-
-    def progress(self, campaign: Campaign, runs: int, findings: int) -> None:
-        """So many runs and findings, those of blocks under way included."""
-
-    def variant_done(self, tally: Tally) -> None: ...
-    def trouble(self, message: str) -> None: ...
 
 
 @dataclass
@@ -60,14 +48,14 @@ class _Seat:
     beat: Beat = field(default_factory=lambda: Beat(0, 0))
 
 
-class Pool:
+class Pool(Crew):
     """The workers of one campaign."""
 
     def __init__(
         self, jobs: int, setting: Setting, *, pin: bool = True, silence: float = SILENCE_SECONDS
     ) -> None:
+        super().__init__(setting)
         self._context = multiprocessing.get_context("spawn")
-        self._setting = setting
         self._cores = worker.cores() if pin else ()
         self._silence = silence
         self._deaths_in_a_row = 0
@@ -76,17 +64,6 @@ class Pool:
             if interrupts.heard():  # sixteen workers take a while to start
                 break
             self._seats.append(self._start(number))
-
-    def __enter__(self) -> Pool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close(patient=kind is None)
 
     @property
     def pids(self) -> list[int | None]:
@@ -101,48 +78,34 @@ class Pool:
             name=f"mmsim-worker-{number}",
             daemon=True,
         )
-        with _deaf_child():
+        with deaf_child():
             process.start()
         theirs.close()
         return _Seat(number, process, ours, Pulse(process.pid, self._silence))
 
-    def run(self, campaign: Campaign, observer: Observer, alarm: int | None = None) -> None:
-        """Run the campaign to its end, or until its deadline.
+    def _hand_out(self, campaign: Campaign, observer: Observer) -> bool:
+        for seat in self._seats:
+            if seat.block is None:
+                self._feed(seat, campaign, observer)
+        return any(seat.block is not None for seat in self._seats)
 
-        ``alarm`` is a descriptor that becomes readable when there is an interrupt; that, and
-        nothing else, ends it with KeyboardInterrupt (see `interrupts.gathered`).
-        """
-        bell = [] if alarm is None else [alarm]
-        while True:
-            if interrupts.heard():
-                raise KeyboardInterrupt
-            for seat in self._seats:
-                if seat.block is None:
-                    self._feed(seat, campaign, observer)
-            busy = [seat for seat in self._seats if seat.block is not None]
-            if not busy:
-                return
-            ready = wait([*bell, *(seat.pipe for seat in busy)], POLL_SECONDS)
-            for seat in busy:
-                if interrupts.heard():  # a worker may have died of the same signal
-                    break
-                if seat.pipe in ready:
-                    self._listen(seat, campaign, observer)
-                elif seat.pulse.stopped():
-                    seat.process.kill()
-                    self._bury(seat, campaign, observer, f"was silent for {self._silence:.0f} s")
-            under_way = [seat.beat for seat in self._seats if seat.block is not None]
-            observer.progress(
-                campaign,
-                campaign.runs + sum(beat.runs for beat in under_way),
-                campaign.findings + sum(beat.findings for beat in under_way),
-            )
+    def _listen(self, bell: Sequence[int], campaign: Campaign, observer: Observer) -> None:
+        busy = [seat for seat in self._seats if seat.block is not None]
+        ready = wait([*bell, *(seat.pipe for seat in busy)], POLL_SECONDS)
+        for seat in busy:
+            if interrupts.heard():  # a worker may have died of the same signal
+                break
+            if seat.pipe in ready:
+                self._hear(seat, campaign, observer)
+            elif seat.pulse.stopped():
+                seat.process.kill()
+                self._bury(seat, campaign, observer, f"was silent for {self._silence:.0f} s")
+
+    def _under_way(self) -> list[Beat]:
+        return [seat.beat for seat in self._seats if seat.block is not None]
 
     def _feed(self, seat: _Seat, campaign: Campaign, observer: Observer) -> None:
-        deadline = self._setting.deadline
-        if deadline is not None and time.monotonic() >= deadline:
-            return
-        block = campaign.next_block()
+        block = self._next(campaign)
         if block is None:
             return
         seat.block, seat.beat = block, Beat(0, 0)
@@ -152,7 +115,7 @@ class Pool:
         except OSError:
             self._bury(seat, campaign, observer, "died")
 
-    def _listen(self, seat: _Seat, campaign: Campaign, observer: Observer) -> None:
+    def _hear(self, seat: _Seat, campaign: Campaign, observer: Observer) -> None:
         try:
             message = seat.pipe.recv()
         except Exception:  # cut off in the middle of a message: any of a dozen unpickling errors
@@ -165,12 +128,7 @@ class Pool:
         self._deaths_in_a_row = 0
         block, seat.block = seat.block, None
         assert block is not None
-        if isinstance(message, Broken):
-            if message.usage:
-                raise UsageError(message.message)
-            self._lose(block, campaign, observer, f"internal error in {block}\n{message.message}")
-        else:
-            self._keep(block, message, campaign, observer)
+        self._take(block, message, campaign, observer)
 
     def _bury(self, seat: _Seat, campaign: Campaign, observer: Observer, how: str) -> None:
         """Take a dead worker away, give its block up, and start another in its seat."""
@@ -193,19 +151,7 @@ class Pool:
         seat.pipe.close()
         self._seats[self._seats.index(seat)] = self._start(seat.number)
 
-    def _lose(self, block: Block, campaign: Campaign, observer: Observer, message: str) -> None:
-        campaign.lost.append(message)
-        observer.trouble(message)
-        self._keep(block, None, campaign, observer)
-
-    def _keep(
-        self, block: Block, result: BlockResult | None, campaign: Campaign, observer: Observer
-    ) -> None:
-        if campaign.put(block, result):
-            observer.variant_done(campaign.lanes[block.variant].tally)
-
     def close(self, *, patient: bool = True) -> None:
-        """Stop every worker; patient ones are let out by the door."""
         try:
             for seat in self._seats:
                 seat.pipe.close()
@@ -234,7 +180,7 @@ def _cause_of_death(code: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _deaf_child() -> Iterator[None]:
+def deaf_child() -> Iterator[None]:
     """A child started inside this hears no interrupt, from its first instruction on.
 
     The signals are held back and not ignored: one that comes meanwhile is ours, and is delivered

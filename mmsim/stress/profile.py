@@ -5,6 +5,7 @@ A profile is a small TOML file in `stress/`:
 
     summary = "what this campaign is for"
     scenarios = ["002", "000"]     # or variants = ["002.*"]; everything if neither is there
+    store = "night.sqlite"         # keep the campaign there, as --store does
     cpus = 8                       # cpus, seed, engine, policy: the command line wins over these
 
     [never]                        # budgets by declared verdict
@@ -53,6 +54,7 @@ _TOP = (
     "policy",
     "seconds",
     "pairs",
+    "store",
 )
 _BUDGET = ("runs", "stop_after", "most")
 MOST = 2**64
@@ -93,6 +95,8 @@ class Profile:
     """Right variants are compared with their twins."""
     skip: tuple[str, ...] = ()
     """Variants whose races random runs hardly ever meet: a search settles them."""
+    store: str | None = None
+    """A file in the working directory that keeps the campaign, unless another one is named."""
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     overrides: tuple[Override, ...] = ()
 
@@ -189,6 +193,7 @@ def parse(name: str, data: Mapping[str, Any]) -> Profile:
         seconds=seconds,
         pairs=_yes_no(name, data, "pairs", default=True),
         skip=_texts(name, data, "skip"),
+        store=_text(name, data, "store"),
         budgets={v: _budget(name, data[v], f"[{v}]") for v in VERDICTS if v in data},
         overrides=tuple(_override(name, o) for o in overrides),
     )

@@ -39,6 +39,7 @@ class Request:
     jobs: int | None = None
     stop_after: int | None = None
     file: str | None = None
+    cluster: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,20 @@ class Settings:
     pairs: tuple[Pair, ...] = ()
     beside: tuple[tuple[Variant, Budget], ...] = ()
     """What runs for the sake of pairs, and was not asked for."""
+    cluster: str | None = None
+    """Where the workers are; None: processes of this machine."""
 
     @property
     def scheduler(self) -> str:
         """Who decides what runs next: the policy, or under `free` nobody here."""
         return "os" if self.engine == "free" else self.policy
+
+    @property
+    def workers(self) -> str:
+        """Who computes, in words."""
+        if self.cluster is not None:
+            return f"cluster {self.cluster}"
+        return f"{self.jobs} process{'es' * (self.jobs != 1)}"
 
     @property
     def pin(self) -> bool:
@@ -109,6 +119,7 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
         seconds=seconds,
         profile=profile.name,
         file=request.file,
+        cluster=request.cluster,
     )
     if not profile.pairs:
         return settings

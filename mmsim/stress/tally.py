@@ -69,17 +69,50 @@ class BlockResult:
     samples: Mapping[str, Sample] = field(default_factory=dict)
     metrics: tuple[Mapping[str, float], ...] = ()
     """One mapping a run, in the order of the runs."""
+    policies: tuple[str, ...] = ()
+    """Who decided in each run; `mix` draws one of the others."""
+    worker: str = ""
+    """`host/pid`, or where in a cluster it was computed."""
+    tries: int = 1
+    note: str = ""
+    """Why it was not computed at the first try."""
+
+    @property
+    def covers(self) -> int:
+        """Runs for which nothing is left to do: all of the block, if it has enough findings."""
+        enough = self.block.enough is not None and len(self.failures) >= self.block.enough
+        return self.block.count if enough else self.runs
 
     def upto(self, runs: int) -> BlockResult:
         """The same, had the block ended after so many runs."""
-        if runs >= self.runs:
-            return self
+        return self if runs >= self.runs else self.part(0, runs)
+
+    def part(self, start: int, count: int) -> BlockResult:
+        """The same, had the block begun ``start`` runs later and ended ``count`` runs after that.
+
+        Its samples have to be those of the variant: that of a kind may stand before the part.
+        """
+        runs = max(0, min(self.runs - start, count))
+        each = self.seconds / self.runs if self.runs else 0.0
+        failures = tuple(
+            replace(f, offset=f.offset - start, seconds=max(0.0, f.seconds - start * each))
+            for f in self.failures
+            if start <= f.offset < start + runs
+        )
+        count = min(count, self.covers - start)
         return replace(
             self,
+            block=replace(
+                self.block,
+                first=self.block.first + start,
+                count=count,
+                enough=len(failures) if runs < count else None,
+            ),
             runs=runs,
-            seconds=self.seconds * runs / self.runs,
-            failures=tuple(failure for failure in self.failures if failure.offset < runs),
-            metrics=self.metrics[:runs],
+            seconds=each * runs,
+            failures=failures,
+            metrics=self.metrics[start : start + runs],
+            policies=self.policies[start : start + runs],
         )
 
 

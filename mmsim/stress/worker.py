@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -105,14 +106,20 @@ def main(pipe: Connection, setting: Setting, core: int | None) -> None:
     # The parent has gone or has closed the pipe: either way nobody wants the rest.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            voice.answer(_attempt(setting, pipe.recv(), voice))
+            voice.answer(attempt(setting, pipe.recv(), voice.beat, voice.again))
 
 
-def _attempt(setting: Setting, block: Block, voice: Voice) -> BlockResult | Broken:
+def attempt(
+    setting: Setting, block: Block, tell: Callable[[Beat], None], again: Callable[[], None]
+) -> BlockResult | Broken:
+    """Run one block in this process; what goes wrong in it is an answer, too.
+
+    ``tell`` is called now and then with how far it is, ``again`` while a long run goes on.
+    """
     try:
-        voice.beat(Beat(0, 0))
-        with endless.watched(setting.source.file, voice.again):
-            return run_block(setting, block, voice.beat)
+        tell(Beat(0, 0))
+        with endless.watched(setting.source.file, again):
+            return run_block(setting, block, tell)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except UsageError as error:
@@ -144,6 +151,7 @@ def _runs(
     failures: list[Failure] = []
     samples: dict[str, Sample] = {}
     metrics: list[Mapping[str, float]] = []
+    policies: list[str] = []
     start = now = time.perf_counter()
     beat = start + BEAT_SECONDS
     done = 0
@@ -158,6 +166,7 @@ def _runs(
         done += 1
         now = time.perf_counter()
         metrics.append(_numbers(result.metrics, block, offset))
+        policies.append(result.policy)
         if result.findings:
             first, *others = result.findings
             samples.setdefault(first.fingerprint, Sample(first, result.schedule))
@@ -168,7 +177,16 @@ def _runs(
         if now >= beat:
             tell(Beat(done, len(failures)))
             beat = now + BEAT_SECONDS
-    return BlockResult(block, done, now - start, tuple(failures), samples, tuple(metrics))
+    return BlockResult(
+        block,
+        done,
+        now - start,
+        tuple(failures),
+        samples,
+        tuple(metrics),
+        tuple(policies),
+        worker=f"{socket.gethostname()}/{os.getpid()}",
+    )
 
 
 def _numbers(metrics: Mapping[Any, Any], block: Block, offset: int) -> dict[str, float]:

@@ -62,6 +62,7 @@ class FakeResult:
     findings: tuple[Finding, ...]
     schedule: str
     metrics: Mapping[str, float]
+    policy: str = "pct"
     steps: int = 10
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`python -m mmsim compare BUGGY FIXED`: does the fix make a difference, and how sure is that?"""
+"""`python -m mmsim compare BUGGY FIXED`: does the fix make a difference, and how sure is that?
+
+Two stores in their place are two campaigns, of two commits or two nights (see `mmsim.cli.stores`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mmsim.cli import stores
 from mmsim.errors import UsageError
 from mmsim.scenarios.api import Variant
 from mmsim.scenarios.cast import on_cast_of, same_cast
@@ -47,16 +51,20 @@ it takes to believe in the fix. When to stop is settled before the first run:
              ten times as high" from "they are equal", each wrong in one case of 100;
              a frequent race is settled in some dozens of runs
 
+With two stores in their place (python -m mmsim compare BEFORE.sqlite AFTER.sqlite) it
+lays two campaigns side by side: what became likelier, rarer, new, gone.
+
 exit code: 0 FIXED fails less often (p <= 0.01), 1 that is not shown, 2 usage,
            3 nothing to compare with (BUGGY did not fail), incomplete, internal error
+           of two stores: 0 nothing is worse, 1 a regression, 2 usage
 """
 SHOWN, NOT_SHOWN, OPEN = 0, 1, 3
 MOST_PAIRS = 100_000
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("buggy", metavar="BUGGY", help="the variant that fails")
-    parser.add_argument("fixed", metavar="FIXED", help="the variant with the fix")
+    parser.add_argument("buggy", metavar="BUGGY", help="the variant that fails, or a store")
+    parser.add_argument("fixed", metavar="FIXED", help="the variant with the fix, or a store")
     parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
     rule = parser.add_mutually_exclusive_group()
     rule.add_argument(
@@ -79,6 +87,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jobs", type=whole(1, 1024), metavar="J", help="worker processes")
     parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
+    two = parser.add_argument_group("of two stores")
+    two.add_argument("--before", type=whole(1), metavar="N", help="campaign of the first (last)")
+    two.add_argument("--after", type=whole(1), metavar="N", help="campaign of the second (last)")
+    two.add_argument(
+        "--anyway", action="store_true", help="although cpus, engine, policy or seed say otherwise"
+    )
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,11 @@ class Comparison:
 
 
 def run(options: argparse.Namespace) -> int:
+    kept = [stores.is_store(name) for name in (options.buggy, options.fixed)]
+    if all(kept):
+        return stores.compare(options)
+    if any(kept):
+        raise UsageError("compare two variants or two stores, not one of each")
     source = Library(options.file)
     asked = find_variant(source, options.buggy), find_variant(source, options.fixed)
     buggy, fixed = on_one_cast(*asked, options)

@@ -37,6 +37,7 @@ __all__ = [
     "Replay",
     "RoundRobin",
     "make",
+    "name_of",
 ]
 
 
@@ -111,3 +112,16 @@ def make(name: str, rng: Random, steps: int, profile: Profile | None = None) -> 
     if name in PROFILED:
         return PROFILED[name](rng, profile or Profile())
     return POLICIES[name](rng, steps)
+
+
+_NAMES: dict[type[Policy], str] = {
+    RandomWalk: "random-walk",
+    Geometric: "geometric",
+    PCT: "pct",
+    POS: "pos",
+}
+
+
+def name_of(policy: Policy) -> str:
+    """The name that a policy is asked for by; of one that `mix` drew, its own."""
+    return _NAMES.get(type(policy), type(policy).__name__)
