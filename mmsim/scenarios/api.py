@@ -59,7 +59,7 @@ from mmsim.scenarios.sequencer import (
     before,
     run,
 )
-from mmsim.scenarios.setup import anon_page, cached_page, lru_page, memory, new_file
+from mmsim.scenarios.setup import anon_page, cached_page, leave_free, lru_page, memory, new_file
 
 __all__ = [
     "ALWAYS",
@@ -90,6 +90,7 @@ __all__ = [
     "check_refs",
     "cite",
     "declare",
+    "leave_free",
     "lru_page",
     "memblock_alloc",
     "memblock_free_all",

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import mmsim
+import mmsim.scenarios.gates  # the kernel's own functions ask for them
 from mmsim.errors import UsageError, nearest, one_line
 from mmsim.model.era import ERAS
 from mmsim.model.gate import GATES

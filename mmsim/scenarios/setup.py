@@ -36,15 +36,20 @@ _MARKS = ("dirty", "writeback")
 
 
 @contextmanager
-def memory(machine: Machine, *, pages: int = 8, nodes: int = 1, memcgs: int = 0) -> Iterator[Any]:
+def memory(
+    machine: Machine, *, pages: int = 8, nodes: int = 1, memcgs: int = 0, pcp: int = 6
+) -> Iterator[Any]:
     """Boot memory of ``pages`` frames in all, the first of them node 0's; gives the kernel_mm.
 
-    ``memcgs`` control groups besides the root.  Frames that nobody has taken when the block ends
-    are given to the buddy lists.  Raises UncoveredEra before 3.13.
+    ``memcgs`` control groups besides the root.  ``pcp`` is how many free pages a CPU gathers before
+    it gives some back: with 1 what is freed is whole blocks again at once.  Frames that nobody has
+    taken when the block ends are given to the buddy lists.  Raises UncoveredEra before 3.13.
     """
     vm = boot_mm(machine, nodes=nodes, memcgs=memcgs, pages=pages)
     for i, page in enumerate(vm.mem_map):
         page.node = i * nodes // pages  # in a row, so that there are blocks of a node
+    for pgdat in vm.node_data:
+        pgdat.zone.pageset_high, pgdat.zone.pageset_batch = pcp, min(2, pcp)
     yield vm
     memblock_free_all(vm)
 
@@ -133,8 +138,17 @@ def lru_page(
         lru = lru_of(page)
         lruvec = vm.memcgs[memcg].lruvecs[page.node]
         list_add(page.lru, lruvec.lists[lru])
-        setattr(lruvec, f"v_size{lru}", lruvec.v_size(lru) + (1 << order))
+        setattr(lruvec, f"v_size{lru}", lruvec.v_size(lru) + 1)  # of list entries here
     else:
         page.v__refcount += 1
         per_cpu(pvecs, pagevec).lru_add.pages.append(page)
     return page
+
+
+def leave_free(vm: Any, frames: int = 1, node: int = 0) -> None:
+    """The next ``frames`` of a node are nobody's: free memory when set-up is over."""
+    mem_map = vm.mem_map
+    at = vm.memblock_next.get(node, 0)
+    while at < len(mem_map) and (mem_map[at].node != node or mem_map[at].history):
+        at += 1
+    vm.memblock_next[node] = at + frames

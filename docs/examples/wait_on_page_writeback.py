@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""wait_on_page_writeback() is woken, and writeback has started again.
+
+Writeback is begun under the page lock and ended without it, in two steps: clear PG_writeback, wake.
+
+1. The disk's interrupt ends a writeback: it clears the bit.
+2. A writer takes the page lock, and the next writeback begins.
+3. A sync locks the page and waits for that one.
+4. The interrupt of the first wakes the sync, which believes that nothing is being written.
+
+Since 5.9 a waiter does not look again.  c2407cf7d22d (January 2021, 5.11, Linus Torvalds) lets
+it: an ``if`` becomes a ``while``.  Here that is a gate, on a 5.10 kernel.
+"""
+
+from mmsim.filemap import lock_page, unlock_page, wait_on_page_bit
+from mmsim.page import PageWriteback
+from mmsim.page_writeback import end_page_writeback, set_page_writeback
+from mmsim.scenarios.api import *
+
+declare(Gate("wait-again", "911", "2021-01-04", "Linus Torvalds", "ask until there is none"))
+ROUNDS = 4
+
+
+@cite("mm/page-writeback.c", "5.10")
+def wait_on_page_writeback(page):
+    if patched("wait-again"):
+        while PageWriteback(page):
+            wait_on_page_bit(page, "writeback")
+    elif PageWriteback(page):
+        wait_on_page_bit(page, "writeback")
+
+
+def write(page, disk):
+    for _ in range(ROUNDS):
+        lock_page(page)
+        wait_on_page_writeback(page)
+        set_page_writeback(page)
+        unlock_page(page)
+        raise_irq(disk)  # it comes some time later, and ends what has begun here
+
+
+def sync(m, page):
+    for _ in range(ROUNDS):
+        lock_page(page)
+        m.count("waits", PageWriteback(page))
+        wait_on_page_writeback(page)
+        BUG_ON(PageWriteback(page), "mm/page-writeback.c", page)
+        unlock_page(page)
+
+
+def setup(m, v):
+    with memory(m, pages=2) as vm:
+        vm.file = new_file("data")
+        page = cached_page(vm, vm.file)
+    disk = m.irq(end_page_writeback, page, comm="nvme", cpu=2, armed=False)
+    m.spawn(write, page, disk, comm="writer", cpu=0)
+    m.spawn(sync, m, page, comm="sync", cpu=1)
+
+
+SCENARIO = Scenario(
+    id="911",
+    name="wait_on_page_writeback",
+    title="wait_on_page_writeback() is woken, and writeback has started again",
+    story=__doc__,
+    era="5.10",
+    setup=setup,
+    check=lambda m, v: check_mm(m, [m.vm.file]),
+    variants=(
+        Variant("911.if", "asks once", SOMETIMES, findings=("page-writeback",)),
+        Variant("911.while", "asks again", NEVER, gates=("wait-again",), against="911.if"),
+    ),
+)
+ORDER = (
+    run("writer", until=after(function="raise_irq")),
+    run("nvme", until=before(function="wake_up_page")),
+    run("writer", until=before(function="raise_irq")),
+    run("sync", until=BLOCKED),
+    run("nvme"),
+    run("sync", until=BLOCKED),
+)
