@@ -82,3 +82,8 @@ SCENARIO = Scenario(
     ),
 )
 ORDER = (run("ksm", until=before("clear head")), run("kcompactd0"), run("ksm"))
+
+
+def test_in_this_order(mmsim_order):
+    assert mmsim_order("912.any", *ORDER, file=__file__).findings
+    assert not mmsim_order("912.bound", *ORDER, file=__file__).findings

@@ -60,3 +60,8 @@ SCENARIO = Scenario(
     ),
 )
 ORDER = (run("nvme", until=before(function="wake_up_page")), run("rm"), run("nvme"))
+
+
+def test_in_this_order(mmsim_order):
+    assert mmsim_order("910.v5_9", *ORDER, file=__file__).findings
+    assert not mmsim_order("910.v5_10", *ORDER, file=__file__).findings

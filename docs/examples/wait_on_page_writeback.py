@@ -78,3 +78,8 @@ ORDER = (
     run("nvme"),
     run("sync", until=BLOCKED),
 )
+
+
+def test_in_this_order(mmsim_order):
+    assert mmsim_order("911.if", *ORDER, file=__file__).findings
+    assert not mmsim_order("911.while", *ORDER, file=__file__).findings
