@@ -35,7 +35,7 @@ from mmsim.engine.schedule import Diverged
 from mmsim.errors import UsageError, nearest
 from mmsim.model.cite import plain, symbol_of
 
-MOST_DECISIONS = 20_000  # in one step: whoever has not come there by then is in a loop
+MOST_DECISIONS = 5_000  # in one step: whoever has not come there by then is in a loop
 SHOWN = 3  # places that an error names
 
 
@@ -165,7 +165,7 @@ class Sequencer(Policy):
         self._stops: dict[int, Stop] = {}  # where each context stands, or stood last
         self._told: dict[int, Stop] = {}  # where the last ``before`` of each ended
         self._spun: set[int] = set()  # who comes from spinning: to the same lock once more
-        self._over: set[int] = set()  # of whom some step has seen the end
+        self._over: set[int] = set()  # whose end was the end of a step
         self._begin_step()
 
     def _begin_step(self) -> None:
@@ -269,9 +269,10 @@ class Sequencer(Policy):
 
     def _next(self, ctx: Context) -> None:
         """On to the next step."""
-        if self.steps[self._at].until.how == "before":
+        until = self.steps[self._at].until
+        if until.how == "before":
             self._told[ctx.id] = self._stops[ctx.id]
-        if self._returned(ctx):
+        elif until == END:
             self._over.add(ctx.id)
         self._at += 1
         self._begin_step()
