@@ -160,6 +160,7 @@ class Sequencer(Policy):
     def _begin(self) -> None:
         """A run begins."""
         self._at = 0
+        self._effects = 0
         self._then = RoundRobin(TURN)
         self._moving: Context | None = None  # was chosen, and has not been looked at since
         self._stops: dict[int, Stop] = {}  # where each context stands, or stood last
@@ -203,17 +204,21 @@ class Sequencer(Policy):
             return TURN
         return int(ctx.at_point)  # 0: to its next point, and not past it
 
+    def ran(self, ctx: Context, n: int) -> None:
+        self._effects += n
+
     def kicked(self) -> int | None:
         return 0 if self.finished else None
 
     def ended(self, machine: Machine) -> None:
         if machine.findings:
             return
+        replaced = machine.steps > self._effects  # by a fair policy, before the budget was spent
         self._look(None)
         while not self.finished:
             ctx = self._find(self.steps[self._at].who)
-            if not self._is_there(ctx):
-                raise self._never(ctx, 2 * machine.steps >= machine.max_steps)
+            if replaced or not self._is_there(ctx):
+                raise self._never(ctx, replaced)
             self._next(ctx)
 
     # -- is it there? -------------------------------------------------------------------------
