@@ -12,7 +12,6 @@ Compaction's scanner reads it like that since 4.3 (Vlastimil Babka, August 2015)
 harmless is a bound: an order that is none is not believed, and at worst too much is skipped.
 """
 
-from mmsim.linux.bug import BUG_ON
 from mmsim.linux.list import list_add_tail
 from mmsim.linux.spinlock import spin_lock_irqsave, spin_unlock_irqrestore
 from mmsim.memory_model import pfn_to_page
@@ -32,11 +31,12 @@ declare(Gate("order-below-max", "912", "2015-08-07", "Vlastimil Babka", "believe
 ClearPageHead = CLEARPAGEFLAG("head", PF_ANY)
 
 
-def scan(low_pfn, end_pfn):
+def scan(m, low_pfn, end_pfn):
     while low_pfn < end_pfn:
         page = pfn_to_page(low_pfn)
         if PageCompound(page):
             order = compound_order(page)
+            m.count("no_order", order >= MAX_ORDER)
             if not patched("order-below-max") or order < MAX_ORDER:
                 low_pfn += (1 << order % 64) - 1  # undefined in C from 64 on; so does an x86
         low_pfn += 1
@@ -63,7 +63,7 @@ def setup(m, v):
         head, other = anon_page(vm, order=1), anon_page(vm)
     vm.owners = [head, other]
     first = vm.mem_map[0].pfn
-    m.spawn(scan, first, first + 16, comm="kcompactd0", cpu=0)
+    m.spawn(scan, m, first, first + 16, comm="kcompactd0", cpu=0)
     tail = pfn_to_page(head.pfn + 1)
     m.spawn(__split_huge_page, head, tail, vm.root_mem_cgroup.lruvecs[0], comm="ksm", cpu=1)
 

@@ -40,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     symbol = options.symbol.removesuffix(":")
     own = () if options.file is None else Library(options.file).functions()
-    everything = citations()
+    everything = citations() + [citation for f in own for citation in citations_of(f)]
     named = [function for function in own if _is_named(function, symbol)]
     found = [c for c in everything if _matches(c, symbol) or c.func in named]
     plain = [function for function in named if not citations_of(function)]
@@ -83,7 +83,7 @@ def _is_named(function: FunctionType, symbol: str) -> bool:
 
 
 def _file(function: FunctionType) -> str:
-    return Path(function.__code__.co_filename).name
+    return _path(function).name
 
 
 def _same_file(cited: str, asked: str) -> bool:
@@ -92,19 +92,23 @@ def _same_file(cited: str, asked: str) -> bool:
 
 def place(function: Callable[..., Any]) -> str:
     """The re-statement as `mmsim/vmscan.py:57 shrink_cache`."""
-    code = function.__code__
     top = Path(mmsim.__file__).resolve().parent.parent
-    path = Path(code.co_filename).resolve()
+    path = _path(function)
     shown = path.relative_to(top) if path.is_relative_to(top) else path
-    return f"{shown}:{code.co_firstlineno} {function.__name__}"
+    return f"{shown}:{function.__code__.co_firstlineno} {function.__name__}"
+
+
+def _path(function: Callable[..., Any]) -> Path:
+    return Path(function.__code__.co_filename).resolve()
 
 
 def citations() -> list[Citation]:
-    """Every citation, once each; for that every file of the kernel dialect is imported."""
+    """Every citation of mmsim's own, once each; for that every file of the kernel dialect is imported."""
     for package in ("mmsim", "mmsim.linux", "mmsim.v2_4", "mmsim.v3_13"):
         for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
             if not info.ispkg and info.name not in ("__main__", "pytest_plugin"):
                 importlib.import_module(f"{package}.{info.name}")
     from mmsim.model import cite
 
-    return list(cite.citations())
+    package = Path(mmsim.__file__).resolve().parent
+    return [c for c in cite.citations() if _path(c.func).is_relative_to(package)]
