@@ -390,12 +390,21 @@ def _stop_of(ctx: Context) -> Stop:
         if where:
             continue
         if frame.f_globals.get("__mmsim_primitive__"):
-            names |= known
+            if _is_of_c(frame):
+                names |= known
         else:
             file = code.co_filename.replace("\\", "/").rpartition("/")[2]
             where = f"{plain(code.co_name)} ({file}:{frame.f_lineno})"
     of = printable(obj)
     return Stop(op, of, frozenset(names - {"", "*"}), frozenset(functions), where)
+
+
+def _is_of_c(frame: FrameType) -> bool:
+    """Is it a function that a kernel has, too?  Helpers and what a macro makes are not."""
+    code = frame.f_code
+    helper = code.co_name.startswith("_") and not code.co_name.startswith("__")
+    ours = str(frame.f_globals.get("__name__", "")).startswith("mmsim.model.")
+    return not (helper or ours or "<locals>" in code.co_qualname)
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:

@@ -49,7 +49,7 @@ def memory(
     for i, page in enumerate(vm.mem_map):
         page.node = i * nodes // pages  # in a row, so that there are blocks of a node
     for pgdat in vm.node_data:
-        pgdat.zone.pageset_high, pgdat.zone.pageset_batch = pcp, min(2, pcp)
+        pgdat.zone.pageset_high = pcp
     yield vm
     memblock_free_all(vm)
 
@@ -119,17 +119,20 @@ def lru_page(
     """A page that is up to date and on the LRU list that its flags say; one reference.
 
     ``order`` makes it a compound page of 2**order frames.  ``memcg`` is the number of the control
-    group that it is charged to, 0 for none.  With ``pagevec``, the number of a CPU, it is not on
-    the LRU yet but waits in that CPU's ``lru_add`` pagevec, which has a reference of its own.
-    Raises UsageError for a flag that the era does not have.
+    group that it is charged to, 0 for the root.  With ``pagevec``, the number of a CPU, it is not
+    on the LRU yet but waits in that CPU's ``lru_add`` pagevec, which has a reference of its own.
+    Raises UsageError for a flag that the era does not have, and for a control group or CPU that
+    the machine does not have.
     """
+    _check("control group", memcg, len(vm.memcgs))
+    _check("CPU", pagevec or 0, len(door.machine.cpus))
     page = memblock_alloc(vm, node, order)
     page.v_flags = page.m_uptodate
     for flag in flags:
         if flag not in page.PG:
             raise UsageError(f"no page flag {flag!r} in {door.machine.era}{nearest(flag, page.PG)}")
         page.v_flags |= getattr(page, f"m_{flag}")
-    if memcg:
+    if len(vm.memcgs) > 1:  # else there is no controller
         page.v_mem_cgroup = vm.memcgs[memcg]
     if order:
         compound_at_boot(vm, page, order)
@@ -143,6 +146,11 @@ def lru_page(
         page.v__refcount += 1
         per_cpu(pvecs, pagevec).lru_add.pages.append(page)
     return page
+
+
+def _check(what: str, number: int, count: int) -> None:
+    if not 0 <= number < count:
+        raise UsageError(f"there is no {what} {number}: the last is {count - 1}")
 
 
 def leave_free(vm: Any, frames: int = 1, node: int = 0) -> None:

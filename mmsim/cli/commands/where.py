@@ -103,12 +103,12 @@ def _path(function: Callable[..., Any]) -> Path:
 
 
 def citations() -> list[Citation]:
-    """Every citation of mmsim's own, once each; for that every file of the kernel dialect is imported."""
+    """Every citation in mmsim, once each; for that every file of the kernel dialect is imported."""
     for package in ("mmsim", "mmsim.linux", "mmsim.v2_4", "mmsim.v3_13"):
         for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
             if not info.ispkg and info.name not in ("__main__", "pytest_plugin"):
                 importlib.import_module(f"{package}.{info.name}")
     from mmsim.model import cite
 
-    package = Path(mmsim.__file__).resolve().parent
-    return [c for c in cite.citations() if _path(c.func).is_relative_to(package)]
+    here = Path(mmsim.__file__).resolve().parent
+    return [c for c in cite.citations() if _path(c.func).is_relative_to(here)]
