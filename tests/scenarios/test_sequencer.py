@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Instrument
 from mmsim.engine.policy import Replay
 from mmsim.errors import UsageError
 from mmsim.linux import irqflags, sched, spinlock
@@ -208,8 +209,9 @@ def test_it_is_the_same_on_every_carrier_and_when_it_is_used_again(
 ) -> None:
     script = Sequencer(run("a", until=before("write n")), run("b"))
     seen = set()
-    for carrier in (token, green, token):
+    for carrier, heard in ((token, []), (green, []), (token, [Instrument()])):
         m = two()
+        m.instruments += heard
         carrier.run(m, script)
         assert script.finished
         seen.add((m.vm.v_n, carrier.segments))
