@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from mmsim.cli import main as look
 from mmsim.model.era import ERAS
 from mmsim.run import Runner
+from mmsim.scenarios.api import BLOCKED, before, run
 from mmsim.scenarios.own_file import load_file
 from mmsim.stress.cli import main as stress
 
@@ -39,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Somebody's directory, with the file and its claims."""
     path = tmp_path_factory.mktemp("tutorial")
     (path / "my_race.py").write_text(f"{block('SCENARIO = ')}\n\n{block('CLAIMS = ')}")
+    shutil.copytree(PAGE.parent / "examples", path / "docs" / "examples")
     return path
 
 
@@ -89,6 +92,16 @@ def test_its_tests_pass(
                 test(*(given[argument] for argument in inspect.signature(test).parameters))
                 ran.append(name)
     assert ran == ["test_it_is_closed", "test_in_this_order"]
+
+
+def test_an_order_that_cannot_be_is_told_as_printed(
+    here: Path, mmsim_order: Callable[..., Any]
+) -> None:
+    (printed,) = re.findall(r"^```\n(mmsim: step .*?)\n```", TEXT, re.MULTILINE | re.DOTALL)
+    steps = run("close", until=before("write slott")), run("lookup1", until=BLOCKED)
+    with pytest.raises(pytest.fail.Exception) as error:
+        mmsim_order("900.plain", *steps, cpus=2, file="my_race.py")
+    assert str(error.value) == " ".join(printed.split())
 
 
 def test_what_it_quotes_stands_in_the_example() -> None:
