@@ -17,7 +17,7 @@ from mmsim.page import PageWriteback
 from mmsim.page_writeback import end_page_writeback, set_page_writeback
 from mmsim.scenarios.api import *
 
-declare(Gate("wait-again", "911", "2021-01-04", "Linus Torvalds", "ask until there is none"))
+declare(Gate("wait-again", "911", "2021-01-05", "Linus Torvalds", "ask until there is none"))
 ROUNDS = 4
 
 

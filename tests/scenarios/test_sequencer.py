@@ -96,11 +96,51 @@ def test_a_bit_and_its_verb(token: Token) -> None:
         TestClearPageLRU(page)
 
     m.spawn(clears, comm="a")
-    m.spawn(lambda: m.trace.append(page.v_flags & page.m_lru), comm="b", cpu=1)
-    place = before("test_and_clear lru", of=page.name, function="clears")
+
+    def looks() -> None:
+        m.trace += ["lru" in one.flag_names() for one in (other, page)]
+
+    m.spawn(looks, comm="b", cpu=1)
+    place = before("test_and_clear lru", of=page.name)
     token.run(m, Sequencer(run("a", until=place), run("b"), run("a")))
-    assert m.trace == [page.m_lru]
-    assert not other.v_flags & other.m_lru
+    assert m.trace == [False, True]
+
+
+def test_a_function_is_the_one_it_is_done_in_or_below(token: Token) -> None:
+    def below(word: Any) -> None:
+        word.m  # noqa: B018
+
+    def middle(word: Any) -> None:
+        below(word)
+
+    for name in ("middle", "below"):
+        m = two(lambda w: (below(w) if name == "middle" else w.m, middle(w)), steps(1))  # noqa: B023
+        token.run(m, Sequencer(run("a", until=after("read m", function=name)), run("b"), run("a")))
+        assert token.segments == order(m, "a2 b")
+
+
+def test_a_second_attempt_at_a_lock_is_not_a_second_lock(token: Token) -> None:
+    lock, other = (spinlock.spin_lock_init(name) for name in ("lock", "other"))
+
+    def body(word: Any) -> None:
+        for one in (lock, other):
+            spinlock.spin_lock(one)
+            spinlock.spin_unlock(one)
+
+    m = Lab(3)
+    for cpu, name in enumerate("ab"):
+        m.task(name, body, cpu)
+    m.task("c", steps(1), 2)
+    script = (
+        run("a", until=after("lock")),
+        run("b", until=BLOCKED),
+        run("a"),
+        run("b", until=before("lock")),  # of the other one
+        run("c"),
+        run("b"),
+    )
+    token.run(m, Sequencer(*script))
+    assert tuple(s for s in token.segments if s[1]) == order(m, "a4 b2 c b2")
 
 
 def test_a_primitive_is_a_name_of_its_operation(token: Token) -> None:
@@ -313,6 +353,9 @@ def test_a_busy_wait_is_none(token: Token) -> None:
     said = refused(token, two(waits, increment), run("a"))
     assert "it waits in waits" in said
     assert "cpu_relax()" in said
+    m = Lab(1)
+    m.task("a", waits)
+    assert "it waits in waits" in refused(token, m, run("a")), "with nobody else there, too"
     m = two(waits, increment)
     token.run(m, Sequencer(run("a", until=BLOCKED), run("b"), run("a")))
     assert not m.findings
