@@ -13,7 +13,7 @@ STAMP := $(VENV)/.mmsim-installed
 # (one C statement, one Python statement, both sides of a patch adjacent) and are kept by hand.
 FORMATTED := conftest.py tests mmsim/run.py mmsim/errors.py mmsim/pytest_plugin.py \
 	mmsim/scenarios/api.py mmsim/scenarios/cast.py mmsim/scenarios/own_file.py mmsim/scenarios/registry.py \
-	mmsim/scenarios/small.py \
+	mmsim/scenarios/small.py mmsim/scenarios/sequencer.py mmsim/scenarios/setup.py \
 	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation exploration litmus play proofs)) \
 	$(filter-out mmsim/labs/zone.py,$(wildcard mmsim/labs/*.py)) $(wildcard mmsim/labs/lab?/__init__.py)
 

@@ -225,14 +225,26 @@ class NoneSays:
         return f"{self.variant}: {n} of {tally.runs} runs say {self.title!r}"
 
 
+COMPARISONS = ("==", ">", "<")
+
+
 @dataclass(frozen=True)
 class Metric:
-    """A metric's mean over runs compares so with a number."""
+    """A metric's mean over runs compares so with a number.
+
+    Raises ValueError for an ``op`` that is none of COMPARISONS.
+    """
 
     variant: str
     name: str
     op: str
     value: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.op not in COMPARISONS:
+            raise ValueError(
+                f"comparison {self.op!r}: it has to be one of {', '.join(COMPARISONS)}"
+            )
 
     def variants(self) -> tuple[str, ...]:
         return (self.variant,)
@@ -309,6 +321,4 @@ def _compare(value: float, op: str, wanted: float) -> bool:
         return value == wanted
     if op == ">":
         return value > wanted
-    if op == "<":
-        return value < wanted
-    raise ValueError(f"unknown comparison {op!r}")
+    return value < wanted

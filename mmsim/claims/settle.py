@@ -53,7 +53,7 @@ def campaign(
         jobs=jobs or len(worker.cores()),
         seconds=None,
         profile="claims",
-        file=None,
+        file=source.file,
     )
     outcome = run(settings, source)
     tallies = {tally.variant.id: tally for tally in outcome.campaign.tallies}

@@ -120,6 +120,7 @@ class Token:
             door.close()
         if machine.error is not None:
             raise machine.error
+        policy.ended(machine)
 
     def _deal(self, machine: Machine, policy: Policy) -> None:
         """A run begins."""

@@ -100,3 +100,8 @@ def citations() -> list[Citation]:
 def citations_of(func: Callable[..., Any]) -> list[Citation]:
     """Those of one function."""
     return [citation for citation in _CITATIONS if citation.func is func]
+
+
+def forget(file: str) -> None:
+    """A file of the user's own is executed anew: drop what it has cited."""
+    _CITATIONS[:] = [c for c in _CITATIONS if inspect.unwrap(c.func).__code__.co_filename != file]

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a scenario is: a story, a way to boot it, checks at quiescence, and variants.
 
+And what one is written with, to be imported from this one place: ``docs/write-a-scenario.md`` has
+the list.  (The kernel's own functions come from the files that mirror the kernel's.)
+
 A *variant* is the scenario with some gates on and some kernel options set, and the verdict its
 author declares: **Never**, **Sometimes** or **Always** a finding, and which.  A verdict is
 declared here and measured elsewhere; nothing in a run reads it.
@@ -29,8 +32,78 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from mmsim.engine.context import HARDIRQ, SOFTIRQ
 from mmsim.engine.machine import Machine
 from mmsim.errors import UsageError
+from mmsim.linux.bug import BUG_ON, report
+from mmsim.linux.irqflags import raise_irq
+from mmsim.memblock import memblock_alloc, memblock_free_all
+from mmsim.mmzone import boot_mm
+from mmsim.model.cite import cite
+from mmsim.model.gate import Gate, declare, patched
+from mmsim.model.struct import Struct, shared
+from mmsim.scenarios.invariants import (
+    broken,
+    check_free_lists,
+    check_locks,
+    check_lru,
+    check_mm,
+    check_refs,
+)
+from mmsim.scenarios.sequencer import (
+    BLOCKED,
+    END,
+    NeverThere,
+    Sequencer,
+    Step,
+    after,
+    before,
+    run,
+)
+from mmsim.scenarios.setup import anon_page, cached_page, leave_free, lru_page, memory, new_file
+
+__all__ = [
+    "ALWAYS",
+    "BLOCKED",
+    "BUG_ON",
+    "END",
+    "HARDIRQ",
+    "NEVER",
+    "SOFTIRQ",
+    "SOMETIMES",
+    "Gate",
+    "NeverThere",
+    "Scenario",
+    "Sequencer",
+    "Step",
+    "Struct",
+    "Variant",
+    "Verdict",
+    "after",
+    "anon_page",
+    "before",
+    "boot_mm",
+    "broken",
+    "cached_page",
+    "check_free_lists",
+    "check_locks",
+    "check_lru",
+    "check_mm",
+    "check_refs",
+    "cite",
+    "declare",
+    "leave_free",
+    "lru_page",
+    "memblock_alloc",
+    "memblock_free_all",
+    "memory",
+    "new_file",
+    "patched",
+    "raise_irq",
+    "report",
+    "run",
+    "shared",
+]
 
 
 class Verdict(Enum):

@@ -16,13 +16,16 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import mmsim
+import mmsim.scenarios.gates  # the kernel's own functions ask for them
 from mmsim.errors import UsageError, nearest, one_line
+from mmsim.model.cite import forget
 from mmsim.model.era import ERAS
 from mmsim.model.gate import GATES
 from mmsim.scenarios.api import Scenario, Variant, Verdict
@@ -30,16 +33,20 @@ from mmsim.scenarios.api import Scenario, Variant, Verdict
 _CONDITION = re.compile(r"\s*(==|!=|<=|>=|<|>)\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 _ID = re.compile(r"\w[\w.+:-]*")
 _ASKED = re.compile(r"""(?:IS_ENABLED\(|config\.get\(|config\[)\s*["'](\w+)["']""")
+_NO_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 _BUILT_IN = ("PREEMPT", "SMP")
 LONGEST_ID = 100
 
 
 @dataclass(frozen=True)
 class OwnFile:
-    """What a file defines. ``claims`` are told by ``python -m mmsim claims --file``."""
+    """What a file defines. ``claims`` are told by ``python -m mmsim claims --file``, ``functions``
+    by ``where --file``.
+    """
 
     scenarios: tuple[Scenario, ...]
     claims: tuple[Any, ...]
+    functions: tuple[FunctionType, ...]
 
 
 def load_file(path: str) -> OwnFile:
@@ -74,6 +81,7 @@ def _load(file: Path, version: tuple[int, int]) -> OwnFile:
         raise UsageError("not a Python file; its name has to end in .py")
     for gate in _declared.pop(file, ()):
         GATES.pop(gate, None)
+    forget(str(file))
     before = set(GATES)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -99,7 +107,16 @@ def _blame(error: BaseException, file: Path) -> str:
     where = f"line {lines[-1]}" if lines else "while it was read"
     if isinstance(error, SyntaxError):
         where = f"line {error.lineno}"
-    return f"{where}: {type(error).__name__}: {one_line(error)}"
+    return f"{where}: {type(error).__name__}: {one_line(error)}{_meant(error)}"
+
+
+def _meant(error: BaseException) -> str:
+    """The nearest argument, if one of Scenario's or Variant's is misspelt."""
+    found = _NO_ARGUMENT.search(str(error)) if isinstance(error, TypeError) else None
+    made = {kind.__name__: kind for kind in (Scenario, Variant)}.get(found[1]) if found else None
+    if found is None or made is None:
+        return ""
+    return nearest(found[2], [field.name for field in fields(made) if field.init])
 
 
 def _look_over(module: Any, file: Path) -> OwnFile:
@@ -116,7 +133,17 @@ def _look_over(module: Any, file: Path) -> OwnFile:
     claims = getattr(module, "CLAIMS", ())
     if not isinstance(claims, tuple | list):
         raise UsageError("CLAIMS has to be a tuple of claims")
-    return OwnFile(scenarios, tuple(claims))
+    return OwnFile(scenarios, tuple(claims), _functions(module, file))
+
+
+def _functions(module: Any, file: Path) -> tuple[FunctionType, ...]:
+    """Those that are written there, in the order of the file."""
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, FunctionType) and value.__code__.co_filename == str(file)
+    ]
+    return tuple(sorted(set(found), key=lambda f: f.__code__.co_firstlineno))
 
 
 def _scenarios(module: Any) -> tuple[Scenario, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mmsim.errors import UsageError, nearest
@@ -54,6 +55,10 @@ class Library:
     def claims(self) -> Sequence[Any]:
         """What the file claims; nothing if there is no file."""
         return () if self.file is None else self._own(self.file).claims
+
+    def functions(self) -> Sequence[FunctionType]:
+        """Those written in the file; none if there is no file."""
+        return () if self.file is None else self._own(self.file).functions
 
     def _own(self, file: str) -> OwnFile:
         from mmsim.scenarios.own_file import load_file

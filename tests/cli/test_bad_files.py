@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mmsim.cli import main as look
 from mmsim.errors import UsageError
+from mmsim.model.cite import citations
 from mmsim.pytest_plugin import run_variant
 from mmsim.scenarios.own_file import load_file
 from mmsim.stress import profile
@@ -37,6 +40,12 @@ AT_ONCE = {
     "has two of one id": ('"900.up"', '"900.plain"', "2 variants have the id '900.plain'"),
     "invents an era": ('era="5.17"', 'era="5.18"', "no era '5.18' (nearest: 5.17"),
     "invents an option": ('{"SMP"', '{"PREMPT"', "nearest: PREEMPT"),
+    "misspells an argument": (
+        'era="5.17"',
+        'erra="5.17"',
+        "unexpected keyword argument 'erra' (nearest: era",
+    ),
+    "misspells one of a variant's": ('gates=("900-l', 'gate=("900-l', "'gate' (nearest: gates"),
     "has a name of 300 letters": ('id="900"', 'id="9" * 300', "does not belong to scenario"),
     "raises what cannot be said": (
         "SCENARIO = ",
@@ -188,6 +197,32 @@ def test_one_file_under_two_names_is_one_file(tmp_path: Path) -> None:
     copy = tmp_path / "copy.py"
     copy.write_text(file.read_text())
     assert load_file(str(copy)).scenarios[0].id == first.scenarios[0].id
+
+
+def test_a_file_that_has_changed_is_read_again_and_cited_once(tmp_path: Path) -> None:
+    """Its gates and its citations are the new ones; what others have cited stays."""
+    file = tmp_path / "race.py"
+    cited = GOOD.replace("def increment", '@cite("mm/x.c", "5.17")\ndef increment').replace(
+        "from mmsim.scenarios", "from mmsim.model.cite import cite\nfrom mmsim.scenarios", 1
+    )
+    before = len(citations())
+    for n in range(3):
+        file.write_text(f"{cited}\n# version {n}{' ' * n}\n")
+        assert load_file(str(file)).scenarios[0].id == "900"
+        assert len(citations()) == before + 1
+    assert citations()[-1].symbol == "increment"
+
+
+def test_a_file_can_call_whatever_kernel_function_there_is(tmp_path: Path) -> None:
+    """Those ask for gates of the mail threads, which nobody but the file may have imported yet."""
+    file = tmp_path / "race.py"
+    file.write_text(GOOD)
+    code = (
+        "from mmsim.scenarios.own_file import load_file; from mmsim.model.gate import GATES; "
+        f"load_file({str(file)!r}); assert 'release-lock-first' in GATES"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 SECOND = """

@@ -29,6 +29,8 @@ from mmsim.linux.sched import TASK_UNINTERRUPTIBLE, schedule_timeout, set_curren
 from mmsim.memblock import memblock_alloc, memblock_free_all
 from mmsim.page import get_page
 from mmsim.page_writeback import wait_on_page_writeback
+from mmsim.scenarios.api import BLOCKED, Sequencer
+from mmsim.scenarios.api import run as step
 from tests.engine.lab import Only, kinds, run, titles
 from tests.kernel.booted import booted, points
 
@@ -162,24 +164,11 @@ def test_a_waiter_that_lost_often_is_handed_the_lock(
         monkeypatch.setattr(filemap, "sysctl_page_lock_unfairness", unfairness)
         m = machine(a, b)
         trylock_page(m.pages[0])
-        token.run(m, _FirstThen("b", "a"))
+        token.run(m, Sequencer(step("b", until=BLOCKED), step("a")))
         return list(m.trace)
 
     assert trace(5)[0] is True, "a was faster"
     assert trace(0)[0] is False, "b had it before it woke up"
-
-
-class _FirstThen(Only):
-    """The first name runs until it sleeps; from then on the second goes first."""
-
-    def __init__(self, first: str, second: str) -> None:
-        super().__init__(first, second)
-        self._other = Only(second, first)
-        self._slept = False
-
-    def pick(self, enabled: Any, current: Any) -> Any:
-        self._slept = self._slept or all(c.comm != self._names[0] for c in enabled)
-        return self._other.pick(enabled, current) if self._slept else super().pick(enabled, current)
 
 
 def test_pages_share_queues_and_are_told_apart(token: Token) -> None:
@@ -193,7 +182,7 @@ def test_pages_share_queues_and_are_told_apart(token: Token) -> None:
     first, second = m.pages[0], m.pages[4]
     trylock_page(first)
     trylock_page(second)
-    token.run(m, Only("a", "b", "c"))
+    token.run(m, Sequencer(*(step(name, until=BLOCKED) for name in "ab"), step("c"), step("b")))
     assert m.trace == ["second"]
     assert kinds(m) == ["hung-task"]
     assert waiters(m), "somebody waits for it yet"
@@ -230,7 +219,7 @@ def test_the_lock_waits_for_its_own_bit_only(token: Token) -> None:
     m = machine(waits, lambda m: unlock_page(m.pages[0]))
     trylock_page(m.pages[0])
     m.pages[0].v_flags |= m.pages[0].m_writeback
-    token.run(m, Only("a", "b"))
+    token.run(m, Sequencer(step("a", until=BLOCKED), step("b")))
     assert kinds(m) == ["hung-task"]
     assert "sleeps for PG_writeback#pfn:00100, held by nobody" in m.findings[0].detail[0]
     assert bit_is_set(15, m.pages[0], "flags")
@@ -268,7 +257,7 @@ def test_a_cycle_over_two_pages_is_named_once(token: Token) -> None:
 def test_somebody_may_unlock_for_the_owner(token: Token) -> None:
     """An interrupt does, after a read: then the page has no owner, and no task a lock too many."""
     m = machine(lambda m: lock_page(m.pages[0]), lambda m: unlock_page(m.pages[0]))
-    token.run(m, Only("a", "b"))
+    token.run(m, Sequencer(step("a"), step("b")))
     assert not m.findings
     assert m.pages[0].lock_owner is None
     assert not any(ctx.locks for ctx in m.contexts)

@@ -18,6 +18,8 @@ from mmsim.engine.op import RELEASE, WRITE, WRITES
 from mmsim.engine.policy import RandomWalk, RoundRobin
 from mmsim.linux import irqflags, sched, sleeplock, spinlock, wait
 from mmsim.linux.list import list_nodes
+from mmsim.scenarios.api import BLOCKED, Sequencer, before
+from mmsim.scenarios.api import run as step
 from tests.engine.lab import Lab, every_order, kinds, run, steps, titles
 
 UNINTERRUPTIBLE = sched.TASK_UNINTERRUPTIBLE
@@ -43,7 +45,7 @@ def test_a_wake_up_between_the_two_steps_is_not_lost(token: Token) -> None:
     woken = []
     a = m.task("a", lambda w: (sched.set_current_state(UNINTERRUPTIBLE), sched.schedule()))
     m.task("b", lambda w: woken.append(sched.wake_up_process(a)), cpu=1)
-    run(token, m, "a b a")
+    token.run(m, Sequencer(step("a", until=before("sleep")), step("b"), step("a")))
     assert (woken, m.findings) == ([True], [])
 
 
@@ -296,12 +298,10 @@ def test_an_exclusive_waiter_that_has_not_slept_yet_takes_the_wake_up(
     m.task("second", exclusive, cpu=1)
     m.task("waker", lambda w: (w.m, wait.wake_up(queue)), cpu=2)
 
-    class FirstStops(_InOrder):
-        def pick(self, enabled: Any, current: Any) -> Any:
-            ready = [c for c in enabled if not (c.comm == "first" and c.pending[0].label == "m")]
-            return super().pick(ready or enabled, current)
-
-    token.run(m, FirstStops("first", "second", "waker"))
+    place = before("m")  # it is on the queue, and about to sleep
+    token.run(
+        m, Sequencer(step("first", until=place), step("second", until=BLOCKED), step("waker"))
+    )
     assert m.trace == ["first"]
     assert m.findings[0].comm == "second"
 

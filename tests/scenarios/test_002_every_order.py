@@ -10,7 +10,7 @@ it is found each time, and where it is not found it is not there within this bou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -22,6 +22,8 @@ from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy.base import FOREVER, Policy
 from mmsim.linux.watchdog import stuck
+from mmsim.scenarios.api import NeverThere, Sequencer, after, before
+from mmsim.scenarios.api import run as step
 from mmsim.scenarios.s002_double_free.actors import set_stage
 from mmsim.scenarios.s002_double_free.casts import Cast
 from mmsim.scenarios.s002_double_free.check import check
@@ -77,21 +79,33 @@ def token() -> Iterator[Token]:
     token.close()
 
 
-def run(
-    token: Token, gates: tuple[str, ...], part: str, *turns: tuple[str, int]
-) -> tuple[str, Counter[str]]:
-    """The title of the first finding, or ""; and who looked at the page how often."""
+def run_with(
+    token: Token, gates: tuple[str, ...], part: str, policy: Callable[[Any], Policy]
+) -> str:
+    """The title of the first finding, or "".  ``policy`` is made for the page."""
     m = Machine(2, era="2.4.18-pre9", gates=frozenset(gates))
     m.on_stuck = stuck
     m.max_steps = 2000
     with m.booted():
         m.vm = globals_2_4()
         set_stage(m, Cast((part,)))
-        policy = Turns(m.vm.mem_map[0], turns)
-        token.run(m, policy)
+        token.run(m, policy(m.vm.mem_map[0]))
         if not m.findings:
             check(m, None)
-    return (m.findings[0].title if m.findings else ""), policy.taken
+    return m.findings[0].title if m.findings else ""
+
+
+def run(
+    token: Token, gates: tuple[str, ...], part: str, *turns: tuple[str, int]
+) -> tuple[str, Counter[str]]:
+    """The title of the first finding, or ""; and who looked at the page how often."""
+    made: list[Turns] = []
+
+    def policy(page: Any) -> Turns:
+        made.append(Turns(page, turns))
+        return made[-1]
+
+    return run_with(token, gates, part, policy), made[0].taken
 
 
 def every_order(
@@ -175,3 +189,38 @@ def test_full_swap_leaves_the_last_put_to_an_interrupt(
 ) -> None:
     """No swapoff is needed: the page had buffers when kswapd looked, and was in the swap cache."""
     assert every_order(token, gates, part, "tvtime", "bttv").keys() == titles
+
+
+# -- the same in words -----------------------------------------------------------------------------
+
+
+def hole(freed: str) -> Sequencer:
+    """kswapd has looked at the page and wants its lock when the last reference goes.
+
+    ``freed`` is where __free_pages_ok() stands when kswapd gets it.
+    """
+    trylock = {"what": "test_and_set locked", "function": "shrink_cache"}
+    return Sequencer(
+        step("kswapd", until=before(**trylock)),
+        step("swapoff", until=before(freed, function="__free_pages_ok")),
+        step("kswapd", until=after(**trylock)),
+        step("swapoff"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("freed", "title"), [("read-once locked", LOCKED), ("test_and_set locked", TRYLOCK)]
+)
+def test_the_order_of_the_hole(token: Token, freed: str, title: str) -> None:
+    assert run_with(token, PAGELOCKED, "swapoff", lambda page: hole(freed)) == title
+
+
+def test_before_the_patch_the_lru_lock_is_in_the_way_of_it(token: Token) -> None:
+    with pytest.raises(NeverThere, match=r"spins in .* for pagemap_lru_lock, which kswapd has"):
+        run_with(token, PRE9, "swapoff", lambda page: hole("read-once locked"))
+
+
+def test_a_reference_is_in_the_way_of_it(token: Token) -> None:
+    """kswapd holds one when it tries: the put of swapoff is not the last, and frees nothing."""
+    with pytest.raises(NeverThere, match="swapoff does not come there: it has returned"):
+        run_with(token, GET_FIRST, "swapoff", lambda page: hole("read-once locked"))

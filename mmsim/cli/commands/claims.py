@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from mmsim.claims import claims
-from mmsim.claims.model import Settled
+from mmsim.claims.model import Claim, Settled
 from mmsim.claims.settle import Answer, answers, campaign
-from mmsim.errors import UsageError, nearest
+from mmsim.errors import UsageError, nearest, one_line
 from mmsim.stress import store
 from mmsim.stress.output import console
 from mmsim.stress.parser import MOST_JOBS, whole
-from mmsim.stress.source import Library
+from mmsim.stress.source import Library, find_variant
 
 HELP = "what the mails claim, settled by runs: confirmed, refuted, half, open"
 DESCRIPTION = """\
@@ -26,12 +28,18 @@ no run here can settle is open. '+' marks what was seen, '-' what was not.
 
 A claim that the model makes true is marked '=' and counted apart, as holding by
 construction: that it is seen says nothing about the kernel.
+
+With --file the claims are those of a scenario file of your own, which lists them:
+
+    from mmsim.claims.model import Claim, Clean, Fails
+    CLAIMS = (Claim("900.1", "you", "the fix closes it", (Fails("900.a"), Clean("900.b"))),)
 """
 INCOMPLETE = 3
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("thread", nargs="*", help="numbers of threads (002); all if none is given")
+    parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
     parser.add_argument("--runs", type=whole(1), default=400, help="runs a variant (400)")
     parser.add_argument("--cpus", type=whole(1, 64), default=8, help="simulated CPUs (8)")
     parser.add_argument("--seed", type=whole(0), default=1, help="seed of the campaign (1)")
@@ -40,13 +48,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    wanted = _threads(options.thread)
-    chosen = [claim for claim in claims() if claim.thread in wanted]
+    source = Library(options.file)
+    known = claims() if options.file is None else own_claims(source)
+    wanted = _threads(options.thread, known)
+    chosen = [claim for claim in known if claim.thread in wanted]
     if options.json is not None:
         store.check_writable(options.json)
     tallies, complete = campaign(
         chosen,
-        Library(),
+        source,
         runs=options.runs,
         cpus=options.cpus,
         seed=options.seed,
@@ -68,8 +78,44 @@ def run(options: argparse.Namespace) -> int:
     return INCOMPLETE
 
 
-def _threads(words: list[str]) -> set[str]:
-    known = sorted({claim.thread for claim in claims()})
+def own_claims(source: Library) -> tuple[Claim, ...]:
+    """The claims of a file of the user's own, looked over before anything is run.
+
+    Raises UsageError for what is no claim, for two of one id, for a thread or a variant that the
+    file does not have, and for a title that is no regular expression.
+    """
+    found = source.claims()
+    where = f"scenario file {source.file!r}"
+    if not found:
+        raise UsageError(
+            f"{where}: it claims nothing; CLAIMS = (Claim(...), ...) is where it would"
+        )
+    threads = {scenario.id for scenario in source.scenarios()}
+    for claim in found:
+        if not isinstance(claim, Claim) or not isinstance(claim.id, str):
+            raise UsageError(f"{where}: {one_line(repr(claim))[:60]} stands in CLAIMS and is none")
+        who = f"{where}: claim {claim.id!r}"
+        if claim.thread not in threads:
+            hint = nearest(claim.thread, threads)
+            raise UsageError(f"{who}: its id has to begin with a scenario's and a dot{hint}")
+        try:
+            for variant in claim.variants():
+                find_variant(source, variant)
+            for sight in claim.sees:
+                re.compile(getattr(sight, "title", ""))
+        except UsageError as error:
+            raise UsageError(f"{who}: {one_line(error)}") from error
+        except Exception as error:  # what stands in ``sees`` may be anything
+            what = f"{type(error).__name__}: {one_line(error)}"
+            raise UsageError(f"{who}: {what}; 'sees' is a tuple of conditions") from error
+    name, times = Counter(claim.id for claim in found).most_common(1)[0]
+    if times > 1:
+        raise UsageError(f"{where}: {times} claims have the id {name!r}")
+    return tuple(found)
+
+
+def _threads(words: list[str], among: Iterable[Claim]) -> set[str]:
+    known = sorted({claim.thread for claim in among})
     wanted = {word.zfill(3) if word.isdigit() else word for word in words} or set(known)
     for word in sorted(wanted - set(known)):
         raise UsageError(f"no thread {word!r}{nearest(word, known)}; known: {', '.join(known)}")

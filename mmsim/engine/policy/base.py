@@ -4,8 +4,9 @@
 ``pick(enabled, current)`` names the context that goes on; ``enabled`` comes CPU by CPU and is
 never empty, ``current`` is the one that ran last.  Each of them has its ``pending`` operation: what
 it does next.  ``quantum(context)`` says how many effects may pass before the next decision; that
-number is what makes most points free.  Two more methods have defaults: ``ran`` tells how many
-effects really passed, ``kicked`` is asked when somebody became able to run within a quantum.
+number is what makes most points free.  Three more methods have defaults: ``ran`` tells how many
+effects really passed, ``kicked`` is asked when somebody became able to run within a quantum, and
+``ended`` is told when a run has come to its end.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from mmsim.engine.choices import Choices
 from mmsim.engine.context import Context
+from mmsim.engine.machine import Machine
 
 FOREVER = 1 << 40
 
@@ -50,3 +52,6 @@ class Policy:
     def kicked(self) -> int | None:
         """A context became able to run: effects until the next decision; None leaves it."""
         return 0
+
+    def ended(self, machine: Machine) -> None:
+        """The run is over; what is raised here comes out of it."""

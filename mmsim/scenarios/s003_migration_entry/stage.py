@@ -35,6 +35,7 @@ from mmsim.page_check import bad_page
 from mmsim.pagemap import address_space
 from mmsim.rmap import anon_vma, anon_vma_link
 from mmsim.scenarios.invariants import broken, check_mm
+from mmsim.scenarios.setup import cached_page
 
 TEXT = 0x400000
 
@@ -115,19 +116,6 @@ def new_file(vm):
     mapping = address_space(f"file{len(vm.files)}", len(vm.files))
     vm.files.append(mapping)
     return mapping
-
-
-def cached_page(vm, mapping, index):
-    """A page of a file, in the page cache, clean and mapped by nobody."""
-    page = memblock_alloc(vm)
-    page.v_flags = page.m_uptodate
-    page.v_data = f"{mapping.name}:{index}"
-    page.v_mapping = mapping
-    page.v_index = index
-    mapping.slots[index] = page
-    mapping.v_nrpages += 1
-    _on_lru(vm, page)
-    return page
 
 
 def driver_page(vm):
