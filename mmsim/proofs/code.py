@@ -38,9 +38,13 @@ def statements(source: str) -> str:
     """The source without docstrings, lines of comment and empty lines."""
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(node.value.value, str) and node.end_lineno is not None:
-                for number in range(node.lineno, node.end_lineno + 1):
-                    lines[number - 1] = ""
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+            and node.end_lineno is not None
+        ):
+            for number in range(node.lineno, node.end_lineno + 1):
+                lines[number - 1] = ""
     kept = (line.rstrip() for line in lines)
     return "\n".join(line for line in kept if line and not line.lstrip().startswith("#"))

@@ -116,6 +116,8 @@ def _draw(path: str, campaign: Campaign, settings: Settings) -> bool:
     many = "s" * (pages != 1)
     print(f"{path}: {pages} page{many} and {pictures.INDEX}", file=sys.stderr)
     return True
+
+
 def _run(
     settings: Settings, source: Source, parsed: argparse.Namespace, default: str | None
 ) -> tuple[Outcome, bool]:
