@@ -26,7 +26,11 @@ from mmsim.page import bit_op
 PAGE_WAIT_TABLE_SIZE = 4  # 256 in the kernel; few, so that pages do share queues
 
 
-_TRIES = bit_op(RMW_ACQUIRE, "locked", verb="trylock", unchanged=False)
+def _is_locked(flags, page, mask, ctx):
+    return flags & mask != 0
+
+
+_TRIES = bit_op(RMW_ACQUIRE, "locked", verb="trylock", unchanged=False, fails=_is_locked)
 _UNLOCKS = Op(
     RMW_RELEASE,
     "flags",

@@ -25,13 +25,16 @@ from mmsim.engine.door import door
 from mmsim.engine.execution import Token
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.machine import Machine
+from mmsim.engine.memory.orders import NAMES as MEMORIES
+from mmsim.engine.memory.orders import SC, Orders
+from mmsim.engine.memory.weak import Planned, Reads, Sampled, WeakMemory, planned
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import Policy, RandomWalk, Replay
 from mmsim.engine.schedule import BadSchedule, Diverged, Schedule
 from mmsim.engine.seeds import run_seed, stream
 from mmsim.errors import InternalError, StaleSchedule, UsageError, one_line
 from mmsim.linux import watchdog
-from mmsim.model.era import EraError
+from mmsim.model.era import ERAS, EraError
 from mmsim.scenarios.api import Variant
 
 POLICIES = policies.NAMES
@@ -61,8 +64,9 @@ class Runner:
     """Boots ``variant`` again and again.  A context manager; one at a time per process.
 
     ``cpus`` is what was asked for: a UP variant runs with one.  ``gates``, if given, are booted in
-    place of the variant's own, with the same seeds.  Raises UsageError for an unknown
-    engine or policy, or a number of CPUs outside 1..64.
+    place of the variant's own, with the same seeds; and so is ``memory``, what a load may return
+    (`mmsim.engine.memory.orders`).  Raises UsageError for an unknown engine, policy or memory, one
+    that the kernel or the engine cannot have, or a number of CPUs outside 1..64.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Runner:
         engine: str = "threads",
         policy: str = "mix",
         gates: frozenset[str] | None = None,
+        memory: str | None = None,
     ) -> None:
         if engine not in ENGINES:
             raise UsageError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")
@@ -86,6 +91,12 @@ class Runner:
         self.seed = seed
         self.policy = policy
         self.engine = engine
+        self.memory = memory or variant.memory or SC
+        self._orders = _orders(self.memory, variant.era)
+        if self._orders is not None and engine == "free":
+            raise UsageError(
+                f"memory {self.memory!r} needs an engine with a token: one of {', '.join(TOKENS)}"
+            )
         self._gates = frozenset(variant.gates) if gates is None else gates
         self._token: Token | None = None
         self._free: FreeCarrier | None = None
@@ -128,11 +139,15 @@ class Runner:
         instruments: Sequence[Instrument] = (),
         keep_going: bool = False,
         index: int = -1,
+        reads: Reads | None = None,
     ) -> RunResult:
-        """One run whose set-up has ``seed``, under a policy of the caller's, with a token."""
+        """One run whose set-up has ``seed``, under a policy of the caller's, with a token.
+
+        ``reads`` chooses what loads take, where memory is weak; by default it is drawn.
+        """
         token = self._with_token()
         return self._run(
-            seed, token, lambda m: token.run(m, policy), instruments, index, keep_going
+            seed, token, lambda m: token.run(m, policy), instruments, index, keep_going, reads
         )
 
     def replay(
@@ -156,8 +171,11 @@ class Runner:
             raise UsageError(
                 f"the schedule was recorded with {recorded.cpus} CPUs, this run has {self.cpus}"
             )
+        if recorded.memory != self.memory:
+            self.memory, self._orders = recorded.memory, _orders(recorded.memory, self.variant.era)
         token = self._with_token()
         follow = Replay(recorded.segments)
+        reads = Planned(planned(recorded.segments, recorded.reads))
 
         def go(machine: Machine) -> None:
             token.run(machine, follow)
@@ -165,7 +183,7 @@ class Runner:
                 raise Diverged(f"the run ended after {machine.steps} of {recorded.steps} steps")
 
         try:
-            result = self._run(recorded.seed, token, go, instruments, -1, keep_going)
+            result = self._run(recorded.seed, token, go, instruments, -1, keep_going, reads)
         except Diverged as error:
             raise StaleSchedule(f"{self._stale(recorded)} ({error})") from error
         found = result.findings[0].fingerprint if result.findings else NO_FINDING
@@ -193,9 +211,13 @@ class Runner:
         instruments: Sequence[Instrument],
         index: int,
         keep_going: bool = False,
+        reads: Reads | None = None,
     ) -> RunResult:
         """Boot, run, check."""
         machine = self._machine(seed)
+        if self._orders is not None:
+            reads = reads or Sampled(stream(seed, "reads"))
+            machine.memory = WeakMemory(self.cpus, self._orders, reads)
         machine.instruments += instruments
         machine.stop_on_first = not keep_going
         try:
@@ -256,6 +278,8 @@ class Runner:
                     execution.segments,
                     findings[0].fingerprint,
                     code_hash(self.variant.scenario.file),
+                    self.memory,
+                    () if machine.memory is None else tuple(machine.memory.stale),
                 )
             )
         return RunResult(index, findings, machine.steps, execution.handovers, line, machine.metrics)
@@ -277,6 +301,18 @@ class Runner:
         if self._free is None:
             self._free = FreeCarrier()
         return self._free
+
+
+def _orders(memory: str, era: str) -> Orders | None:
+    """What operations order; None if everything is in order."""
+    if memory not in MEMORIES:
+        raise UsageError(f"unknown memory {memory!r}: one of {', '.join(MEMORIES)}")
+    if memory == SC or era not in ERAS:  # an unknown era is the kernel's to complain of
+        return None
+    try:
+        return Orders(memory, ERAS[era].version)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 @lru_cache(maxsize=32)

@@ -27,6 +27,7 @@ READ_ONCE: Final = "read-once"
 WRITE_ONCE: Final = "write-once"
 ACQUIRE: Final = "load-acquire"
 RELEASE: Final = "store-release"
+STORE_MB: Final = "store-mb"  # a store and a full barrier: set_current_state()
 RMW: Final = "rmw"  # value-returning atomic or test_and_*_bit: fully ordered
 RMW_RELAXED: Final = "rmw-relaxed"  # atomic_inc, set_bit: atomic, no ordering
 RMW_ACQUIRE: Final = "rmw-acquire"
@@ -53,7 +54,7 @@ RELAX: Final = "relax"  # one turn of a busy-wait loop: no effect of its own
 BLOCKED: Final = "blocked"  # asleep: it does nothing until somebody wakes it
 
 READS: Final = frozenset({READ, READ_ONCE, ACQUIRE})
-WRITES: Final = frozenset({WRITE, WRITE_ONCE, RELEASE})
+WRITES: Final = frozenset({WRITE, WRITE_ONCE, RELEASE, STORE_MB})
 PLAIN: Final = frozenset({READ, WRITE})
 WITHOUT_EFFECT: Final = frozenset({START, RELAX, BLOCKED})
 
@@ -76,14 +77,22 @@ class Op:
     ``also(obj, *args)``, if given, tells before the effect what it touches besides: pairs of an
     object and an operation on that.
 
+    ``fails(value, *args)``, of an atomic that may change nothing, says whether it would on this
+    value of the word, with the effect's arguments.  One that fails is a load, and orders nothing.
+
+    ``leads(value)`` is the object that a loaded number names, as a page table entry does a page:
+    what is read of that object is read after the number.
+
     ``raw`` is the attribute that holds the word's value (see :mod:`mmsim.model.struct`).
     """
 
     __slots__ = (
         "_conflicts",
         "also",
+        "fails",
         "kind",
         "label",
+        "leads",
         "raw",
         "reads",
         "unchanged",
@@ -102,6 +111,8 @@ class Op:
         verb: str = "",
         unchanged: Any = Ellipsis,
         also: Also | None = None,
+        fails: Callable[..., bool] | None = None,
+        leads: Callable[[Any], Any] | None = None,
     ) -> None:
         self.kind = kind
         self.words = words
@@ -111,6 +122,8 @@ class Op:
         self.verb = verb
         self.unchanged = unchanged
         self.also = also
+        self.fails = fails
+        self.leads = leads
         self.raw = f"v_{words[0]}" if words else ""
         self._conflicts: dict[Op, bool] = {}
 

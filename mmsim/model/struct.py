@@ -51,6 +51,11 @@ class Layout:
         """Hashable, and the same for the same object in every schedule."""
         raise NotImplementedError
 
+    @property
+    def whole(self) -> Any:
+        """The struct that it is a part of (container_of): who has led to the one, to the other."""
+        return self
+
 
 class Struct(Layout):
     """Base of all other simulated structs.

@@ -179,7 +179,11 @@ def _clear(nr, kind=RMW_RELAXED):
 def _change(nr, kind, on, off):
     mask = on | off
     verb = ("test_and_" if kind is RMW else "") + ("set" if on else "clear")
-    op = _op(nr, kind, verb=verb)
+    fails = None
+    if kind is RMW:
+        def fails(flags, page):
+            return flags & mask == on
+    op = _op(nr, kind, verb=verb, fails=fails)
 
     def effect(page):
         old = page.v_flags

@@ -10,6 +10,7 @@ would unmap them and is not argued about here.
 """
 
 from mmsim.engine.door import door
+from mmsim.linux.atomic import smp_load_acquire, smp_rmb, xchg
 from mmsim.linux.bug import BUG, report
 from mmsim.linux.list import LIST_HEAD, list_add, list_del, list_empty
 from mmsim.linux.spinlock import (
@@ -95,9 +96,15 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
         list_del(entry)
         list_add(entry, vm.inactive_list)
 
-        if page_count(page) == 0:
+        if patched("acquire-count"):
+            count = smp_load_acquire(page, "count")
+        else:
+            count = page_count(page)
+        if count == 0:
             door.machine.count("met_at_count_zero")
             if patched("hugh-2002-02-12"):
+                if patched("rmb-before-pagelocked"):
+                    smp_rmb()  # else an earlier holder's lock may be taken for the message
                 if patched("consumer-does-not-check") or PageLocked(page):
                     page_cache_get(page)
                     __lru_cache_del(page)
@@ -285,6 +292,42 @@ def shrink_cache_v2_5_32(nr_pages, classzone, gfp_mask, priority):
         spin_unlock_irqrestore(vm.pagemap_lru_lock, flags)
         page_cache_release(page)
     return nr_pages
+
+
+@cite("mm/vmscan.c", "2.4.17", thread="002")
+def try_to_swap_out(mm, pte):
+    """Unmap a page, if it can be had back; here: is clean, and no mapping's or a file's.
+
+    A dirty page needs a place in swap first, which is left out: the page stays mapped.
+    *Locks:* entered with page_table_lock; takes the page lock.
+    *Race:* it is the page's last user who has just unlocked it.  Who sees the count of 0 and the
+    lock as it was before takes them for a page given up by __free_pages_ok.
+    """
+    page = pte.val[1]
+    if PageActive(page):
+        return 0
+    if TryLockPage(page):
+        return 0
+    val = xchg(pte, "val", None)
+    if PageSwapCache(page) or PageDirty(page) or page.buffers is not None:
+        pte.val = val
+        UnlockPage(page)
+        return 0
+    UnlockPage(page)
+    freeable = page_count(page) - (page.buffers is not None) <= 2
+    page_cache_release(page)
+    return freeable
+
+
+@cite("mm/vmscan.c", "2.4.17", thread="002")
+def swap_out_mm(mm):
+    """Unmap what can be of an address space.  *Locks:* takes page_table_lock.  *Race:* none."""
+    spin_lock(mm.page_table_lock)
+    for pte in mm.ptes:
+        val = pte.val
+        if val is not None and val[0] == "page":
+            try_to_swap_out(mm, pte)
+    spin_unlock(mm.page_table_lock)
 
 
 @cite("mm/vmscan.c", "2.4.17", thread="002")

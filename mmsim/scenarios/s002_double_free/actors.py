@@ -30,7 +30,7 @@ from mmsim.v2_4.page import PG_dirty, SetPageUptodate, page_cache_get
 from mmsim.v2_4.page_alloc import page_cache_release
 from mmsim.v2_4.skbuff import net_tx_action, sk_buff
 from mmsim.v2_4.swapfile import try_to_unuse
-from mmsim.v2_4.vmscan import kswapd
+from mmsim.v2_4.vmscan import kswapd, swap_out_mm
 
 
 class Stage:
@@ -201,6 +201,16 @@ def unuse(stage, buffers=False):
     stage.m.spawn(try_to_unuse, entry, comm="swapoff", cpu=stage.cpu())
 
 
+def swap_out(stage):
+    """A process that needs memory unmaps a page that only one pte refers to.
+
+    The page is clean and no mapping's any more: its file was truncated while it was being mapped.
+    """
+    cpu = stage.cpu()
+    mm = stage.process(f"init{cpu}", ("page", stage.page(1), False))
+    stage.m.spawn(swap_out_mm, mm, comm="cc1", cpu=cpu)
+
+
 def fork(stage):
     """A process writes to a page it shares with its child, which exits: copy or reuse."""
     page = stage.page(2)
@@ -248,6 +258,7 @@ PARTS = {
     "swapoff+dirty": partial(swapoff, dirty=True),
     "unuse": unuse,
     "unuse+buffers": partial(unuse, buffers=True),
+    "swap-out": swap_out,
     "fork": fork,
     "private": private,
     "reader": reader,
