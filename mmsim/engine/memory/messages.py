@@ -54,6 +54,14 @@ def raised(view: View, word: Word, position: int) -> View:
     return higher
 
 
+def beyond(view: View, floor: View) -> View:
+    """What of the view the floor does not cover already."""
+    for word, position in view.items():
+        if floor.get(word, 0) < position:
+            return View({w: p for w, p in view.items() if floor.get(w, 0) < p})
+    return EMPTY
+
+
 class Message(NamedTuple):
     """One store."""
 

@@ -14,6 +14,9 @@ bound to be past; what it takes bounds the reads that are ordered after it.
     drags    what goes before the next store: `stores` at the last smp_wmb(), or `prop` at the last
              smp_mb()
 
+Two reads of one word are in order if the later one takes a newer message, of another CPU: that had
+not arrived yet at the earlier one. So the bounds of the reads of a word are kept (`past`).
+
 Views belong to CPUs and not to threads of execution: an interrupt sees the stores of its CPU.
 
 Loads are never delayed past later stores, so control and data dependencies towards a store need no
@@ -39,6 +42,7 @@ from mmsim.engine.memory.messages import (
     Message,
     View,
     Word,
+    beyond,
     join,
     pruned,
     raised,
@@ -50,7 +54,17 @@ from mmsim.engine.memory.messages import (
 class Cpu:
     """The views of one CPU, see the top of the file."""
 
-    __slots__ = ("bounds", "drags", "floor", "prop", "reads", "retired", "stores", "unlocked")
+    __slots__ = (
+        "bounds",
+        "drags",
+        "floor",
+        "past",
+        "prop",
+        "reads",
+        "retired",
+        "stores",
+        "unlocked",
+    )
 
     def __init__(self) -> None:
         self.prop = self.floor = self.reads = self.stores = self.drags = EMPTY
@@ -58,6 +72,9 @@ class Cpu:
         """`prop` and `stores` at the last unlock."""
         self.bounds: dict[Hashable, View] = {}
         """Object -> bound of the reads that led to it."""
+        self.past: dict[Word, tuple[int, View, View]] = {}
+        """Word -> newest message read, the bound of its reads, and that of older messages' reads;
+        only as far as they are beyond the floor."""
         self.retired = False
 
     def copy(self) -> Cpu:
@@ -65,11 +82,13 @@ class Cpu:
         twin.prop, twin.floor, twin.reads = self.prop, self.floor, self.reads
         twin.stores, twin.drags, twin.unlocked = self.stores, self.drags, self.unlocked
         twin.bounds = dict(self.bounds) if self.bounds else {}
+        twin.past = dict(self.past) if self.past else {}
         twin.retired = self.retired
         return twin
 
     def key(self) -> Hashable:
-        return (self.prop, self.floor, self.reads, self.stores, self.drags, self.unlocked)
+        past = frozenset(self.past.items()) if self.past else None
+        return (self.prop, self.floor, self.reads, self.stores, self.drags, self.unlocked, past)
 
     def rewrite(self, change: Callable[[View], View]) -> None:
         """Put every view through ``change``; a bound that is left with nothing is dropped."""
@@ -83,6 +102,8 @@ class Cpu:
             self.unlocked = (change(self.unlocked[0]), change(self.unlocked[1]))
         changed = ((thing, change(bound)) for thing, bound in self.bounds.items())
         self.bounds = {thing: bound for thing, bound in changed if bound}
+        past = ((word, at, change(one), change(two)) for word, (at, one, two) in self.past.items())
+        self.past = {word: (at, one, two) for word, at, one, two in past if one or two}
 
 
 class Memory:
@@ -174,6 +195,14 @@ class Memory:
             bound = join(bound, message.dep)
         elif message.writer != INITIAL:
             bound = join(join(bound, message.view), message.seen[cpu])
+        past = me.past.get(word)
+        older = EMPTY
+        if past is not None:
+            newest, at_newest, older = past
+            if position > newest:
+                older = join(older, at_newest)
+            if message.writer != cpu:
+                bound = join(bound, older)
         me.prop = join(me.prop, message.view)
         if position > self.words[word].base:  # the oldest that is left binds nobody to anything
             bound = raised(bound, word, position)
@@ -183,6 +212,13 @@ class Memory:
             me.reads = join(me.reads, bound)
         if acquire:
             me.floor = join(me.floor, bound)
+        of_this, older = beyond(bound, me.floor), beyond(older, me.floor)
+        if past is not None and position == past[0]:
+            of_this = join(of_this, beyond(past[1], me.floor))
+        if of_this or older:
+            me.past[word] = (position, of_this, older)
+        elif past is not None:
+            del me.past[word]
         return bound
 
     def write(
@@ -287,6 +323,7 @@ class Memory:
             if not other.retired:
                 other.prop = join(other.prop, mine)
         me.floor = me.reads = me.drags = mine
+        me.past.clear()  # all of it is covered now
         me.stores = join(me.stores, mine)  # an unlock hands it on
 
     # Locks. The lock is a word: whoever may take it finds that out itself.
@@ -376,6 +413,9 @@ class Memory:
         """Nobody will read these words again: drop them from every view."""
         bases = {word: self.words[word].last for word in words}
         self.unread = self.unread | bases.keys()
+        for cpu in self.cpus:
+            for word in bases:
+                cpu.past.pop(word, None)
         self._prune(bases)
         for word in bases:
             newest = self.newest(word)
