@@ -19,14 +19,21 @@ NOTICED = {
     "grace period begins": 185,
     "grace period ends": 63,
     "unlock and lock": 65,
+    "two reads of one word": 2138,
 }
-"""What is broken -> a seed, of the quick ones, whose program shows it."""
+"""What is broken -> a seed, if there is one of the quick ones, whose program shows it."""
 
 
 @pytest.mark.parametrize("first", range(0, QUICK, CHUNK))
 def test_random_programs(first: int) -> None:
     found = [text for seed in range(first, first + CHUNK) if (text := compare.disagreement(seed))]
     assert not found, found[0]
+
+
+@pytest.mark.parametrize("seed", [2138])
+def test_programs_that_have_disagreed(seed: int) -> None:
+    """Of the many: what an earlier machine of views showed although it is forbidden."""
+    assert not compare.disagreement(seed)
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from random import Random
 from typing import Any, Final
 
 from mmsim.engine.context import TASK, Context
-from mmsim.engine.memory.messages import EMPTY, View, Word, join
+from mmsim.engine.memory.messages import EMPTY, View, Word
 from mmsim.engine.memory.orders import (
     FENCE,
     FULL,
@@ -202,9 +202,9 @@ class WeakMemory:
             value = effect(*args)
             if dep:
                 me = views.cpus[cpu]
-                me.reads = join(me.reads, dep)
+                me.reads |= dep
                 if order.acquire:
-                    me.floor = join(me.floor, dep)
+                    me.floor |= dep
         else:
             newest = position = history.last
             low = views.readable(cpu, word, dep).start
@@ -256,7 +256,7 @@ class WeakMemory:
     def _store(self, word: Word, value: Any, dep: View) -> None:
         """What a store depends on nobody tells: perhaps on everything that was read."""
         views, cpu = self._views, self._cpu
-        came_from = join(views.cpus[cpu].reads, dep)
+        came_from = views.cpus[cpu].reads | dep
         release = self._order.release
         views.write(cpu, word, value, dep=came_from, release=release, step=self._step)
 
@@ -291,7 +291,7 @@ class WeakMemory:
             cpu,
             word,
             getattr(obj, op.raw, None),
-            dep=join(views.cpus[cpu].reads, dep),
+            dep=views.cpus[cpu].reads | dep,
             acquire=order.acquire,
             release=order.release,
             returns=order.returns,
@@ -378,7 +378,7 @@ class WeakMemory:
         return effect(*args)
 
     def _lock(self, op: Op, obj: Any, effect: Effect, args: Args) -> Any:
-        """A spinlock, or a lock that one sleeps for.  Who queues for that is called by its owner."""
+        """A spinlock, or a lock that one sleeps for: who queues for that is called by its owner."""
         word = (obj, op.words[0])
         if word not in self._views.words:
             self._views.place(word, None)
