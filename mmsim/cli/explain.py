@@ -16,7 +16,7 @@ from mmsim import report
 from mmsim.detect.finding import Finding
 from mmsim.engine.events import Event
 from mmsim.engine.instruments import Events
-from mmsim.engine.schedule import BadSchedule, Schedule
+from mmsim.engine.schedule import SEQUENTIAL, BadSchedule, Schedule
 from mmsim.errors import UsageError
 from mmsim.report.lanes import TOTAL_WIDTH
 from mmsim.run import Runner, RunResult
@@ -60,10 +60,14 @@ class Told:
                 ),
                 earlier=findings[:place],
                 decode=decode,
-                run={"engine": "threads", "policy": "replay"},
+                run={"engine": "threads", "policy": "replay", **self._memory()},
             )
             for place, finding in enumerate(findings)
         ]
+
+    def _memory(self) -> dict[str, str]:
+        name = Schedule.parse(self.schedule).memory
+        return {} if name == SEQUENTIAL else {"memory": name}
 
     def _focus(self, finding: Finding) -> str | None:
         """The name that events have for the page of a finding."""
@@ -73,13 +77,23 @@ class Told:
         return name if any(event.obj == name for event in self.events) else None
 
 
-def replay(variant: Variant, schedule: str, *, keep_going: bool = False) -> Told:
-    """Replay a schedule with its own number of CPUs. Raises UsageError or StaleSchedule."""
+def replay(
+    variant: Variant, schedule: str, *, keep_going: bool = False, memory: str | None = None
+) -> Told:
+    """Replay a schedule with its own number of CPUs. Raises UsageError or StaleSchedule.
+
+    With another ``memory`` than its own: the same order of effects, and what comes of it there.
+    """
     try:
         cpus = Schedule.parse(schedule).cpus
     except BadSchedule as error:
         raise UsageError(str(error)) from error
     events: list[Event] = []
     with Runner(variant, cpus=cpus, seed=0) as runner:
-        result = runner.replay(schedule, instruments=[Events(events.append)], keep_going=keep_going)
+        result = runner.replay(
+            schedule,
+            instruments=[Events(events.append)],
+            keep_going=keep_going,
+            memory=memory,
+        )
     return Told(variant, schedule, result, tuple(events))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from mmsim.engine.memory.orders import NAMES as MEMORIES
 from mmsim.stress.output import METRICS, REPORTS
 from mmsim.stress.parser import MOST_JOBS, MOST_SEED, Parser, seconds, whole
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_SEED, MOST_CPUS, Request
@@ -92,6 +93,12 @@ def _how(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--policy", metavar="P", help="who runs next under threads (default mix)")
     group.add_argument(
+        "--memory",
+        choices=MEMORIES,
+        help="what a load may return: the newest value (sc), or as the kernel's memory model, DEC "
+        "Alpha, or 2.4 on i386, ia64 or ppc allow; default: sc, and what a variant says of itself",
+    )
+    group.add_argument(
         "--seed",
         type=whole(0, MOST_SEED),
         metavar="N",
@@ -151,6 +158,7 @@ def request(options: argparse.Namespace) -> Request:
         variants=tuple(options.variant),
         engine=options.engine,
         policy=options.policy,
+        memory=options.memory,
         runs=options.runs,
         seconds=options.seconds,
         seed=options.seed,

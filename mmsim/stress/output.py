@@ -311,9 +311,13 @@ def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: flo
     )
     lines.append(
         f"(cpus {settings.cpus}, seed {settings.seed}, engine {settings.engine}, "
-        f"policy {settings.scheduler}, jobs {settings.jobs}): {verdict}"
+        f"policy {settings.scheduler}, jobs {settings.jobs}{_memory(settings)}): {verdict}"
     )
     return lines
+
+
+def _memory(settings: Settings) -> str:
+    return "" if settings.memory is None else f", memory {settings.memory}"
 
 
 def where_the_rest_is(campaign: Campaign, *, reports: str, table: bool) -> Iterator[str]:

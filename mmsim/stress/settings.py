@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mmsim.engine.memory.orders import SC
 from mmsim.errors import UsageError
 from mmsim.stress import worker
 from mmsim.stress.pairs import Pair, pairs
@@ -33,6 +34,7 @@ class Request:
     variants: tuple[str, ...] = ()
     engine: str | None = None
     policy: str | None = None
+    memory: str | None = None
     runs: int | None = None
     seconds: float | None = None
     seed: int | None = None
@@ -57,6 +59,8 @@ class Settings:
     pairs: tuple[Pair, ...] = ()
     beside: tuple[tuple[Variant, Budget], ...] = ()
     """What runs for the sake of pairs, and was not asked for."""
+    memory: str | None = None
+    """What loads may return, in all variants; None: what each of them says."""
 
     @property
     def scheduler(self) -> str:
@@ -95,6 +99,8 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
     if request.engine == "free" and request.policy is not None:
         raise UsageError("--policy: under --engine free it is the operating system that schedules")
     seed = request.seed if request.seed is not None else profile.seed
+    if (request.engine or profile.engine) == "free":
+        variants = _in_order(variants, request.memory)
     settings = Settings(
         variants=tuple((v, _budget(v, request, profile, seconds)) for v in variants),
         cpus=cpus,
@@ -109,6 +115,7 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
         seconds=seconds,
         profile=profile.name,
         file=request.file,
+        memory=request.memory,
     )
     if not profile.pairs:
         return settings
@@ -131,6 +138,18 @@ def _budget(variant: Variant, request: Request, profile: Profile, seconds: float
         return Budget(request.runs, request.stop_after)
     budget = profile.budget(variant.id, variant.expect.value)
     return replace(budget, stop_after=request.stop_after or budget.stop_after)
+
+
+def _in_order(variants: list[Variant], memory: str | None) -> list[Variant]:
+    """Those that can run without a token: there the machine's own memory decides."""
+    if memory not in (None, SC):
+        raise UsageError(f"--memory {memory}: it needs a token; --engine free has none")
+    if memory == SC:
+        return variants
+    possible = [variant for variant in variants if variant.memory in ("", SC)]
+    if not possible:
+        raise UsageError(f"{variants[0].id} runs under memory {variants[0].memory}, not under free")
+    return possible
 
 
 def _one_of(what: str, asked: str | None, default: str, known: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from mmsim.engine.context import TASK
 from mmsim.engine.explore import Bounded, Dpor, NotQuiet, Search, Stopped
 from mmsim.engine.instruments import Instrument
+from mmsim.engine.memory.orders import SC
 from mmsim.engine.policy import Geometric
 from mmsim.engine.seeds import run_seed, stream
 from mmsim.errors import UsageError
@@ -118,6 +119,11 @@ class _Draws(Instrument):
 def run(options: argparse.Namespace) -> int:
     _check(options)
     variant = find_variant(Library(options.file), options.variant)
+    if variant.memory not in ("", SC):
+        raise UsageError(
+            f"{variant.id} runs under memory {variant.memory}: what is explored is in order; "
+            "`python -m mmsim litmus` knows all executions of a few lines"
+        )
     if options.cast:
         variant = with_cast(variant, options.cast)
     search: Search = Dpor() if options.bound is None else Bounded(options.bound)
@@ -158,7 +164,9 @@ def _explore(outcome: Outcome, options: argparse.Namespace) -> None:
     search, variant = outcome.search, outcome.variant
     begun = told = time.monotonic()
     seed = run_seed(options.seed, variant.id, 0)
-    with Runner(variant, cpus=options.cpus, seed=options.seed, engine="green") as runner:
+    with Runner(
+        variant, cpus=options.cpus, seed=options.seed, engine="green", memory="sc"
+    ) as runner:
         draws = _Draws()
         for n in range(LEARN):
             walk = Geometric(stream(n, "learn"), (0.5, 0.1, 0.02)[n % 3])
