@@ -225,8 +225,7 @@ class Runner:
         """Boot, run, check."""
         machine = self._machine(seed)
         if self._orders is not None:
-            reads = reads or Sampled(stream(seed, "reads"))
-            machine.memory = WeakMemory(self.cpus, self._orders, reads)
+            machine.memory = self._memory(reads or Sampled(stream(seed, "reads")), self._orders)
         machine.instruments += instruments
         machine.stop_on_first = not keep_going
         try:
@@ -238,6 +237,9 @@ class Runner:
             self.close()
             raise UsageError(f"{self.variant.id}: {error}") from error
         return self._result(index, machine, execution)
+
+    def _memory(self, reads: Reads, orders: Orders) -> WeakMemory:
+        return WeakMemory(self.cpus, orders, reads)
 
     def _go(self, go: Callable[[Machine], None], machine: Machine) -> None:
         try:

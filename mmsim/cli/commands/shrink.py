@@ -20,8 +20,8 @@ HELP = "a recorded schedule with as few preemptions as possible"
 DESCRIPTION = """\
 Take a line that ends in a finding, and look for another that ends in the same finding (the same
 fingerprint) with fewer preemptions, then with fewer turns and effects. A preemption is a switch
-away from a context that could have gone on; an interrupt that comes in counts as one. In a run under
-weak memory (mm2) the loads of old values are made fewer before anything else.
+away from a context that could have gone on; an interrupt that comes in counts as one. In a run
+under weak memory (mm2) the loads of old values are made fewer before anything else.
 
 What is left is no proof that fewer would not do. The exit code is 2 if the line is no schedule, is
 stale, or has no finding.
