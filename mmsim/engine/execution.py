@@ -324,7 +324,7 @@ class Token:
                 self._account(ctx, self._granted)
             ctx.at_point = True
             self._pause(ctx)
-        step = self.position()
+        step = self.steps + self._granted - self._left
         if not self._instruments:
             return self._memory.perform(ctx, step, op, obj, effect, args)
         door.left = float("inf")

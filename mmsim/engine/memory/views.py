@@ -341,7 +341,8 @@ class Memory:
             if not other.retired:
                 other.prop |= mine
         me.floor = me.reads = me.drags = mine
-        me.past.clear()  # all of it is covered now
+        me.past.clear()  # all of these are covered now
+        me.bounds.clear()
         me.stores |= mine  # an unlock hands it on
 
     # Locks. The lock is a word: whoever may take it finds that out itself.
@@ -409,9 +410,11 @@ class Memory:
 
     def loaded(self, cpu: int, thing: Hashable, bound: View) -> None:
         """``thing`` came out of memory: what is reached through it is ordered after that read."""
-        if bound and self.dependencies:
-            bounds = self.cpus[cpu].bounds
-            bounds[thing] = bounds.get(thing, EMPTY) | bound
+        if self.dependencies:
+            me = self.cpus[cpu]
+            bound &= ~me.floor
+            if bound:
+                me.bounds[thing] = me.bounds.get(thing, EMPTY) | bound
 
     def dependency(self, cpu: int, thing: Hashable) -> View:
         """The ``dep`` of an access to ``thing``."""

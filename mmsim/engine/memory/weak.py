@@ -61,7 +61,12 @@ Stale = tuple[tuple[int, int], ...]
 
 
 class Reads:
-    """Says which message a read takes; this one the newest, always."""
+    """Says which message a read takes; this one the newest, always.
+
+    ``numbered``: it asks for the number of the effect.
+    """
+
+    numbered = False
 
     def back(self, ctx: Context, number: int, most: int) -> int:
         """Effect ``number`` of ``ctx``, from 1, is a read that may go up to ``most`` >= 1 messages
@@ -97,6 +102,8 @@ class Planned(Reads):
     A step would not do as a key: in a shrunk schedule the same read has another number.  A read
     that cannot go back so far goes as far as it can.
     """
+
+    numbered = True
 
     def __init__(self, plan: Mapping[tuple[int, int], int]) -> None:
         self._plan = dict(plan)
@@ -135,6 +142,7 @@ class WeakMemory:
         self.stale: list[tuple[int, int]] = []
         self._orders = orders
         self._reads = reads
+        self._numbered = reads.numbered
         self._views = Memory(cpus, limit=LIMIT)
         self._present: list[Context | None] = [None] * cpus  # who made the last access there
         self._task: list[Context | None] = [None] * cpus  # which task
@@ -155,7 +163,6 @@ class WeakMemory:
             SLEEP: self._sleep,
             WAKE: self._fence,
             STARTS: self._start,
-            NOTHING: self._nothing,
         }
 
     def perform(self, ctx: Context, step: int, op: Op, obj: Any, effect: Effect, args: Args) -> Any:
@@ -163,18 +170,18 @@ class WeakMemory:
         cpu = self._cpu = ctx.cpu.id
         if self._present[cpu] is not ctx:
             self._arrive(ctx, cpu)
-        order = self._order = self._orders[op]
-        self._ctx, self._step = ctx, step
-        if step >= self._collect:
-            self._collect = step + EVERY
-            self._forget(step)
-        value = self._ways[order.way](op, obj, effect, args)
-        if not (value is False and op.kind is SPIN):
+        order = self._orders[op]
+        if order.way == NOTHING:
+            value = effect(*args)
+        else:
+            self._order, self._ctx, self._step = order, ctx, step
+            if step >= self._collect:
+                self._collect = step + EVERY
+                self._forget(step)
+            value = self._ways[order.way](op, obj, effect, args)
+        if self._numbered and not (value is False and op.kind is SPIN):
             self._done[ctx.id] = self._done.get(ctx.id, 0) + 1
         return value
-
-    def _nothing(self, op: Op, obj: Any, effect: Effect, args: Args) -> Any:
-        return effect(*args)
 
     def _arrive(self, ctx: Context, cpu: int) -> None:
         """Another context than before goes on here: switching tasks is a full barrier, and who was
@@ -353,6 +360,8 @@ class WeakMemory:
 
     def _led(self, op: Op, value: Any, bound: View) -> None:
         """A load gave ``value``: what is reached through it comes after that load."""
+        if not bound & ~self._views.cpus[self._cpu].floor:
+            return
         if op.leads is not None:
             value = op.leads(value)
         if type(value) is tuple:
