@@ -23,9 +23,9 @@ VARIANT = "002.pagelocked-no-rmb"
 
 @cache
 def failure() -> RunResult:
-    """Rate 0.006 (2 CPUs, 1,500 runs): 2,300 runs miss it with less than 1e-6."""
+    """Rate 0.0032 (5,000 runs): 4,600 miss it with less than 1e-6.  With this seed it is run 4."""
     with Runner(find_variant(Library(), VARIANT), cpus=2, seed=1, engine="green") as runner:
-        for index in range(2300):
+        for index in range(4600):
             result = runner.run(index)
             if result.findings:
                 return result

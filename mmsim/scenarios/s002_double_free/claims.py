@@ -157,7 +157,7 @@ CLAIMS = (
             Clean("002.pagelocked-in-order"),
         ),
         note="It does: a read barrier in shrink_cache between the count and the lock, or an "
-        "acquire load of the count.  The four that lack it fail in about one run of 150 each.  A "
+        "acquire load of the count.  The four that lack it fail in about one run of 250 each.  A "
         "barrier on the freeing side does not help, and none is needed there.  In four lines of "
         "code the answer is a proof: tests/litmus/data/pagelocked+*.litmus.",
     ),
