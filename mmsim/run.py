@@ -25,9 +25,10 @@ from mmsim.engine.door import door
 from mmsim.engine.execution import Token
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.machine import Machine
-from mmsim.engine.memory.orders import NAMES as MEMORIES
+from mmsim.engine.memory import orders
 from mmsim.engine.memory.orders import SC, Orders
 from mmsim.engine.memory.weak import Planned, Reads, Sampled, WeakMemory, planned
+from mmsim.engine.memory.without import Barriers, WithoutBarrier
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import Policy, RandomWalk, Replay
 from mmsim.engine.schedule import BadSchedule, Diverged, Schedule
@@ -38,6 +39,7 @@ from mmsim.model.era import ERAS, EraError
 from mmsim.scenarios.api import Variant
 
 POLICIES = policies.NAMES
+MEMORIES = orders.NAMES
 TOKENS: Mapping[str, Callable[[], Token]] = {
     "threads": lambda: threads(pin=present_core()),
     "green": greenlets,
@@ -65,7 +67,7 @@ class Runner:
 
     ``cpus`` is what was asked for: a UP variant runs with one.  ``gates``, if given, are booted in
     place of the variant's own, with the same seeds; and so is ``memory``, what a load may return
-    (`mmsim.engine.memory.orders`).  Raises UsageError for an unknown engine, policy or memory, one
+    (`mmsim.engine.memory.orders`); ``barriers`` takes one away from weak memory.  Raises UsageError for an unknown engine, policy or memory, one
     that the kernel or the engine cannot have, or a number of CPUs outside 1..64.
     """
 
@@ -79,6 +81,7 @@ class Runner:
         policy: str = "mix",
         gates: frozenset[str] | None = None,
         memory: str | None = None,
+        barriers: Barriers | None = None,
     ) -> None:
         if engine not in ENGINES:
             raise UsageError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")
@@ -97,6 +100,7 @@ class Runner:
             raise UsageError(
                 f"memory {self.memory!r} needs an engine with a token: one of {', '.join(TOKENS)}"
             )
+        self._barriers = barriers
         self._gates = frozenset(variant.gates) if gates is None else gates
         self._token: Token | None = None
         self._free: FreeCarrier | None = None
@@ -238,8 +242,10 @@ class Runner:
             raise UsageError(f"{self.variant.id}: {error}") from error
         return self._result(index, machine, execution)
 
-    def _memory(self, reads: Reads, orders: Orders) -> WeakMemory:
-        return WeakMemory(self.cpus, orders, reads)
+    def _memory(self, reads: Reads, order: Orders) -> WeakMemory:
+        if self._barriers is not None:
+            return WithoutBarrier(self.cpus, order, reads, self._barriers)
+        return WeakMemory(self.cpus, order, reads)
 
     def _go(self, go: Callable[[Machine], None], machine: Machine) -> None:
         try:

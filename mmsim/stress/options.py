@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 
-from mmsim.engine.memory.orders import NAMES as MEMORIES
 from mmsim.stress.output import METRICS, REPORTS
 from mmsim.stress.parser import MOST_JOBS, MOST_SEED, Parser, seconds, whole
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_SEED, MOST_CPUS, Request
@@ -78,6 +77,8 @@ def _what(group: argparse._ArgumentGroup) -> None:
 
 
 def _how(group: argparse._ArgumentGroup) -> None:
+    from mmsim.run import MEMORIES
+
     group.add_argument(
         "--cpus",
         type=whole(1, MOST_CPUS),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mmsim.engine.memory.orders import SC
 from mmsim.errors import UsageError
 from mmsim.stress import worker
 from mmsim.stress.pairs import Pair, pairs
@@ -142,11 +141,13 @@ def _budget(variant: Variant, request: Request, profile: Profile, seconds: float
 
 def _in_order(variants: list[Variant], memory: str | None) -> list[Variant]:
     """Those that can run without a token: there the machine's own memory decides."""
-    if memory not in (None, SC):
+    from mmsim.run import MEMORIES
+
+    if memory not in (None, MEMORIES[0]):
         raise UsageError(f"--memory {memory}: it needs a token; --engine free has none")
-    if memory == SC:
+    if memory == MEMORIES[0]:
         return variants
-    possible = [variant for variant in variants if variant.memory in ("", SC)]
+    possible = [variant for variant in variants if variant.memory in ("", MEMORIES[0])]
     if not possible:
         raise UsageError(f"{variants[0].id} runs under memory {variants[0].memory}, not under free")
     return possible

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from mmsim.ablation.barriers import Barrier, WithoutBarrier
 from mmsim.cli import main
+from mmsim.engine.memory.without import Barrier, Barriers
 from mmsim.run import Runner
 from mmsim.stress.source import Library, find_variant
 
@@ -55,14 +55,11 @@ def test_the_same_code_in_order() -> None:
 
 def test_a_barrier_that_is_off_is_missed() -> None:
     """Three times in the first 600 runs of this seed."""
-    runner = WithoutBarrier(
-        find_variant(Library(), "002.pagelocked-rmb"), cpus=2, seed=1, engine="green"
-    )
-    runner.off = Barrier("shrink_cache", "smp_rmb")
-    with runner:
-        found = any(runner.run(index).findings for index in range(ENOUGH))
-        assert found
-        assert runner.off in runner.met
+    barriers = Barriers(Barrier("shrink_cache", "smp_rmb"))
+    variant = find_variant(Library(), "002.pagelocked-rmb")
+    with Runner(variant, cpus=2, seed=1, engine="green", barriers=barriers) as runner:
+        assert any(runner.run(index).findings for index in range(ENOUGH))
+    assert barriers.off in barriers.met
 
 
 def test_the_command_names_each_barrier(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,10 @@ import argparse
 import sys
 import time
 
-from mmsim.ablation.barriers import Barrier, WithoutBarrier
 from mmsim.engine.memory.orders import NAMES, SC
+from mmsim.engine.memory.without import Barrier, Barriers
 from mmsim.errors import UsageError
+from mmsim.run import Runner
 from mmsim.scenarios.api import NEVER, Variant
 from mmsim.stress.parser import whole
 from mmsim.stress.settings import MOST_CPUS
@@ -66,11 +67,15 @@ def _tried(
     """Findings by title, and the barriers that were met."""
     found: dict[str, int] = {}
     told = time.monotonic()
-    runner = WithoutBarrier(
-        variant, cpus=options.cpus, seed=options.seed, engine="green", memory=options.memory
-    )
-    runner.off = off
-    with runner:
+    barriers = Barriers(off)
+    with Runner(
+        variant,
+        cpus=options.cpus,
+        seed=options.seed,
+        engine="green",
+        memory=options.memory,
+        barriers=barriers,
+    ) as runner:
         for index in range(options.runs):
             for finding in runner.run(index).findings[:1]:
                 found[finding.title] = found.get(finding.title, 0) + 1
@@ -78,7 +83,7 @@ def _tried(
                 told += TELL
                 what = "as it is" if off is None else f"without {off.kind} of {off.function}"
                 print(f"{variant.id}: {what}: {index + 1} runs", file=sys.stderr, flush=True)
-        return found, runner.met
+        return found, barriers.met
 
 
 def _told(findings: dict[str, int], runs: int) -> str:

@@ -16,7 +16,6 @@ from mmsim.engine.context import Context
 from mmsim.engine.memory.orders import Orders
 from mmsim.engine.memory.weak import Args, Effect, Reads, WeakMemory
 from mmsim.engine.op import Op
-from mmsim.run import Runner
 
 _WEAKER: Final = {
     kinds.MB: kinds.RESCHED,  # which orders nothing either
@@ -36,37 +35,26 @@ class Barrier(NamedTuple):
     kind: str
 
 
-class WithoutBarrier(Runner):
-    """Runs a variant with ``off`` (none: all are as they are), and notes which it came by."""
+class Barriers:
+    """What to take away, and what runs came by: the same for all runs of a series."""
 
-    off: Barrier | None = None
-
-    def __init__(self, *positional: Any, **named: Any) -> None:
-        super().__init__(*positional, **named)
+    def __init__(self, off: Barrier | None = None) -> None:
+        self.off = off
         self.met: set[Barrier] = set()
 
-    def _memory(self, reads: Reads, orders: Orders) -> WeakMemory:
-        return _Without(self.cpus, orders, reads, self.off, self.met)
 
+class WithoutBarrier(WeakMemory):
+    """Weak memory in which ``barriers.off`` orders nothing."""
 
-class _Without(WeakMemory):
-    def __init__(
-        self,
-        cpus: int,
-        orders: Orders,
-        reads: Reads,
-        off: Barrier | None,
-        met: set[Barrier],
-    ) -> None:
+    def __init__(self, cpus: int, orders: Orders, reads: Reads, barriers: Barriers) -> None:
         super().__init__(cpus, orders, reads)
-        self._off = off
-        self._met = met
+        self._barriers = barriers
 
     def perform(self, ctx: Context, step: int, op: Op, obj: Any, effect: Effect, args: Args) -> Any:
         if op.kind in _WEAKER:
             barrier = Barrier(_function(sys._getframe(1)), op.kind)
-            self._met.add(barrier)
-            if barrier == self._off:
+            self._barriers.met.add(barrier)
+            if barrier == self._barriers.off:
                 op = _weaker(op)
         return super().perform(ctx, step, op, obj, effect, args)
 
