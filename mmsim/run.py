@@ -67,8 +67,9 @@ class Runner:
 
     ``cpus`` is what was asked for: a UP variant runs with one.  ``gates``, if given, are booted in
     place of the variant's own, with the same seeds; and so is ``memory``, what a load may return
-    (`mmsim.engine.memory.orders`); ``barriers`` takes one away from weak memory.  Raises UsageError for an unknown engine, policy or memory, one
-    that the kernel or the engine cannot have, or a number of CPUs outside 1..64.
+    (`mmsim.engine.memory.orders`); ``barriers`` takes one away from weak memory.  Raises UsageError
+    for an unknown engine, policy or memory, one that the kernel or the engine cannot have, or a
+    number of CPUs outside 1..64.
     """
 
     def __init__(

@@ -187,10 +187,11 @@ CLAIMS = (
         "Hugh Dickins, who disliked the idea",
         "To decide by in_interrupt() whether to leave the page on the LRU would do, in a smaller "
         "patch.",
-        note="Almost.  __free_pages_ok goes on taking the LRU lock in a process, which keeps swapoff "
-        "from the hole of 002.24.  An interrupt it leaves in it: full swap can take a page that has "
-        "buffers out of the swap cache and leave a pin with the last reference.  That is too rare "
-        "for the runs of a claim; tests/scenarios/test_002_every_order.py shows it.",
+        note="Almost.  __free_pages_ok goes on taking the LRU lock in a process, which keeps "
+        "swapoff from the hole of 002.24.  An interrupt it leaves in it: full swap can take a"
+        " page that has buffers out of the swap cache and leave a pin with the last "
+        "reference.  That is too rare for the runs of a claim; "
+        "tests/scenarios/test_002_every_order.py shows it.",
     ),
     Claim(
         "002.21",
