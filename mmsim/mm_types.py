@@ -20,6 +20,7 @@ from mmsim.engine.op import RMW, WRITE_ONCE, Op
 from mmsim.linux.sleeplock import init_rwsem
 from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
 from mmsim.model.cite import cite
+from mmsim.model.era import kernel
 from mmsim.model.struct import Struct, shared
 
 __mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
@@ -45,10 +46,22 @@ VM_STACK_INCOMPLETE_SETUP = VM_RAND_READ | VM_SEQ_READ
 """Two hints nobody gives together: the mark of the stack that exec is still moving about."""
 
 
+def _page_of(pte):
+    """The page that an entry leads to: who looks at that looks at it after the entry.
+
+    A migration entry's offset is a frame as well.  A swap entry's is not, and may name a page by
+    accident, which then only has to be looked at in order.
+    """
+    pfn = pte >> PAGE_SHIFT if pte & _PAGE_PRESENT else (pte & (1 << 59) - 1) >> 9
+    mem_map = kernel().mem_map
+    i = pfn - mem_map[0].pfn
+    return mem_map[i] if 0 <= i < len(mem_map) else None
+
+
 class pte_slot(Struct):
     """One entry of a page table; what a ``pte_t *`` points to.  ``pte`` is the word."""
 
-    pte = shared(0)
+    pte = shared(0, leads=_page_of)
 
     def __init__(self, table, address):
         self.table = table
@@ -286,7 +299,7 @@ def maybe_mkwrite(pte, vma):
 # -- storing ------------------------------------------------------------------------------------
 
 
-_SETS, _TAKES = Op(WRITE_ONCE, "pte"), Op(RMW, "pte")
+_SETS, _TAKES = Op(WRITE_ONCE, "pte"), Op(RMW, "pte", leads=_page_of)
 
 
 def _store(slot, pte):

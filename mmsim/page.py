@@ -270,6 +270,10 @@ def _store(page, value):
     page.v_flags = value
 
 
+_FAILS = {
+    "test_and_set": lambda flags, page, mask: flags & mask != 0,
+    "test_and_clear": lambda flags, page, mask: flags & mask == 0,
+}
 _SHARED_BITS = {"isolated": "reclaim"}  # two flags, one bit
 
 
@@ -283,7 +287,8 @@ def bit_op(kind, name, **options):
 def _operation(kind, effect, name, policy, enforce):
     """One access to the word ``flags``, of one bit."""
     mask = attrgetter(f"m_{name}")
-    op = bit_op(kind, name, verb="" if kind is READ_ONCE else effect.__name__[1:])
+    verb = "" if kind is READ_ONCE else effect.__name__[1:]
+    op = bit_op(kind, name, verb=verb, fails_on=_FAILS.get(verb))
 
     def operation(page):
         page = policy(page, enforce)

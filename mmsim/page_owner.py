@@ -8,13 +8,13 @@ moment it happens, which no kernel does: in life it is seen much later, as one p
 """
 
 from mmsim.engine.door import access, current
-from mmsim.engine.op import RMW, Op
+from mmsim.engine.op import ALL, WRITE, Op
 from mmsim.linux.bug import report
 from mmsim.memory_model import pfn_to_page
 from mmsim.model.cite import cite
 
 HISTORY = 8  # records kept of a page
-_ENTER = Op(RMW, "owner")  # state and history
+_ENTER = Op(WRITE, "owner", reads=ALL)  # state and history; orders nothing
 
 
 def _enter(page, state, what):

@@ -31,7 +31,14 @@ def is_locked(page, _, mask, *args):
     return page.v_flags & mask != 0
 
 
-_TRIES = bit_op(RMW_ACQUIRE, "locked", verb="trylock", unchanged=False, fails=is_locked)
+def holds(flags, page, mask, ctx):
+    """The same, of a value of the word."""
+    return flags & mask != 0
+
+
+_TRIES = bit_op(
+    RMW_ACQUIRE, "locked", verb="trylock", unchanged=False, fails=is_locked, fails_on=holds
+)
 _UNLOCKS = Op(
     RMW_RELEASE,
     "flags",

@@ -25,16 +25,21 @@ from mmsim.engine.door import door
 from mmsim.engine.execution import Token
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.machine import Machine
+from mmsim.engine.memory import orders
+from mmsim.engine.memory.orders import SC, Orders
+from mmsim.engine.memory.weak import Planned, Reads, Sampled, WeakMemory, planned
+from mmsim.engine.memory.without import Barriers, WithoutBarrier
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import Policy, RandomWalk, Replay
 from mmsim.engine.schedule import BadSchedule, Diverged, Schedule
 from mmsim.engine.seeds import run_seed, stream
 from mmsim.errors import InternalError, StaleSchedule, UsageError, one_line
 from mmsim.linux import watchdog
-from mmsim.model.era import EraError
+from mmsim.model.era import ERAS, EraError
 from mmsim.scenarios.api import Variant
 
 POLICIES = policies.NAMES
+MEMORIES = orders.NAMES
 TOKENS: Mapping[str, Callable[[], Token]] = {
     "threads": lambda: threads(pin=present_core()),
     "green": greenlets,
@@ -65,8 +70,10 @@ class Runner:
     """Boots ``variant`` again and again.  A context manager; one at a time per process.
 
     ``cpus`` is what was asked for: a UP variant runs with one.  ``gates``, if given, are booted in
-    place of the variant's own, with the same seeds.  Raises UsageError for an unknown
-    engine or policy, or a number of CPUs outside 1..64.
+    place of the variant's own, with the same seeds; and so is ``memory``, what a load may return
+    (`mmsim.engine.memory.orders`); ``barriers`` takes one away from weak memory.  Raises UsageError
+    for an unknown engine, policy or memory, one that the kernel or the engine cannot have, or a
+    number of CPUs outside 1..64.
     """
 
     def __init__(
@@ -78,6 +85,8 @@ class Runner:
         engine: str = "threads",
         policy: str = "mix",
         gates: frozenset[str] | None = None,
+        memory: str | None = None,
+        barriers: Barriers | None = None,
     ) -> None:
         if engine not in ENGINES:
             raise UsageError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")
@@ -90,6 +99,13 @@ class Runner:
         self.seed = seed
         self.policy = policy
         self.engine = engine
+        self.memory = memory or variant.memory or SC
+        self._orders = _orders(self.memory, variant.era)
+        if self._orders is not None and engine == "free":
+            raise UsageError(
+                f"memory {self.memory!r} needs an engine with a token: one of {', '.join(TOKENS)}"
+            )
+        self._barriers = barriers
         self._gates = frozenset(variant.gates) if gates is None else gates
         self._token: Token | None = None
         self._free: FreeCarrier | None = None
@@ -134,11 +150,15 @@ class Runner:
         instruments: Sequence[Instrument] = (),
         keep_going: bool = False,
         index: int = -1,
+        reads: Reads | None = None,
     ) -> RunResult:
-        """One run whose set-up has ``seed``, under a policy of the caller's, with a token."""
+        """One run whose set-up has ``seed``, under a policy of the caller's, with a token.
+
+        ``reads`` chooses what loads take, where memory is weak; by default it is drawn.
+        """
         token = self._with_token()
         return self._run(
-            seed, token, lambda m: token.run(m, policy), instruments, index, keep_going
+            seed, token, lambda m: token.run(m, policy), instruments, index, keep_going, reads
         )
 
     def replay(
@@ -147,10 +167,12 @@ class Runner:
         *,
         instruments: Sequence[Instrument] = (),
         keep_going: bool = False,
+        memory: str | None = None,
     ) -> RunResult:
         """Run a recorded schedule again; with ``keep_going`` past the first finding to the end.
 
-        Whatever engine recorded it, it is followed with a token.
+        Whatever engine recorded it, it is followed with a token.  With another ``memory`` than it
+        was recorded under, loads take the newest value and it may come to whatever it comes to.
         Raises UsageError for a line that is no schedule and StaleSchedule if the run diverges
         from it or comes to another finding than was recorded.
         """
@@ -162,8 +184,12 @@ class Runner:
             raise UsageError(
                 f"the schedule was recorded with {recorded.cpus} CPUs, this run has {self.cpus}"
             )
+        other = memory is not None and memory != recorded.memory
+        self.memory = memory or recorded.memory
+        self._orders = _orders(self.memory, self.variant.era)
         token = self._with_token()
         follow = Replay(recorded.segments)
+        reads = Reads() if other else Planned(planned(recorded.segments, recorded.reads))
 
         def go(machine: Machine) -> None:
             token.run(machine, follow)
@@ -171,9 +197,15 @@ class Runner:
                 raise Diverged(f"the run ended after {machine.steps} of {recorded.steps} steps")
 
         try:
-            result = self._run(recorded.seed, token, go, instruments, -1, keep_going)
+            result = self._run(recorded.seed, token, go, instruments, -1, keep_going, reads)
         except Diverged as error:
+            if other:
+                raise StaleSchedule(
+                    f"under memory {self.memory} the run goes another way ({error})"
+                ) from error
             raise StaleSchedule(f"{self._stale(recorded)} ({error})") from error
+        if other:
+            return result
         found = result.findings[0].fingerprint if result.findings else NO_FINDING
         if found != recorded.fingerprint:
             what = (
@@ -199,9 +231,12 @@ class Runner:
         instruments: Sequence[Instrument],
         index: int,
         keep_going: bool = False,
+        reads: Reads | None = None,
     ) -> RunResult:
         """Boot, run, check."""
         machine = self._machine(seed)
+        if self._orders is not None:
+            machine.memory = self._memory(reads or Sampled(stream(seed, "reads")), self._orders)
         machine.instruments += instruments
         machine.stop_on_first = not keep_going
         try:
@@ -213,6 +248,11 @@ class Runner:
             self.close()
             raise UsageError(f"{self.variant.id}: {error}") from error
         return self._result(index, machine, execution)
+
+    def _memory(self, reads: Reads, order: Orders) -> WeakMemory:
+        if self._barriers is not None:
+            return WithoutBarrier(self.cpus, order, reads, self._barriers)
+        return WeakMemory(self.cpus, order, reads)
 
     def _go(self, go: Callable[[Machine], None], machine: Machine) -> None:
         try:
@@ -262,6 +302,8 @@ class Runner:
                     execution.segments,
                     findings[0].fingerprint,
                     code_hash(self.variant.scenario.file),
+                    self.memory,
+                    () if machine.memory is None else tuple(machine.memory.stale),
                 )
             )
         return RunResult(index, findings, machine.steps, execution.handovers, line, machine.metrics)
@@ -284,6 +326,18 @@ class Runner:
         if self._free is None:
             self._free = FreeCarrier()
         return self._free
+
+
+def _orders(memory: str, era: str) -> Orders | None:
+    """What operations order; None if everything is in order."""
+    if memory not in MEMORIES:
+        raise UsageError(f"unknown memory {memory!r}: one of {', '.join(MEMORIES)}")
+    if memory == SC or era not in ERAS:  # an unknown era is the kernel's to complain of
+        return None
+    try:
+        return Orders(memory, ERAS[era].version)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 @lru_cache(maxsize=32)

@@ -187,6 +187,26 @@ class Fails:
 
 
 @dataclass(frozen=True)
+class FailsSomewhere:
+    """Some run of some of these variants comes to a finding whose title matches.
+
+    For what they have in common, where each by itself fails so rarely that it may not be seen.
+    """
+
+    ids: tuple[str, ...]
+    title: str
+
+    def variants(self) -> tuple[str, ...]:
+        return self.ids
+
+    def holds(self, tallies: Tallies) -> bool:
+        return any(_titled(tallies[id], self.title) for id in self.ids)
+
+    def figures(self, tallies: Tallies) -> str:
+        return "; ".join(_count(tallies[id]) for id in self.ids)
+
+
+@dataclass(frozen=True)
 class NeverSays:
     """The variant fails, but no finding has a title that matches."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from mmsim import report
 from mmsim.detect.finding import Finding
-from mmsim.engine.schedule import BadSchedule, Schedule
+from mmsim.engine.schedule import SEQUENTIAL, BadSchedule, Schedule
 from mmsim.errors import UsageError
 from mmsim.report.lanes import TOTAL_WIDTH
 from mmsim.report.record import Recorder
@@ -61,10 +61,14 @@ class Told:
                 ),
                 earlier=findings[:place],
                 decode=decode,
-                run={"engine": "threads", "policy": "replay"},
+                run={"engine": "threads", "policy": "replay", **self._memory()},
             )
             for place, finding in enumerate(findings)
         ]
+
+    def _memory(self) -> dict[str, str]:
+        name = Schedule.parse(self.schedule).memory
+        return {} if name == SEQUENTIAL else {"memory": name}
 
     def _focus(self, finding: Finding) -> str | None:
         """The name that events have for the page of a finding."""
@@ -74,13 +78,20 @@ class Told:
         return name if any(event.obj == name for event in self.story.events) else None
 
 
-def replay(variant: Variant, schedule: str, *, keep_going: bool = False) -> Told:
-    """Replay a schedule with its own number of CPUs. Raises UsageError or StaleSchedule."""
+def replay(
+    variant: Variant, schedule: str, *, keep_going: bool = False, memory: str | None = None
+) -> Told:
+    """Replay a schedule with its own number of CPUs. Raises UsageError or StaleSchedule.
+
+    With another ``memory`` than its own: the same order of effects, and what comes of it there.
+    """
     try:
         recorded = Schedule.parse(schedule)
     except BadSchedule as error:
         raise UsageError(str(error)) from error
     recorder = Recorder()
     with Runner(variant, cpus=recorded.cpus, seed=0) as runner:
-        result = runner.replay(recorded, instruments=[recorder], keep_going=keep_going)
+        result = runner.replay(
+            recorded, instruments=[recorder], keep_going=keep_going, memory=memory
+        )
     return Told(variant, schedule, result, recorder.story(result.findings))

@@ -37,7 +37,7 @@ from mmsim.engine.context import (
     Host,
 )
 from mmsim.engine.door import RunAborted, door
-from mmsim.engine.instruments import EXIT, IRQ_ENTER, IRQ_EXIT
+from mmsim.engine.instruments import EXIT, IRQ_ENTER, IRQ_EXIT, STALE
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.op import ASLEEP, BEGIN, LOCK, STANDS_BACK, Op
@@ -127,8 +127,11 @@ class Token:
         self._machine = machine
         self._obey(policy)
         self._instruments = machine.instruments
-        self._observed = bool(machine.instruments)
+        self._memory = machine.memory
+        self._observed = bool(machine.instruments) or self._memory is not None
         self.slow = self._slow_observed if self._observed else self._slow
+        if self._memory is not None:
+            self.slow = self._slow_weak
         self._choices = Choices(machine)
         self._running: Context | None = None
         self._aborting = False
@@ -315,6 +318,35 @@ class Token:
         if not (op.kind is LOCK and value is False):
             door.left = float("inf")
             for instrument in self._instruments:
+                instrument.after(ctx, step, op, obj, value)
+            door.left = 0
+        return value
+
+    def _slow_weak(self, op: Op, obj: Any, effect: Callable[..., Any], *args: Any) -> Any:
+        """Every access of a run in which a read may return what was overwritten."""
+        ctx = self._running
+        assert ctx is not None
+        ctx.pending = (op, obj, args)
+        self._left -= 1
+        if self._left < 0:
+            if self._granted:
+                self._account(ctx, self._granted)
+            ctx.at_point = True
+            self._pause(ctx)
+        step = self.steps + self._granted - self._left
+        if not self._instruments:
+            return self._memory.perform(ctx, step, op, obj, effect, args)
+        door.left = float("inf")
+        for instrument in self._instruments:
+            instrument.before(ctx, step, op, obj, args)
+        door.left = 0
+        stale = len(self._memory.stale)
+        value = self._memory.perform(ctx, step, op, obj, effect, args)
+        if not (op.kind is LOCK and value is False):
+            door.left = float("inf")
+            for instrument in self._instruments:
+                if len(self._memory.stale) > stale:
+                    instrument.mark(ctx, step, STALE, str(self._memory.stale[-1][1]))
                 instrument.after(ctx, step, op, obj, value)
             door.left = 0
         return value

@@ -22,6 +22,7 @@ from mmsim.engine.op import Op
 IRQ_ENTER: Final = "irq-enter"
 IRQ_EXIT: Final = "irq-exit"
 EXIT: Final = "exit"
+STALE: Final = "stale"
 
 
 class Instrument:
@@ -34,7 +35,9 @@ class Instrument:
         """It has, and ``value`` is what came of it.  Not told of a failed attempt at a lock."""
 
     def mark(self, ctx: Context, step: int, what: str, value: str) -> None:
-        """What is no effect: IRQ_ENTER and IRQ_EXIT (value: which kind), EXIT ("oops" or "")."""
+        """What is no effect: IRQ_ENTER and IRQ_EXIT (value: which kind), EXIT ("oops" or ""); STALE
+        of a load that returns what was overwritten (value: how many stores ago), before its
+        ``after``."""
 
 
 class Events(Instrument):

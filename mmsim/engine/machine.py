@@ -75,6 +75,7 @@ class Machine:
         self.panicked = False
         self.error: BaseException | None = None
         self.instruments: list[Instrument] = []
+        self.memory: Any = None  # a WeakMemory; None is sequentially consistent
         self.on_stuck: Callable[[Machine, str], None] | None = None
         self.max_steps = 100_000
         self.steps = 0

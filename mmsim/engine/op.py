@@ -27,6 +27,7 @@ READ_ONCE: Final = "read-once"
 WRITE_ONCE: Final = "write-once"
 ACQUIRE: Final = "load-acquire"
 RELEASE: Final = "store-release"
+STORE_MB: Final = "store-mb"  # a store and a full barrier: set_current_state()
 RMW: Final = "rmw"  # value-returning atomic or test_and_*_bit: fully ordered
 RMW_RELAXED: Final = "rmw-relaxed"  # atomic_inc, set_bit: atomic, no ordering
 RMW_ACQUIRE: Final = "rmw-acquire"
@@ -53,7 +54,7 @@ RELAX: Final = "relax"  # one turn of a busy-wait loop: no effect of its own
 BLOCKED: Final = "blocked"  # asleep: it does nothing until somebody wakes it
 
 READS: Final = frozenset({READ, READ_ONCE, ACQUIRE})
-WRITES: Final = frozenset({WRITE, WRITE_ONCE, RELEASE})
+WRITES: Final = frozenset({WRITE, WRITE_ONCE, RELEASE, STORE_MB})
 PLAIN: Final = frozenset({READ, WRITE})
 WITHOUT_EFFECT: Final = frozenset({START, RELAX, BLOCKED})
 
@@ -79,6 +80,12 @@ class Op:
     ``fails(obj, *args)``, if given, tells before the effect whether it would only look: a trylock
     of what is taken writes nothing.
 
+    ``fails_on(value, *args)``, of an atomic that may change nothing, says whether it would on this
+    value of the word, with the effect's arguments.  One that fails is a load, and orders nothing.
+
+    ``leads(value)`` is the object that a loaded number names, as a page table entry does a page:
+    what is read of that object is read after the number.
+
     ``raw`` is the attribute that holds the word's value (see :mod:`mmsim.model.struct`).
     """
 
@@ -86,8 +93,10 @@ class Op:
         "_conflicts",
         "also",
         "fails",
+        "fails_on",
         "kind",
         "label",
+        "leads",
         "raw",
         "reads",
         "unchanged",
@@ -107,6 +116,8 @@ class Op:
         unchanged: Any = Ellipsis,
         also: Also | None = None,
         fails: Callable[..., bool] | None = None,
+        fails_on: Callable[..., bool] | None = None,
+        leads: Callable[[Any], Any] | None = None,
     ) -> None:
         self.kind = kind
         self.words = words
@@ -117,6 +128,8 @@ class Op:
         self.unchanged = unchanged
         self.also = also
         self.fails = fails
+        self.fails_on = fails_on
+        self.leads = leads
         self.raw = f"v_{words[0]}" if words else ""
         self._conflicts: dict[Op, bool] = {}
 

@@ -8,6 +8,13 @@ It prints as one line and is all that is needed, with the variant's name, to see
 ``mm1`` is the format's version.  The packed part holds the run's set-up seed, the fingerprint of
 the finding, a hash of the code that ran, and the segments ``(context id, number of effects)``.
 Segments of 0 effects name contexts that found something, or stood in the way, before their first.
+
+A run under weak memory has a choice at reads, too:
+
+    mm2:<cpus>:<memory>:<base64>:<crc>
+
+Before the segments stand the number of reads that did not take the newest value, and for each how
+many steps it comes after the one before, and how many stores it goes back.
 The checksum tells a truncated line from a stale one; the code hash is only used to explain a
 replay that diverged, since most edits leave most schedules valid.
 """
@@ -19,10 +26,13 @@ import gc
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
 VERSION = "mm1"
+WEAK = "mm2"
+SEQUENTIAL = "sc"
 HEAD = 14  # bytes before the segments
 
 # A line may come from anybody.  A run of 200,000 effects, the most that a scenario allows unless it
@@ -43,13 +53,18 @@ class Diverged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """``segments`` are (context id, effects); ``seed`` is the run's seed."""
+    """``segments`` are (context id, effects); ``seed`` is the run's seed.
+
+    ``reads`` are (step, stores back), in order of steps: loads that did not take the newest value.
+    """
 
     cpus: int
     seed: int
     segments: tuple[tuple[int, int], ...]
     fingerprint: str = "000000"
     code: str = "000000"
+    memory: str = SEQUENTIAL
+    reads: tuple[tuple[int, int], ...] = ()
 
     @property
     def steps(self) -> int:
@@ -58,9 +73,17 @@ class Schedule:
 
     def __str__(self) -> str:
         head = self.seed.to_bytes(8, "big") + bytes.fromhex(self.fingerprint + self.code)
-        numbers = (x for segment in self.segments for x in segment)
+        numbers = [x for segment in self.segments for x in segment]
+        kind = f"{VERSION}:{self.cpus}"
+        if self.memory != SEQUENTIAL:
+            kind = f"{WEAK}:{self.cpus}:{self.memory}"
+            steps = [step for step, _ in self.reads]
+            since = (now - last for now, last in zip(steps, [0, *steps], strict=False))
+            backs = (back for _, back in self.reads)
+            pairs = [x for pair in zip(since, backs, strict=True) for x in pair]
+            numbers = [len(self.reads), *pairs, *numbers]
         packed = zlib.compress(head + b"".join(map(_varint, numbers)), 9)
-        body = f"{VERSION}:{self.cpus}:{base64.urlsafe_b64encode(packed).decode().rstrip('=')}"
+        body = f"{kind}:{base64.urlsafe_b64encode(packed).decode().rstrip('=')}"
         return f"{body}:{zlib.crc32(body.encode()):08x}"
 
     @classmethod
@@ -70,22 +93,32 @@ class Schedule:
         if len(text) > MOST_TEXT:
             raise BadSchedule(f"a schedule has at most {MOST_TEXT} characters, this {len(text)}")
         parts = text.split(":")
-        if parts[0] != VERSION:
-            raise BadSchedule(f"a schedule starts with '{VERSION}:', this with {text[:8]!r}")
-        if len(parts) != 4:
-            raise BadSchedule("the schedule is truncated: it has to have four parts")
-        body = text[: -len(parts[3]) - 1].encode(errors="replace")
-        if parts[3] != f"{zlib.crc32(body):08x}":
+        if parts[0] not in (VERSION, WEAK):
+            raise BadSchedule(
+                f"a schedule starts with '{VERSION}:' or '{WEAK}:', this with {text[:8]!r}"
+            )
+        weak = parts[0] == WEAK
+        if len(parts) != 4 + weak:
+            wanted = "five" if weak else "four"
+            raise BadSchedule(f"the schedule is truncated: it has to have {wanted} parts")
+        packed, crc = parts[-2:]
+        body = text[: -len(crc) - 1].encode(errors="replace")
+        if crc != f"{zlib.crc32(body):08x}":
             raise BadSchedule("the schedule is truncated or was altered: its checksum is wrong")
         try:
             cpus = _cpus(parts[1])
-            raw = _inflate(base64.urlsafe_b64decode(parts[2] + "=" * (-len(parts[2]) % 4)))
+            raw = _inflate(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
             numbers = _numbers(raw[HEAD:])
+            reads: tuple[tuple[int, int], ...] = ()
+            if weak:
+                reads, numbers = _reads(numbers)
             if len(numbers) > 2 * MOST_SEGMENTS:
                 raise ValueError(f"it has more than {MOST_SEGMENTS} segments")
             if len(numbers) % 2:
                 raise ValueError("its last segment has no number of effects")
             segments = _pairs(numbers)
+            if reads and reads[-1][0] > sum(n for _, n in segments):
+                raise ValueError("it has a read behind its end")
         except (ValueError, zlib.error) as error:
             raise BadSchedule(f"the schedule cannot be unpacked: {error}") from error
         return cls(
@@ -94,6 +127,8 @@ class Schedule:
             segments,
             raw[8:11].hex(),
             raw[11:HEAD].hex(),
+            parts[2] if weak else SEQUENTIAL,
+            reads,
         )
 
 
@@ -131,6 +166,21 @@ def _cpus(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 4):
         raise ValueError(f"{text[:8]!r} is no number of CPUs")
     return int(text)
+
+
+def _reads(numbers: list[int]) -> tuple[tuple[tuple[int, int], ...], list[int]]:
+    """The reads of a weak run, by step, and the numbers behind them."""
+    if not numbers or 1 + 2 * numbers[0] > len(numbers):
+        raise ValueError("it ends in the middle of its reads")
+    end = 1 + 2 * numbers[0]
+    steps = accumulate(numbers[1:end:2])
+    reads = tuple(zip(steps, numbers[2:end:2], strict=True))
+    if any(
+        not since or not back
+        for since, back in zip(numbers[1:end:2], numbers[2:end:2], strict=True)
+    ):
+        raise ValueError("it has a read that is none")
+    return reads, numbers[end:]
 
 
 def _inflate(packed: bytes) -> bytes:

@@ -21,8 +21,10 @@ from mmsim.engine.explore import (
     Stopped,
 )
 from mmsim.engine.instruments import Instrument
+from mmsim.engine.memory.orders import SC
 from mmsim.engine.policy import Geometric
 from mmsim.engine.seeds import run_seed, stream
+from mmsim.errors import UsageError
 from mmsim.run import Runner, code_hash
 from mmsim.scenarios.api import Variant
 from mmsim.scenarios.cast import with_cast
@@ -118,8 +120,15 @@ class Explorer:
         self.search: Search = Dpor() if question.bound is None else Bounded(question.bound)
         self.search.telling = question.races
         self.draws = False
+        if self.variant.memory not in ("", SC):
+            raise UsageError(
+                f"{self.variant.id} runs under memory {self.variant.memory}: what is explored is "
+                "in order; `python -m mmsim litmus` knows all executions of a few lines"
+            )
         self._seed = run_seed(question.seed, self.variant.id, 0)
-        self._runner = Runner(self.variant, cpus=question.cpus, seed=question.seed, engine="green")
+        self._runner = Runner(
+            self.variant, cpus=question.cpus, seed=question.seed, engine="green", memory=SC
+        )
         self.findings: dict[str, Found] = {}
 
     def __enter__(self) -> Explorer:

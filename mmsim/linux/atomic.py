@@ -19,7 +19,8 @@ _LOAD_ACQUIRE = Ops(op.ACQUIRE)
 _STORE_RELEASE = Ops(op.RELEASE)
 _RELAXED = Ops(op.RMW_RELAXED)
 _ORDERED = Ops(op.RMW)
-_CONDITIONAL = Ops(op.RMW, unchanged=False)
+_UNLESS = Ops(op.RMW, unchanged=False, fails_on=lambda value, obj, raw, how: value == how[1])
+_CMPXCHG = Ops(op.RMW, fails_on=lambda value, obj, raw, how: value != how[0])
 _MB, _RMB, _WMB = Op(op.MB), Op(op.RMB), Op(op.WMB)
 
 
@@ -132,21 +133,21 @@ def atomic_add_negative(obj, field, n):
 
 def atomic_add_unless(obj, field, n, unless):
     """Add unless it is ``unless``; true if added.  Fully ordered if so."""
-    return access_field(_CONDITIONAL, obj, field, _add_unless, (n, unless))
+    return access_field(_UNLESS, obj, field, _add_unless, (n, unless))
 
 
 def atomic_inc_not_zero(obj, field):
-    """Increment unless it is 0; true if incremented."""
-    return access_field(_CONDITIONAL, obj, field, _add_unless, (1, 0))
+    """Increment unless it is 0; true if incremented.  Fully ordered if so."""
+    return access_field(_UNLESS, obj, field, _add_unless, (1, 0))
 
 
 def atomic_cmpxchg(obj, field, old, new):
-    """The old value; stored ``new`` if that was ``old``."""
-    return access_field(_ORDERED, obj, field, _cmpxchg, (old, new))
+    """The old value; stored ``new`` if that was ``old``.  Fully ordered if so."""
+    return access_field(_CMPXCHG, obj, field, _cmpxchg, (old, new))
 
 
 def xchg(obj, field, new):
-    """Store ``new``, return the old value."""
+    """Store ``new``, return the old value.  Fully ordered."""
     return access_field(_ORDERED, obj, field, _xchg, new)
 
 

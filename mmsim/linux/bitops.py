@@ -34,9 +34,10 @@ class _BitOps(dict):
     A bit's entry is all that an access needs: (operation, raw name, mask).
     """
 
-    def __init__(self, kind):
+    def __init__(self, kind, fails_on=None):
         super().__init__()
         self.kind = kind
+        self.fails_on = fails_on
 
     def __missing__(self, field):
         self[field] = bits = [self._make(field, nr) for nr in range(BITS)]
@@ -45,15 +46,25 @@ class _BitOps(dict):
     def _make(self, field, nr):
         bit = frozenset([str(nr)])
         quiet = self.kind is READ_ONCE
-        op = Op(self.kind, field, reads=bit, writes=frozenset() if quiet else bit)
+        writes = frozenset() if quiet else bit
+        op = Op(self.kind, field, reads=bit, writes=writes, fails_on=self.fails_on)
         op.label = f"{field}:{nr}"
         return op, op.raw, 1 << nr
 
 
+def _is_set(value, obj, raw, mask):
+    return value & mask != 0
+
+
+def _is_clear(value, obj, raw, mask):
+    return value & mask == 0
+
+
 _TEST = _BitOps(READ_ONCE)
 _CHANGE = _BitOps(RMW_RELAXED)
-_TEST_AND_CHANGE = _BitOps(RMW)
-_LOCK_BIT = _BitOps(RMW_ACQUIRE)
+_TEST_AND_SET = _BitOps(RMW, _is_set)
+_TEST_AND_CLEAR = _BitOps(RMW, _is_clear)
+_LOCK_BIT = _BitOps(RMW_ACQUIRE, _is_set)
 _UNLOCK_BIT = _BitOps(RMW_RELEASE)
 _READ_WORD = Ops(READ)
 _WRITE_WORD = Ops(WRITE)
@@ -107,13 +118,13 @@ def clear_bit(nr, obj, field):
 
 
 def test_and_set_bit(nr, obj, field):
-    """The old value; fully ordered."""
-    return _access_bit(_TEST_AND_CHANGE, nr, obj, field, _set)
+    """The old value; fully ordered.  From 4.19 to 5.19 only if that was clear."""
+    return _access_bit(_TEST_AND_SET, nr, obj, field, _set)
 
 
 def test_and_clear_bit(nr, obj, field):
-    """The old value; fully ordered."""
-    return _access_bit(_TEST_AND_CHANGE, nr, obj, field, _clear)
+    """The old value; fully ordered.  From 4.19 to 5.19 only if that was set."""
+    return _access_bit(_TEST_AND_CLEAR, nr, obj, field, _clear)
 
 
 def test_and_set_bit_lock(nr, obj, field):

@@ -71,6 +71,11 @@ class list_head(Layout):
         return self.birth if self.owner is None else (self.owner.identity(), self.own_name)
 
     @property
+    def whole(self):
+        """The struct it is embedded in."""
+        return self.owner or self
+
+    @property
     def name(self):
         """"inactive_list" for a head, "pfn:00011.lru" for a node."""
         return self.own_name if self.owner is None else f"{self.owner.name}.{self.own_name}"

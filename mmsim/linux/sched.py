@@ -8,7 +8,7 @@ running and makes schedule() return at once; a wake-up before the first is lost.
 
 from mmsim.engine.context import HARDIRQ, READY, SLEEPING, TASK
 from mmsim.engine.door import access, current, door
-from mmsim.engine.op import RESCHED, SLEEP, WAKE, WRITE_ONCE, Op
+from mmsim.engine.op import RESCHED, SLEEP, STORE_MB, WAKE, WRITE_ONCE, Op
 from mmsim.linux.bug import report
 
 __mmsim_primitive__ = True
@@ -23,7 +23,8 @@ PF_KSWAPD = 0x20000
 PF_FREE_PAGES = 0x2000  # 2.4: page frees of this task go to current->local_pages
 
 
-_SETS_STATE = Op(WRITE_ONCE, "state")
+_SETS_STATE = Op(STORE_MB, "state")
+_SETS_STATE_ONLY = Op(WRITE_ONCE, "state")
 _SLEEPS = Op(SLEEP, "state")
 _WAKES = Op(WAKE, "state", unchanged=False)
 _MAY_SCHEDULE = Op(RESCHED)
@@ -115,9 +116,15 @@ def _wake(ctx):
 
 
 def set_current_state(state):
-    """First half of going to sleep (a store with a full barrier in C)."""
+    """First half of going to sleep: a store and a full barrier, then one looks again."""
     ctx = current()
     access(_SETS_STATE, ctx, _set_state, ctx, state)
+
+
+def __set_current_state(state):
+    """The store alone, for who does not look at anything afterwards."""
+    ctx = current()
+    access(_SETS_STATE_ONLY, ctx, _set_state, ctx, state)
 
 
 def schedule():

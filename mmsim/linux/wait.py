@@ -21,7 +21,12 @@ from mmsim.linux.list import (
     list_empty_careful,
     list_head,
 )
-from mmsim.linux.sched import TASK_RUNNING, set_current_state, wake_up_process
+from mmsim.linux.sched import (
+    TASK_RUNNING,
+    __set_current_state,
+    set_current_state,
+    wake_up_process,
+)
 from mmsim.linux.spinlock import (
     spin_lock_init,
     spin_lock_irqsave,
@@ -126,7 +131,7 @@ def prepare_to_wait_exclusive(queue, wait, state):
 
 def finish_wait(queue, wait):
     """Running again; off the queue if still on it."""
-    set_current_state(TASK_RUNNING)
+    __set_current_state(TASK_RUNNING)
     if not list_empty_careful(wait.entry):
         flags = spin_lock_irqsave(queue.lock)
         list_del_init(wait.entry)

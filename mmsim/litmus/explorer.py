@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import NoReturn
 
-from mmsim.engine.memory.messages import EMPTY, View, join
+from mmsim.engine.memory.messages import EMPTY, View
 from mmsim.engine.memory.views import Memory
 from mmsim.litmus.liveness import Liveness
 from mmsim.litmus.program import (
@@ -217,7 +217,7 @@ class _Explorer:
         state = state.fork()
         step = state.places[thread]
         release = operation.order == "release"
-        state.memory.write(thread, word, value, dep=join(dep, data), release=release, step=step)
+        state.memory.write(thread, word, value, dep=dep | data, release=release, step=step)
         state.note_store(word, thread, step)
         self.go_on(state, thread, found)
 
@@ -339,7 +339,7 @@ class _Explorer:
                 new,
                 gives,
                 dep,
-                join(one, two),
+                one | two,
                 order,
                 not compares,
                 found,

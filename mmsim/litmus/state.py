@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from mmsim.engine.memory.messages import EMPTY, View, join
+from mmsim.engine.memory.messages import EMPTY, View
 from mmsim.engine.memory.views import Memory
 from mmsim.litmus.program import Binary, Constant, Expression, Register, Value
 from mmsim.litmus.values import binary, unary
@@ -81,6 +81,6 @@ def evaluate(expression: Expression, file: tuple[Contents, ...]) -> Contents:
     if isinstance(expression, Binary):
         left, one = evaluate(expression.left, file)
         right, two = evaluate(expression.right, file)
-        return binary(expression.operator, left, right), join(one, two)
+        return binary(expression.operator, left, right), one | two
     value, bound = evaluate(expression.operand, file)
     return unary(expression.operator, value), bound

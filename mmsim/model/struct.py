@@ -25,10 +25,11 @@ _new = object.__new__
 
 
 class shared:
-    """Marks a shared field; ``default`` must be immutable."""
+    """Marks a shared field; ``default`` must be immutable, ``leads`` is :class:`Op`'s."""
 
-    def __init__(self, default: Any = 0) -> None:
+    def __init__(self, default: Any = 0, leads: Callable[[Any], Any] | None = None) -> None:
         self.default = default
+        self.leads = leads
 
 
 class Layout:
@@ -45,11 +46,16 @@ class Layout:
         for field, mark in list(vars(cls).items()):
             if isinstance(mark, shared):
                 setattr(cls, "v_" + field, mark.default)
-                setattr(cls, field, _accessors(field))
+                setattr(cls, field, _accessors(field, mark.leads))
 
     def identity(self) -> Any:
         """Hashable, and the same for the same object in every schedule."""
         raise NotImplementedError
+
+    @property
+    def whole(self) -> Any:
+        """The struct that it is a part of (container_of): who has led to the one, to the other."""
+        return self
 
 
 class Struct(Layout):
@@ -111,13 +117,13 @@ def put(obj, value):
 """
 
 
-def _accessors(field: str) -> property:
+def _accessors(field: str, leads: Callable[[Any], Any] | None) -> property:
     """Point, then effect.
 
     Made from text, because the interpreter stores into an attribute that the code names faster
     than setattr() does into one that is given by a string.
     """
-    reads, writes = Op(READ, field), Op(WRITE, field)
+    reads, writes = Op(READ, field, leads=leads), Op(WRITE, field)
     made: dict[str, Any] = {"door": door, "reads": reads, "writes": writes}
     made |= {"__name__": __name__, "__mmsim_primitive__": True}
     exec(_ACCESSORS.replace("RAW", reads.raw), made)

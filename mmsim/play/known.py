@@ -116,7 +116,7 @@ def _short(session: Session, line: str) -> Known | None:
         return None
     best = shrink(
         first,
-        attempt,
+        lambda turns, _: attempt(turns),
         lambda: runs >= SHRINK_RUNS or time.monotonic() - begun > SHRINK_SECONDS,
     )
     return Known(best.line, best.preemptions, titles[best.fingerprint])

@@ -7,6 +7,7 @@ the lock operations and interrupts around them; what one function did in one go 
 and only the last lines are shown, because a race is decided at its end.
 
     count == 0                  a read that saw 0
+    count == 1 (old)            a read that saw 1, which had been overwritten (weak memory)
     count = 0                   a store
     count 1 -> 0                an atomic operation, and what it made of the word
     test_and_clear lru: was 1   an operation on a bit, and what it found
@@ -143,6 +144,7 @@ def _rows(events: Sequence[EventLike], focus: str | None, cpus: frozenset[int]) 
     irqs_off: dict[int, bool] = {}
     last_in_lane: dict[int, str] = {}
     last = {event.entity: event for event in events if event.label}
+    old = {event.step for event in events if event.kind == "stale"}
     for event in events:
         if event.kind in ("irq-off", "irq-on"):
             irqs_off[event.cpu] = event.kind == "irq-off"
@@ -152,6 +154,8 @@ def _rows(events: Sequence[EventLike], focus: str | None, cpus: frozenset[int]) 
         func, what = _describe(event, kept, irqs_off.get(event.cpu, False))
         if not what:
             continue
+        if event.step in old and event.obj:
+            what = f"{what} (old)"
         if event.kind == "spin" and last_in_lane.get(event.cpu) == what:
             continue  # still spinning: nothing new
         last_in_lane[event.cpu] = what

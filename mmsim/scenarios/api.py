@@ -129,6 +129,8 @@ class Variant:
     ``metrics`` declares conditions on a metric's mean over runs, such as ``{"retries": "> 0"}``.
     ``cast`` names who takes part, where a scenario has several casts; its ``setup`` looks it up.
     ``against`` names the wrong twin, or twins, that a variant declared Never is compared with.
+    ``memory`` is what it runs on if nobody says otherwise: "" is sequentially consistent, the
+    others are named in `mmsim.engine.memory.orders`.
     """
 
     id: str
@@ -141,6 +143,7 @@ class Variant:
     metrics: Mapping[str, str] = field(default_factory=dict)
     cast: str = ""
     against: str | tuple[str, ...] = ()
+    memory: str = ""
     scenario: Scenario = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
 
     @property

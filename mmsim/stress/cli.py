@@ -200,6 +200,7 @@ def run(
             seed=settings.seed,
             engine=settings.engine,
             policy=settings.policy,
+            memory=settings.memory,
             deadline=None if settings.seconds is None else start + settings.seconds,
         )
         counted = campaign or Campaign(settings.variants, settings.pairs, settings.beside)

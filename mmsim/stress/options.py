@@ -79,6 +79,8 @@ def _what(group: argparse._ArgumentGroup) -> None:
 
 
 def _how(group: argparse._ArgumentGroup) -> None:
+    from mmsim.run import MEMORIES
+
     group.add_argument(
         "--cpus",
         type=whole(1, MOST_CPUS),
@@ -93,6 +95,12 @@ def _how(group: argparse._ArgumentGroup) -> None:
         "OS threads, in less time; free: the operating system schedules",
     )
     group.add_argument("--policy", metavar="P", help="who runs next under threads (default mix)")
+    group.add_argument(
+        "--memory",
+        choices=MEMORIES,
+        help="what a load may return: the newest value (sc), or as the kernel's memory model, DEC "
+        "Alpha, or 2.4 on i386, ia64 or ppc allow; default: sc, and what a variant says of itself",
+    )
     group.add_argument(
         "--seed",
         type=whole(0, MOST_SEED),
@@ -175,6 +183,7 @@ def request(options: argparse.Namespace) -> Request:
         variants=tuple(options.variant),
         engine=options.engine,
         policy=options.policy,
+        memory=options.memory,
         runs=options.runs,
         seconds=options.seconds,
         seed=options.seed,

@@ -356,10 +356,14 @@ def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: flo
     lines.append(
         f"{of} variants, {campaign.runs:,} runs, {campaign.findings:,} findings in {wall:.1f} s "
         f"(cpus {settings.cpus}, seed {settings.seed}, engine {settings.engine}, "
-        f"policy {settings.scheduler}, jobs {settings.jobs})"
+        f"policy {settings.scheduler}, jobs {settings.jobs}{_memory(settings)})"
     )
     lines.append(verdict)
     return [piece for line in lines for piece in _folded(line, 4)]
+
+
+def _memory(settings: Settings) -> str:
+    return "" if settings.memory is None else f", memory {settings.memory}"
 
 
 def where_the_rest_is(campaign: Campaign, *, reports: str, table: bool) -> Iterator[str]:

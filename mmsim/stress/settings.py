@@ -33,6 +33,7 @@ class Request:
     variants: tuple[str, ...] = ()
     engine: str | None = None
     policy: str | None = None
+    memory: str | None = None
     runs: int | None = None
     seconds: float | None = None
     seed: int | None = None
@@ -60,6 +61,8 @@ class Settings:
     """What runs for the sake of pairs, and was not asked for."""
     cluster: str | None = None
     """Where the workers are; None: processes of this machine."""
+    memory: str | None = None
+    """What loads may return, in all variants; None: what each of them says."""
 
     @property
     def scheduler(self) -> str:
@@ -105,6 +108,8 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
     if request.engine == "free" and request.policy is not None:
         raise UsageError("--policy: under --engine free it is the operating system that schedules")
     seed = request.seed if request.seed is not None else profile.seed
+    if (request.engine or profile.engine) == "free":
+        variants = _in_order(variants, request.memory)
     settings = Settings(
         variants=tuple((v, _budget(v, request, profile, seconds)) for v in variants),
         cpus=cpus,
@@ -120,6 +125,7 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
         profile=profile.name,
         file=request.file,
         cluster=request.cluster,
+        memory=request.memory,
     )
     if not profile.pairs:
         return settings
@@ -142,6 +148,20 @@ def _budget(variant: Variant, request: Request, profile: Profile, seconds: float
         return Budget(request.runs, request.stop_after)
     budget = profile.budget(variant.id, variant.expect.value)
     return replace(budget, stop_after=request.stop_after or budget.stop_after)
+
+
+def _in_order(variants: list[Variant], memory: str | None) -> list[Variant]:
+    """Those that can run without a token: there the machine's own memory decides."""
+    from mmsim.run import MEMORIES
+
+    if memory not in (None, MEMORIES[0]):
+        raise UsageError(f"--memory {memory}: it needs a token; --engine free has none")
+    if memory == MEMORIES[0]:
+        return variants
+    possible = [variant for variant in variants if variant.memory in ("", MEMORIES[0])]
+    if not possible:
+        raise UsageError(f"{variants[0].id} runs under memory {variants[0].memory}, not under free")
+    return possible
 
 
 def _one_of(what: str, asked: str | None, default: str, known: Sequence[str]) -> str:

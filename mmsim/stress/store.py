@@ -51,6 +51,7 @@ def document(
         "gil": gil_enabled(),
         "engine": settings.engine,
         "policy": settings.scheduler,
+        "memory": settings.memory,
         "cpus": settings.cpus,
         "seed": settings.seed,
         "profile": settings.profile,

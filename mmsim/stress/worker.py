@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,8 @@ class Setting:
     seed: int
     engine: str
     policy: str
+    memory: str | None = None
+    """What loads may return, if that is not the variant's to say."""
     deadline: float | None = None
     """`time.monotonic()` after which no further run is begun."""
 
@@ -134,6 +136,8 @@ def attempt(
 def run_block(setting: Setting, block: Block, tell: Callable[[Beat], None]) -> BlockResult:
     """Run one block in this process."""
     variant = find_variant(setting.source, block.variant)
+    if setting.memory is not None:
+        variant = replace(variant, memory=setting.memory)
     runner = setting.source.runner(
         variant,
         cpus=setting.cpus,

@@ -10,6 +10,7 @@ interrupt could do such a thing.
 from mmsim.linux.sched import (
     TASK_RUNNING,
     TASK_UNINTERRUPTIBLE,
+    __set_current_state,
     schedule,
     set_current_state,
 )
@@ -61,6 +62,6 @@ def bttv_sync(btv):
         if btv.done:
             break
         schedule()
-    set_current_state(TASK_RUNNING)
+    __set_current_state(TASK_RUNNING)
     remove_wait_queue(btv.capq, wait)
     unmap_kiobuf(btv.iobuf)

@@ -18,6 +18,7 @@ from mmsim.linux.list import list_empty
 from mmsim.linux.sched import (
     TASK_RUNNING,
     TASK_UNINTERRUPTIBLE,
+    __set_current_state,
     schedule,
     set_current_state,
 )
@@ -103,7 +104,7 @@ def ___wait_on_page(page):
         if not PageLocked(page):
             break
         schedule()
-    set_current_state(TASK_RUNNING)
+    __set_current_state(TASK_RUNNING)
     remove_wait_queue(page.wait, wait)
 
 

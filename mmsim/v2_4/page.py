@@ -179,8 +179,14 @@ def _clear(nr, kind=RMW_RELAXED):
 def _change(nr, kind, on, off):
     mask = on | off
     verb = ("test_and_" if kind is RMW else "") + ("set" if on else "clear")
-    fails = (lambda page, *_: page.v_flags & mask == on) if kind is RMW else None
-    op = _op(nr, kind, verb=verb, fails=fails)
+    fails = fails_on = None
+    if kind is RMW:
+        def fails_on(flags, page):
+            return flags & mask == on
+
+        def fails(page, *_):
+            return page.v_flags & mask == on
+    op = _op(nr, kind, verb=verb, fails=fails, fails_on=fails_on)
 
     def effect(page):
         old = page.v_flags

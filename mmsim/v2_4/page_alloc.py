@@ -9,6 +9,7 @@ does.  BUG() lines are those of the tree a patch was made for (``lines``).
 """
 
 from mmsim.engine.door import current, door
+from mmsim.linux.atomic import smp_mb
 from mmsim.linux.bug import BUG
 from mmsim.linux.list import LIST_HEAD, list_add, list_add_tail, list_del, list_empty
 from mmsim.linux.sched import PF_FREE_PAGES, in_interrupt
@@ -129,6 +130,8 @@ def __free_pages_ok(page, order):
         BUG(lines(3), page)
     if patched("hugh-2002-02-12"):
         if PageLRU(page):
+            if patched("mb-before-giving-up"):
+                smp_mb()
             if TryLockPage(page):
                 BUG(lines(4), page)
             door.machine.count("parked")

@@ -10,7 +10,7 @@ would unmap them and is not argued about here: who wants it calls it.
 """
 
 from mmsim.engine.door import door
-from mmsim.linux.atomic import xchg
+from mmsim.linux.atomic import smp_load_acquire, smp_rmb, xchg
 from mmsim.linux.bug import BUG, report
 from mmsim.linux.list import LIST_HEAD, list_add, list_del, list_empty
 from mmsim.linux.spinlock import (
@@ -97,9 +97,15 @@ def shrink_cache(nr_pages, classzone, gfp_mask, priority):
         list_del(entry)
         list_add(entry, vm.inactive_list)
 
-        if page_count(page) == 0:
+        if patched("acquire-count"):
+            count = smp_load_acquire(page, "count")
+        else:
+            count = page_count(page)
+        if count == 0:
             door.machine.count("met_at_count_zero")
             if patched("hugh-2002-02-12"):
+                if patched("rmb-before-pagelocked"):
+                    smp_rmb()  # else an earlier holder's lock may be taken for the message
                 if patched("consumer-does-not-check") or PageLocked(page):
                     page_cache_get(page)
                     __lru_cache_del(page)
@@ -365,7 +371,8 @@ def try_to_swap_out(mm, pte):
 
     *Locks:* entered with page_table_lock, which keeps the pte's reference; tries the page lock.
     *Race:* from UnlockPage on the page may be locked, taken out of its cache and left to us, so
-    that this put is the last.
+    that this put is the last.  Who then sees the count of 0, and the lock as it was before, takes
+    them for a page given up by __free_pages_ok.
     """
     page = pte.val[1]
     if PageActive(page):

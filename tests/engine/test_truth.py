@@ -49,7 +49,9 @@ ALL_VARIANTS = [variant for scenario in scenarios() for variant in scenario.vari
 
 def _spied(variant: Variant, runs: int) -> Spy:
     spy = Spy()
-    runner = Runner(variant, cpus=CPUS, seed=SEED, engine="green", policy="random-walk")
+    runner = Runner(
+        variant, cpus=CPUS, seed=SEED, engine="green", policy="random-walk", memory="sc"
+    )
     with runner, spy.at_work():
         for index in range(runs):
             runner.run(index, instruments=[spy])
@@ -184,7 +186,9 @@ def _swap(variants: Sequence[Variant], wanted: int) -> None:
     while done < wanted:
         assert index < 10 * wanted, f"only {done} pairs in {index} runs"
         variant = rng.choice(variants)
-        with Runner(variant, cpus=CPUS, seed=SEED, engine="green", policy="random-walk") as runner:
+        with Runner(
+            variant, cpus=CPUS, seed=SEED, engine="green", policy="random-walk", memory="sc"
+        ) as runner:
             done += _swapped(runner, index, rng, min(6, wanted - done))
         index += 1
 
@@ -279,7 +283,7 @@ class Words(Instrument):
 def _same_words(variant: Variant, schedules: int) -> None:
     words = Words()
     seed = run_seed(SEED, variant.id, 0)
-    with Runner(variant, cpus=CPUS, seed=SEED, engine="green") as runner:
+    with Runner(variant, cpus=CPUS, seed=SEED, engine="green", memory="sc") as runner:
         for n in range(schedules):
             words.begin()
             runner.run_with(RandomWalk(stream(n, "policy")), seed, instruments=[words])

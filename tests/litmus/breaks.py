@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mmsim.engine.memory.messages import EMPTY, join
+from mmsim.engine.memory.messages import EMPTY
 from mmsim.engine.memory.views import Memory
 
 
@@ -20,7 +20,7 @@ def _private(self: Memory, cpu: int) -> None:
     """A full barrier that tells the other CPUs nothing."""
     me = self.cpus[cpu]
     me.floor = me.reads = me.drags = me.prop
-    me.stores = join(me.stores, me.prop)
+    me.stores |= me.prop
 
 
 def _without(method: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
@@ -61,7 +61,13 @@ def _independent(self: Memory, cpu: int, word: Any, dep: Any = EMPTY) -> range:
     return READABLE(self, cpu, word)
 
 
-READABLE = Memory.readable
+def _forgetful(self: Memory, cpu: int, *positional: Any, **named: Any) -> Any:
+    """Two reads of one word that nothing orders."""
+    self.cpus[cpu].past.clear()
+    return READ(self, cpu, *positional, **named)
+
+
+READABLE, READ = Memory.readable, Memory.read
 READ_LOCK, ENDS, WRITE = Memory.rcu_read_lock, Memory.grace_period_ends, Memory.write
 
 BREAKS: dict[str, tuple[str, Callable[..., Any]]] = {
@@ -77,6 +83,7 @@ BREAKS: dict[str, tuple[str, Callable[..., Any]]] = {
     "grace period ends": ("grace_period_ends", _ignoring_ended),
     "unlock and lock": ("unlock", _unhanded),
     "seen": ("write", _blind),
+    "two reads of one word": ("read", _forgetful),
 }
 
 

@@ -125,6 +125,7 @@ NOTICED = {
     "grace period ends": "SB+rcu+sync",
     "unlock and lock": "MP+unlocklock+rmb",
     "seen": "ISA2+mb+data+rmb",
+    "two reads of one word": "MP+wmb+rdw-acq",
 }
 
 

@@ -44,6 +44,9 @@ RATES = {
 # About once in 20,000 runs: test_002_every_order.py finds them for certain.
 TOO_RARE = {"002.pagelocked-swapoff", "002.pagelocked-no-count-one"}
 
+# About once in 250 runs, where loads may be old: tests/memory/test_barriers.py.
+WEAK = {f"002.pagelocked-{which}" for which in ("no-rmb", "putter-mb", "alpha", "ppc")}
+
 CLEAN = [variant.id for variant in find_scenario("002").variants if variant.expect is NEVER]
 
 
@@ -90,7 +93,7 @@ def test_every_variant_of_the_thread_is_here() -> None:
 
 def test_every_failing_variant_has_a_rate() -> None:
     failing = {v.id for v in find_scenario("002").variants if v.expect is SOMETIMES}
-    assert failing - TOO_RARE == RATES.keys()
+    assert failing - TOO_RARE - WEAK == RATES.keys()
 
 
 @pytest.mark.parametrize("name", RATES)

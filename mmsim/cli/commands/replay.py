@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from mmsim.cli import explain, pictures
 from mmsim.cli.calls import recorded
+from mmsim.engine.memory.orders import NAMES as MEMORIES
 from mmsim.report.calltree import call_tree
 from mmsim.report.locksets import lockset_table
 from mmsim.scenarios.cast import with_cast
@@ -29,9 +30,15 @@ in it is executed. A FILE.py is a program, and is.
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variant", help="the variant's id, such as 002.flawed")
-    parser.add_argument("schedule", help="the schedule, a word that begins with mm1:")
+    parser.add_argument("schedule", help="the schedule, a word that begins with mm1: or mm2:")
     parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
     parser.add_argument("--cast", metavar="NAME", help="it was recorded with this cast")
+    parser.add_argument(
+        "--memory",
+        choices=MEMORIES,
+        help="the same order of effects, every load with the newest value, under this memory; "
+        "default: what the schedule says (mm1 is sc)",
+    )
     end = parser.add_mutually_exclusive_group()
     end.add_argument(
         "--keep-going",
@@ -73,7 +80,9 @@ def run(options: argparse.Namespace) -> int:
         variant = with_cast(variant, options.cast)
     recording = recorded() if options.calls else nullcontext()
     with endless.watched(options.file), recording as recorder:
-        told = explain.replay(variant, options.schedule, keep_going=options.keep_going)
+        told = explain.replay(
+            variant, options.schedule, keep_going=options.keep_going, memory=options.memory
+        )
     command = reproduce(variant.id, options.schedule, options.file)
     if options.cast:
         command += f" --cast {shlex.quote(options.cast)}"

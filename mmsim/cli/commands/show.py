@@ -52,6 +52,8 @@ def page(variant: Variant, cpus: int) -> Iterator[str]:
     yield f"kernel    {variant.era}"
     config = " ".join(f"{name}={_yes_no(value)}" for name, value in variant.config.items())
     yield f"config    {config or 'default'}"
+    if variant.memory:
+        yield f"memory    {variant.memory}"
     yield f"expected  {variant.expect.value}"
     for pattern in variant.findings:
         yield f"finding   /{pattern}/"

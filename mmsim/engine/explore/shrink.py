@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Shrinking a schedule: the same finding with fewer preemptions, then with fewer effects.
 
+Where memory is weak, fewer reads of what was overwritten come first: each of them is something to
+explain.
+
 A candidate is a list of turns, (context, effects), followed as far as it can be: a turn of somebody
 who cannot run is skipped, one that is cut off by a lock or by sleep is over, and at the end whoever
 runs goes on until it cannot.  What really happened is a schedule again, so that each candidate that
@@ -14,13 +17,17 @@ then turns are made longer or shorter.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from mmsim.engine.context import Context
 from mmsim.engine.op import LOCK
 from mmsim.engine.policy.base import FOREVER, Policy
 
+P = TypeVar("P")
+T = TypeVar("T", bound=tuple[Any, ...])
 Turns = tuple[tuple[int, int], ...]
+Plan = tuple[tuple[tuple[int, int], int], ...]
+"""Reads that do not take the newest value: ((context, number of its effect), stores back)."""
 
 
 class Turning(Policy):
@@ -95,24 +102,25 @@ class Attempt(NamedTuple):
     effects: int
     turns: Turns
     line: str
+    plan: Plan = ()
 
 
 def shrink(
-    first: Attempt, attempt: Callable[[Turns], Attempt], enough: Callable[[], bool]
+    first: Attempt, attempt: Callable[[Turns, Plan], Attempt], enough: Callable[[], bool]
 ) -> Attempt:
     """The smallest attempt found that comes to the same as ``first``.
 
-    ``attempt`` runs turns; ``enough`` says when to stop early.
+    ``attempt`` runs turns with reads; ``enough`` says when to stop early.
     """
     best = first
-    tried: set[Turns] = set()
+    tried: set[tuple[Turns, Plan]] = set()
 
-    def better(turns: Turns) -> bool:
+    def better(turns: Turns, plan: Plan) -> bool:
         nonlocal best
-        if turns in tried:
+        if (turns, plan) in tried:
             return False
-        tried.add(turns)
-        now = attempt(turns)
+        tried.add((turns, plan))
+        now = attempt(turns, plan)
         if now.fingerprint != best.fingerprint or _size(now) >= _size(best):
             return False
         best = now
@@ -121,40 +129,46 @@ def shrink(
     changed = True
     while changed and not enough():
         changed = False
+        for plan in _until_none(
+            _without, lambda: best.plan, lambda plan: better(best.turns, plan), enough
+        ):
+            changed = changed or plan
         for candidates in (_without, _swapped, _resized):
-            for turns in _until_none(candidates, lambda: best.turns, better, enough):
+            for turns in _until_none(
+                candidates, lambda: best.turns, lambda turns: better(turns, best.plan), enough
+            ):
                 changed = changed or turns
     return best
 
 
-def _size(attempt: Attempt) -> tuple[int, int, int]:
-    return attempt.preemptions, len(attempt.turns), attempt.effects
+def _size(attempt: Attempt) -> tuple[int, int, int, int]:
+    return len(attempt.plan), attempt.preemptions, len(attempt.turns), attempt.effects
 
 
 def _until_none(
-    candidates: Callable[[Turns], Iterator[Turns]],
-    present: Callable[[], Turns],
-    better: Callable[[Turns], bool],
+    candidates: Callable[[T], Iterator[T]],
+    present: Callable[[], T],
+    better: Callable[[T], bool],
     enough: Callable[[], bool],
 ) -> Iterator[bool]:
     """Begin again with what is better, until no candidate is."""
     again = True
     while again and not enough():
         again = False
-        for turns in candidates(present()):
+        for candidate in candidates(present()):
             if enough():
                 return
-            if better(turns):
+            if better(candidate):
                 again = True
                 yield True
                 break
 
 
-def _without(turns: Turns) -> Iterator[Turns]:
-    piece = max(len(turns) // 2, 1)
+def _without(parts: tuple[P, ...]) -> Iterator[tuple[P, ...]]:
+    piece = max(len(parts) // 2, 1)
     while piece:
-        for start in range(0, len(turns), piece):
-            yield turns[:start] + turns[start + piece :]
+        for start in range(0, len(parts), piece):
+            yield parts[:start] + parts[start + piece :]
         piece //= 2
 
 

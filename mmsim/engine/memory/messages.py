@@ -3,55 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import Any, Final, NamedTuple
 
 Word = Hashable
 INITIAL: Final = -1
 """The writer of a word's first message."""
 
+View = int
+"""A set of messages, one a bit.  With a message come all older ones of its word."""
 
-class View(dict[Word, int]):
-    """Word -> position of the oldest message that counts; a word that is not in it: any.
-
-    Never changed once made, so views are shared freely, and compare and hash by content.
-    """
-
-    __slots__ = ("_hash",)
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        try:
-            return self._hash
-        except AttributeError:
-            self._hash: int = hash(frozenset(self.items()))
-            return self._hash
-
-
-EMPTY: Final = View()
-
-
-def join(one: View, other: View) -> View:
-    """The later of both for every word; one of the two itself where that is enough."""
-    if one is other or not other:
-        return one
-    if not one:
-        return other
-    joined: View | None = None
-    for word, position in other.items():
-        if one.get(word, 0) < position:
-            if joined is None:
-                joined = View(one)
-            joined[word] = position
-    return one if joined is None else joined
-
-
-def raised(view: View, word: Word, position: int) -> View:
-    """The view, and at least this message of this word."""
-    if view.get(word, 0) >= position:
-        return view
-    higher = View(view)
-    higher[word] = position
-    return higher
+EMPTY: Final = 0
 
 
 class Message(NamedTuple):
@@ -62,6 +24,8 @@ class Message(NamedTuple):
     """The CPU, or INITIAL."""
     step: int
     """When it was stored, in the counting of the caller."""
+    own: View = EMPTY
+    """This message and the older ones of its word, but for what everybody has seen."""
     view: View = EMPTY
     """What has reached whoever reads it, this message included."""
     seen: tuple[View, ...] = ()
@@ -87,31 +51,24 @@ class History(NamedTuple):
         return self.messages[position - self.base]
 
 
-def pruned(view: View, bases: Mapping[Word, int]) -> View:
-    """The view without what is no bound any more, as these positions are the oldest left."""
-    left = {word: at for word, at in view.items() if at > bases.get(word, 0)}
-    if len(left) == len(view):
-        return view
-    return View(left) if left else EMPTY
-
-
 def rewritten(message: Message, change: Callable[[View], View]) -> Message:
     """The message with every view put through ``change``."""
+    value, writer, step, own, view, seen, dep, handed = message
     return Message(
-        message.value,
-        message.writer,
-        message.step,
-        change(message.view),
-        tuple([change(view) for view in message.seen]),
-        change(message.dep),
-        None if message.handed is None else change(message.handed),
+        value,
+        writer,
+        step,
+        change(own),
+        change(view),
+        tuple([change(each) for each in seen]),
+        change(dep),
+        None if handed is None else change(handed),
     )
 
 
 def unseen(message: Message, cpu: int) -> Message:
     """The message without what this CPU had seen."""
-    value, writer, step, view, seen, dep, handed = message
+    seen = message.seen
     if not seen or not seen[cpu]:
         return message
-    seen = (*seen[:cpu], EMPTY, *seen[cpu + 1 :])
-    return Message(value, writer, step, view, seen, dep, handed)
+    return message._replace(seen=(*seen[:cpu], EMPTY, *seen[cpu + 1 :]))

@@ -3,8 +3,9 @@
 
 A word is not a value but a history of messages, one a store, in coherence order; a store appends,
 so coherence order is the order of execution. A view says of every word which message is the oldest
-that still counts, and a CPU has five of them. A read may take any message that its CPU is not yet
-bound to be past; what it takes bounds the reads that are ordered after it.
+that still counts: it is the set of all messages up to those. A CPU has five of them. A read may
+take any message that its CPU is not yet bound to be past; what it takes bounds the reads that are
+ordered after it.
 
     prop     what has reached this CPU: its own stores, what it read and what came before that, and
              what a full barrier of any CPU has pushed to all
@@ -13,6 +14,9 @@ bound to be past; what it takes bounds the reads that are ordered after it.
     stores   the own stores and what goes before them
     drags    what goes before the next store: `stores` at the last smp_wmb(), or `prop` at the last
              smp_mb()
+
+Two reads of one word are in order if the later one takes a newer message, of another CPU: that had
+not arrived yet at the earlier one. So the bounds of the reads of a word are kept (`past`).
 
 Views belong to CPUs and not to threads of execution: an interrupt sees the stores of its CPU.
 
@@ -39,9 +43,6 @@ from mmsim.engine.memory.messages import (
     Message,
     View,
     Word,
-    join,
-    pruned,
-    raised,
     rewritten,
     unseen,
 )
@@ -50,7 +51,17 @@ from mmsim.engine.memory.messages import (
 class Cpu:
     """The views of one CPU, see the top of the file."""
 
-    __slots__ = ("bounds", "drags", "floor", "prop", "reads", "retired", "stores", "unlocked")
+    __slots__ = (
+        "bounds",
+        "drags",
+        "floor",
+        "past",
+        "prop",
+        "reads",
+        "retired",
+        "stores",
+        "unlocked",
+    )
 
     def __init__(self) -> None:
         self.prop = self.floor = self.reads = self.stores = self.drags = EMPTY
@@ -58,6 +69,9 @@ class Cpu:
         """`prop` and `stores` at the last unlock."""
         self.bounds: dict[Hashable, View] = {}
         """Object -> bound of the reads that led to it."""
+        self.past: dict[Word, tuple[int, View, View]] = {}
+        """Word -> newest message read, the bound of its reads, and that of older messages' reads;
+        only as far as they are beyond the floor."""
         self.retired = False
 
     def copy(self) -> Cpu:
@@ -65,11 +79,13 @@ class Cpu:
         twin.prop, twin.floor, twin.reads = self.prop, self.floor, self.reads
         twin.stores, twin.drags, twin.unlocked = self.stores, self.drags, self.unlocked
         twin.bounds = dict(self.bounds) if self.bounds else {}
+        twin.past = dict(self.past) if self.past else {}
         twin.retired = self.retired
         return twin
 
     def key(self) -> Hashable:
-        return (self.prop, self.floor, self.reads, self.stores, self.drags, self.unlocked)
+        past = frozenset(self.past.items()) if self.past else None
+        return (self.prop, self.floor, self.reads, self.stores, self.drags, self.unlocked, past)
 
     def rewrite(self, change: Callable[[View], View]) -> None:
         """Put every view through ``change``; a bound that is left with nothing is dropped."""
@@ -83,6 +99,8 @@ class Cpu:
             self.unlocked = (change(self.unlocked[0]), change(self.unlocked[1]))
         changed = ((thing, change(bound)) for thing, bound in self.bounds.items())
         self.bounds = {thing: bound for thing, bound in changed if bound}
+        past = ((word, at, change(one), change(two)) for word, (at, one, two) in self.past.items())
+        self.past = {word: (at, one, two) for word, at, one, two in past if one or two}
 
 
 class Memory:
@@ -107,6 +125,10 @@ class Memory:
         """Who waits in synchronize_rcu() -> the readers it still waits for."""
         self.unread: frozenset[Word] = frozenset()
         """Words that nobody will read again: of those only the value is kept."""
+        self.bits: dict[tuple[Word, int], View] = {}
+        """(word, position) -> its message in a view, the same in all forks."""
+        self.next = 0
+        """In a run, of which there is one, messages are numbered as they come."""
 
     # What a search over all executions needs.
 
@@ -119,7 +141,7 @@ class Memory:
         twin.begun, twin.ended = self.begun, self.ended
         twin.readers = dict(self.readers) if self.readers else {}
         twin.waiting = dict(self.waiting) if self.waiting else {}
-        twin.unread = self.unread
+        twin.unread, twin.bits, twin.next = self.unread, self.bits, self.next
         return twin
 
     def key(self) -> Hashable:
@@ -144,11 +166,14 @@ class Memory:
 
     def readable(self, cpu: int, word: Word, dep: View = EMPTY) -> range:
         """The positions that a read by ``cpu`` may take, oldest first; the newest always may."""
-        history = self.words[word]
-        low = max(history.base, self.cpus[cpu].floor.get(word, 0))
+        base, messages = self.words[word]
+        floor = self.cpus[cpu].floor
         if self.dependencies:
-            low = max(low, dep.get(word, 0))
-        return range(low, history.last + 1)
+            floor |= dep
+        low = len(messages) - 1
+        while low and messages[low].own & ~floor:
+            low -= 1
+        return range(base + low, base + len(messages))
 
     # Accesses.
 
@@ -168,21 +193,36 @@ class Memory:
         order it.
         """
         me = self.cpus[cpu]
-        message = self.words[word].at(position)
+        base, messages = self.words[word]
+        message = messages[position - base]
         bound = dep if self.dependencies else EMPTY
+        past = me.past.get(word)
+        older = EMPTY
+        if past is not None:
+            older = past[2]
+            if position > past[0]:
+                older |= past[1]
         if message.writer == cpu:
-            bound = join(bound, message.dep)
+            bound |= message.dep
         elif message.writer != INITIAL:
-            bound = join(join(bound, message.view), message.seen[cpu])
-        me.prop = join(me.prop, message.view)
-        if position > self.words[word].base:  # the oldest that is left binds nobody to anything
-            bound = raised(bound, word, position)
-            me.prop = raised(me.prop, word, position)
-            me.floor = raised(me.floor, word, position)
+            bound |= message.view | message.seen[cpu] | older
+        me.prop |= message.view
+        if position > base:  # the oldest that is left binds nobody to anything
+            own = message.own
+            bound |= own
+            me.prop |= own
+            me.floor |= own
         if returns:
-            me.reads = join(me.reads, bound)
+            me.reads |= bound
         if acquire:
-            me.floor = join(me.floor, bound)
+            me.floor |= bound
+        of_this, older = bound & ~me.floor, older & ~me.floor
+        if past is not None and position == past[0]:
+            of_this |= past[1] & ~me.floor
+        if of_this or older:
+            me.past[word] = (position, of_this, older)
+        elif past is not None:
+            del me.past[word]
         return bound
 
     def write(
@@ -203,26 +243,40 @@ class Memory:
         before this store, too: the view of the message that an atomic has read.
         """
         me = self.cpus[cpu]
-        history = self.words[word]
-        position = history.last + 1
-        view = join(me.prop if release else me.drags, inherited)
+        view = (me.prop if release else me.drags) | inherited
         if word in self.unread:
             self.words[word] = History(0, (Message(value, cpu, step),))
-        else:
-            view = raised(view, word, position)
-        me.prop = join(me.prop, view)
-        me.stores = join(me.stores, view)
-        if word in self.unread:
+            me.prop |= view
+            me.stores |= view
             return
-        me.floor = raised(me.floor, word, position)
+        base, messages = self.words[word]
+        own = messages[-1].own | self._bit(word, base + len(messages))
+        view |= own
+        me.prop |= view
+        me.stores |= view
+        me.floor |= own
         seen = tuple([other.prop for other in self.cpus])
         if not self.dependencies:
             dep = EMPTY
-        message = Message(value, cpu, step, view, seen, dep, handed)
-        base, messages = history.base, (*history.messages, message)
+        messages = (*messages, Message(value, cpu, step, own, view, seen, dep, handed))
         if self.limit is not None and len(messages) > self.limit:
             base, messages = base + len(messages) - self.limit, messages[-self.limit :]
         self.words[word] = History(base, messages)
+
+    def _bit(self, word: Word, position: int) -> View:
+        """The message at this position, which is about to be stored, in a view.
+
+        A search compares states that it came to in different ways, so a bit must not depend on the
+        way.
+        """
+        if self.limit is not None:
+            bit = 1 << self.next
+            self.next += 1
+            return bit
+        known = self.bits.get((word, position))
+        if known is None:
+            known = self.bits[word, position] = 1 << len(self.bits)
+        return known
 
     def rmw(
         self,
@@ -253,7 +307,7 @@ class Memory:
         bound = self.read(
             cpu, word, history.last, dep=dep, acquire=acquire or full, returns=returns
         )
-        came_from = join(join(data, dep), bound if uses_old else EMPTY)
+        came_from = data | dep | (bound if uses_old else EMPTY)
         self.write(
             cpu,
             word,
@@ -272,12 +326,12 @@ class Memory:
     def rmb(self, cpu: int) -> None:
         """smp_rmb(): the reads before it bound those behind it."""
         me = self.cpus[cpu]
-        me.floor = join(me.floor, me.reads)
+        me.floor |= me.reads
 
     def wmb(self, cpu: int) -> None:
         """smp_wmb(): the stores before it go before those behind it."""
         me = self.cpus[cpu]
-        me.drags = join(me.drags, me.stores)
+        me.drags |= me.stores
 
     def mb(self, cpu: int) -> None:
         """smp_mb(): what has reached this CPU reaches all, and binds what follows here."""
@@ -285,9 +339,11 @@ class Memory:
         mine = me.prop
         for other in self.cpus:
             if not other.retired:
-                other.prop = join(other.prop, mine)
+                other.prop |= mine
         me.floor = me.reads = me.drags = mine
-        me.stores = join(me.stores, mine)  # an unlock hands it on
+        me.past.clear()  # all of these are covered now
+        me.bounds.clear()
+        me.stores |= mine  # an unlock hands it on
 
     # Locks. The lock is a word: whoever may take it finds that out itself.
 
@@ -301,10 +357,10 @@ class Memory:
         free = history.messages[-1]
         bound = self.read(cpu, word, history.last, dep=dep, acquire=True)
         if free.handed is not None:
-            me.drags = join(me.drags, free.handed)
+            me.drags |= free.handed
         if me.unlocked is not None:
-            me.floor = join(me.floor, me.unlocked[0])
-            me.drags = join(me.drags, me.unlocked[1])
+            me.floor |= me.unlocked[0]
+            me.drags |= me.unlocked[1]
         self.write(cpu, word, value, inherited=free.view, step=step)
         return bound
 
@@ -322,8 +378,8 @@ class Memory:
         self.readers[reader] = depth + 1
         if depth == 0:
             me = self.cpus[cpu]
-            me.floor = join(me.floor, self.begun)
-            me.prop = join(me.prop, self.begun)
+            me.floor |= self.begun
+            me.prop |= self.begun
 
     def rcu_read_unlock(self, cpu: int, reader: Hashable) -> None:
         """The reader must be inside."""
@@ -332,7 +388,7 @@ class Memory:
             self.readers[reader] = depth - 1
             return
         del self.readers[reader]
-        self.ended = join(self.ended, self.cpus[cpu].prop)
+        self.ended |= self.cpus[cpu].prop
         for waiter, others in self.waiting.items():
             if reader in others:
                 self.waiting[waiter] = others - {reader}
@@ -340,23 +396,25 @@ class Memory:
     def grace_period_begins(self, cpu: int, waiter: Hashable) -> None:
         """The first half of synchronize_rcu(): a full barrier, and all readers are waited for."""
         self.mb(cpu)
-        self.begun = join(self.begun, self.cpus[cpu].prop)
+        self.begun |= self.cpus[cpu].prop
         self.waiting[waiter] = frozenset(self.readers)
 
     def grace_period_ends(self, cpu: int, waiter: Hashable) -> None:
         """The second half, once nobody is left in ``waiting[waiter]``."""
         del self.waiting[waiter]
         me = self.cpus[cpu]
-        me.prop = join(me.prop, self.ended)
+        me.prop |= self.ended
         self.mb(cpu)
 
     # Dependencies through objects, for who has no registers to keep a bound in.
 
     def loaded(self, cpu: int, thing: Hashable, bound: View) -> None:
         """``thing`` came out of memory: what is reached through it is ordered after that read."""
-        if bound and self.dependencies:
-            bounds = self.cpus[cpu].bounds
-            bounds[thing] = join(bounds.get(thing, EMPTY), bound)
+        if self.dependencies:
+            me = self.cpus[cpu]
+            bound &= ~me.floor
+            if bound:
+                me.bounds[thing] = me.bounds.get(thing, EMPTY) | bound
 
     def dependency(self, cpu: int, thing: Hashable) -> View:
         """The ``dep`` of an access to ``thing``."""
@@ -376,6 +434,9 @@ class Memory:
         """Nobody will read these words again: drop them from every view."""
         bases = {word: self.words[word].last for word in words}
         self.unread = self.unread | bases.keys()
+        for cpu in self.cpus:
+            for word in bases:
+                cpu.past.pop(word, None)
         self._prune(bases)
         for word in bases:
             newest = self.newest(word)
@@ -398,16 +459,24 @@ class Memory:
         )
 
     def _prune(self, bases: Mapping[Word, int]) -> None:
-        """Make these positions the oldest ones."""
+        """Make these positions the oldest ones: they and what is older leave every view."""
         if not bases:
             return
-        done: dict[int, tuple[View, View]] = {}  # with the key, so that no id is given twice
+        dead = EMPTY
+        for word, base in bases.items():
+            dead |= self.words[word].at(base).own
+        keep, shift = ~dead, 0
+        if self.limit is not None:
+            # what is left is younger than all that goes, so views need not grow with the run
+            left = EMPTY
+            for word, history in self.words.items():
+                base = bases.get(word, history.base)
+                left |= history.messages[-1].own & keep
+            shift = (left & -left).bit_length() - 1 if left else self.next
+            self.next -= shift
 
         def prune(view: View) -> View:
-            known = done.get(id(view))
-            if known is None:
-                known = done[id(view)] = (view, pruned(view, bases))
-            return known[1]
+            return (view & keep) >> shift
 
         for word, history in self.words.items():
             base = bases.get(word, history.base)
@@ -419,8 +488,12 @@ class Memory:
 
     def _base(self, word: Word, history: History, before: int | None) -> int:
         """The oldest position that anybody can still read."""
-        floors = [cpu.floor.get(word, 0) for cpu in self.cpus if not cpu.retired]
-        base = max(history.base, min(floors, default=history.last))
+        base, messages = history
+        low = len(messages) - 1
+        for cpu in self.cpus:
+            while low and messages[low].own & ~cpu.floor and not cpu.retired:
+                low -= 1
+        base += low
         if before is not None:
             while base < history.last and history.at(base + 1).step < before:
                 base += 1

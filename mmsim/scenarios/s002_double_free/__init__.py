@@ -52,6 +52,7 @@ LIST_RACE = (
     "^livelock",
     "^deadlock on pagemap_lru_lock$",
 )
+STALE_LOCK = (r"^kernel BUG at filemap\.c:802!", "^double free")
 LOCKED_BY_RECLAIM = (r"^kernel BUG at page_alloc\.c:(82|93)!",)
 
 
@@ -192,6 +193,72 @@ SCENARIO = Scenario(
             "12 February, and shrink_cache takes a reference, if there is one, before it locks",
             NEVER, cast="last-put",
             gates=(*PAGELOCKED, "get-before-trylock"), metrics={"parked": "> 0"},
+        ),
+        Variant(
+            "002.pagelocked-no-rmb",
+            "12 February where loads overtake loads: the lock that is seen may be the last user's",
+            SOMETIMES, STALE_LOCK, cast="swap-out", memory="weak",
+            gates=PAGELOCKED,
+        ),
+        Variant(
+            "002.pagelocked-rmb",
+            "the same with smp_rmb() in shrink_cache between the count and the lock",
+            NEVER, cast="swap-out", memory="weak",
+            gates=(*PAGELOCKED, "rmb-before-pagelocked"),
+            against="002.pagelocked-no-rmb",
+        ),
+        Variant(
+            "002.pagelocked-acquire",
+            "the same with an acquire load of the count instead",
+            NEVER, cast="swap-out", memory="weak",
+            gates=(*PAGELOCKED, "acquire-count"),
+            against="002.pagelocked-no-rmb",
+        ),
+        Variant(
+            "002.pagelocked-putter-mb",
+            "a full barrier before __free_pages_ok locks the page, and none in shrink_cache",
+            SOMETIMES, STALE_LOCK, cast="swap-out", memory="weak",
+            gates=(*PAGELOCKED, "mb-before-giving-up"),
+        ),
+        Variant(
+            "002.pagelocked-in-order",
+            "12 February and the same people, with everything in order",
+            NEVER, cast="swap-out",
+            gates=PAGELOCKED, metrics={"parked": "> 0"},
+            against="002.pagelocked-no-rmb",
+        ),
+        Variant(
+            "002.pagelocked-i386",
+            "12 February on i386, as it was posted",
+            NEVER, cast="swap-out", memory="i386",
+            gates=PAGELOCKED,
+            against="002.pagelocked-no-rmb",
+        ),
+        Variant(
+            "002.pagelocked-ia64",
+            "12 February on ia64: both loads are volatile, and acquire",
+            NEVER, cast="swap-out", memory="ia64",
+            gates=PAGELOCKED,
+            against="002.pagelocked-no-rmb",
+        ),
+        Variant(
+            "002.pagelocked-alpha",
+            "12 February on Alpha",
+            SOMETIMES, STALE_LOCK, cast="swap-out", memory="alpha",
+            gates=PAGELOCKED,
+        ),
+        Variant(
+            "002.pagelocked-alpha-rmb",
+            "12 February on Alpha, with smp_rmb()",
+            NEVER, cast="swap-out", memory="alpha",
+            gates=(*PAGELOCKED, "rmb-before-pagelocked"),
+            against="002.pagelocked-alpha",
+        ),
+        Variant(
+            "002.pagelocked-ppc",
+            "12 February on PowerPC",
+            SOMETIMES, STALE_LOCK, cast="swap-out", memory="ppc",
+            gates=PAGELOCKED,
         ),
         Variant(
             "002.pagelocked-del-at-any-count",

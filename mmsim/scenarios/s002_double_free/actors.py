@@ -236,6 +236,16 @@ def unuse(stage, buffers=False):
     stage.m.spawn(try_to_unuse, entry, comm="swapoff", cpu=stage.cpu())
 
 
+def swap_out_truncated(stage):
+    """A process that needs memory unmaps a page that only one pte refers to.
+
+    The page is clean and no mapping's any more: its file was truncated while it was being mapped.
+    """
+    cpu = stage.cpu()
+    mm = stage.process(f"init{cpu}", ("page", stage.page(1), False))
+    stage.m.spawn(swap_out_mm, mm, comm="cc1", cpu=cpu)
+
+
 def fork(stage):
     """A process writes to a page it shares with its child, which exits: copy or reuse."""
     page = stage.page(2)
@@ -285,6 +295,7 @@ PARTS = {
     "swapoff+dirty": partial(swapoff, dirty=True),
     "unuse": unuse,
     "unuse+buffers": partial(unuse, buffers=True),
+    "swap-out": swap_out_truncated,
     "fork": fork,
     "private": private,
     "reader": reader,

@@ -50,6 +50,8 @@ CASTS = {
     "tv-active": Cast(("pin",) * 4, passes=2, irqs="reclaim", active=True),
     "exit-alone": Cast(("swap+dirty",), passes=6, alone=True),
     "swapoff-alone": Cast(("swapoff+dirty",), passes=6, alone=True),
+    # its last user unlocks the page, and then drops it
+    "swap-out": Cast(("swap-out",), passes=3, alone=True),
     "swapoff": Cast(("swapoff", "unuse", "swapoff+buffers", "unuse+buffers"), passes=2),
     # everybody whose last reference can be that of a page which reclaim is about to lock
     "last-put": Cast(("swapoff", "swapped+buffers", "swap", "swapoff+buffers"), passes=2),

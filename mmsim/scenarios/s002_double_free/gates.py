@@ -75,6 +75,19 @@ declare(
         "closes the hole of 12 February", kind="mutation",
     ),
     Gate(
+        "rmb-before-pagelocked", "002", "", "",
+        "a read barrier in shrink_cache between count 0 and PageLocked", kind="mutation",
+    ),
+    Gate(
+        "acquire-count", "002", "", "",
+        "shrink_cache loads the count with acquire, which is all of that barrier that matters",
+        kind="mutation",
+    ),
+    Gate(
+        "mb-before-giving-up", "002", "", "",
+        "a full barrier in __free_pages_ok before TryLockPage, on the other side", kind="mutation",
+    ),
+    Gate(
         "del-at-any-count", "002", "", "",
         "the three take it off whatever its count is", kind="mutation",
     ),

@@ -10,6 +10,7 @@ from mmsim.linux.bug import report
 from mmsim.linux.sched import (
     TASK_INTERRUPTIBLE,
     TASK_RUNNING,
+    __set_current_state,
     schedule_timeout,
     set_current_state,
     wake_up_process,
@@ -84,7 +85,7 @@ def device_user(copies, names):
                 report("invariant", "a task reads memory that is not its own", where="user")
         set_current_state(TASK_INTERRUPTIBLE)
         if any(copy.page is None for copy in copies):
-            set_current_state(TASK_RUNNING)
+            __set_current_state(TASK_RUNNING)
             continue
         schedule_timeout(1)
         if all(copy.page is not None for copy in copies):
