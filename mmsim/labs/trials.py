@@ -203,7 +203,9 @@ def shrunk(which: Variant, line: str, seconds: float = 10.0) -> str:
             if better.preemptions >= best.preemptions:
                 break
             best = better
-        best = shrink(best, lambda turns, _: attempt(turns), lambda: time.process_time() - begun > seconds)
+        best = shrink(
+            best, lambda turns, _: attempt(turns), lambda: time.process_time() - begun > seconds
+        )
     return best.line
 
 
