@@ -31,13 +31,13 @@ def is_locked(page, _, mask, *args):
     return page.v_flags & mask != 0
 
 
-def holds(flags, page, mask, ctx):
+def _holds(flags, page, mask, ctx):
     """The same, of a value of the word."""
     return flags & mask != 0
 
 
 _TRIES = bit_op(
-    RMW_ACQUIRE, "locked", verb="trylock", unchanged=False, fails=is_locked, fails_on=holds
+    RMW_ACQUIRE, "locked", verb="trylock", unchanged=False, fails=is_locked, fails_on=_holds
 )
 _UNLOCKS = Op(
     RMW_RELEASE,

@@ -163,6 +163,7 @@ PLAN: Mapping[str, Sequence[str]] = {
     ),
     "002.pagelocked-swapoff": ("swapoff-dirty-kswapd",),
     "002.pagelocked-no-count-one": ("swap-dirty-kswapd",),
+    "002.pagelocked-in-order": ("swapout-truncated-kswapd",),
     "002.pagelocked-get-first": (
         "swapoff-kswapd",
         "swapoff-buffers-kswapd",

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmsim.engine.context import TASK, Context
+from mmsim.engine.door import door
 from mmsim.engine.explore import Bounded, Dpor, NotQuiet, Search, Stopped
 from mmsim.engine.instruments import Instrument
+from mmsim.engine.memory.orders import SC
 from mmsim.engine.policy import Geometric
 from mmsim.engine.seeds import run_seed, stream
 from mmsim.errors import UsageError
@@ -54,6 +56,11 @@ class Pair:
     def key(self) -> tuple[str, str, int | None]:
         """What tells it from others."""
         return self.variant.id, self.cast, self.bound
+
+
+def in_order(variant: Variant) -> bool:
+    """Does memory keep the order of the program?  The search knows no other."""
+    return variant.memory in ("", SC)
 
 
 def pairs_of(variant: Variant) -> list[Pair]:
@@ -106,9 +113,7 @@ class _Draws(Instrument):
         self.drawn = False
 
     def before(self, ctx: Context, step: int, op: Any, obj: Any, args: tuple[Any, ...]) -> None:
-        from mmsim.engine.door import door
-
-        self.drawn = self.drawn or door.machine._rng is not None
+        self.drawn = self.drawn or door.machine.drew
 
 
 def prove(
@@ -133,7 +138,7 @@ def prove(
     found_at = None
     spent = 0.0
     draws = _Draws()
-    with Runner(variant, cpus=small.cpus, seed=SEED, engine="green") as runner:
+    with Runner(variant, cpus=small.cpus, seed=SEED, engine="green", memory=SC) as runner:
         for n in range(LEARN):
             walk = Geometric(stream(n, "learn"), (0.5, 0.1, 0.02)[n % 3])
             runner.run_with(walk, seed, instruments=[search.learner(), draws])

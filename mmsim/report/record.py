@@ -22,7 +22,7 @@ from mmsim.detect.finding import Finding
 from mmsim.engine.context import Context
 from mmsim.engine.door import door
 from mmsim.engine.events import Event, plain, printable
-from mmsim.engine.instruments import EXIT, IRQ_ENTER, IRQ_EXIT, Instrument
+from mmsim.engine.instruments import EXIT, IRQ_ENTER, IRQ_EXIT, STALE, Instrument
 from mmsim.engine.op import LOCK, Op, footprint
 from mmsim.model.cite import file_of, symbol_of
 from mmsim.report.story import SPIN, Function, Place, Step, Story, Thing, Who
@@ -99,7 +99,7 @@ def stack_of(frame: FrameType | None) -> tuple[str, Place | None, tuple[Place, .
 _Where = tuple[str, Place | None, tuple[Place, ...]]
 _NOWHERE: _Where = ("", None, ())
 _SPINS = Op(SPIN, label="locked")
-_MARKS = {what: Op(what) for what in (IRQ_ENTER, IRQ_EXIT, EXIT)}
+_MARKS = {what: Op(what) for what in (IRQ_ENTER, IRQ_EXIT, EXIT, STALE)}
 
 
 def chunks_of(frame: FrameType | None) -> Iterator[tuple[Place, ...]]:
@@ -170,7 +170,8 @@ class Recorder(Instrument):
     def mark(self, ctx: Context, step: int, what: str, value: str) -> None:
         if not self._cpus:
             self._look_round()
-        self._settle()
+        if what != STALE:  # that comes in the middle of a step
+            self._settle()
         self._tell(ctx, step, _MARKS[what], None, value, (None, None), _NOWHERE)
 
     # -- the story --------------------------------------------------------------------------------

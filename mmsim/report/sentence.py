@@ -95,6 +95,9 @@ def _predicate(step: Step) -> str:
         return f"spins on {event.obj}, held by {step.other or 'nobody alive'}"
     if kind == "irq-enter":
         return "comes in"
+    if kind == "stale":
+        stores = f"{event.value} store{'s' * (event.value != '1')}"
+        return f"does not see the last {stores}: what it loads next is old"
     if kind == "exit":
         return "dies of the oops" if event.value == "oops" else "returns"
     if kind in ("lock", "down"):

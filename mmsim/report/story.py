@@ -19,7 +19,7 @@ from mmsim.detect.finding import Finding
 from mmsim.engine.events import Event
 
 SPIN = "spin"
-MARKS = frozenset({"irq-enter", "irq-exit", "exit", SPIN})
+MARKS = frozenset({"irq-enter", "irq-exit", "exit", "stale", SPIN})
 """Kinds of steps that are no effects."""
 
 

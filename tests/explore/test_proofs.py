@@ -18,13 +18,23 @@ from mmsim.cli.commands import prove as command
 from mmsim.proofs import page, record
 from mmsim.proofs.code import statements
 from mmsim.proofs.plan import PLAN
-from mmsim.proofs.prove import EXHAUSTIVE, FOUND, INCOMPLETE, Pair, Proof, pairs, pairs_of, prove
+from mmsim.proofs.prove import (
+    EXHAUSTIVE,
+    FOUND,
+    INCOMPLETE,
+    Pair,
+    Proof,
+    in_order,
+    pairs,
+    pairs_of,
+    prove,
+)
 from mmsim.run import Runner
 from mmsim.scenarios.api import Scenario, Verdict
 from mmsim.scenarios.cast import with_cast
 from mmsim.scenarios.registry import find_variant, scenarios
 
-VARIANTS = [variant for scenario in scenarios() for variant in scenario.variants]
+VARIANTS = [v for scenario in scenarios() for v in scenario.variants if in_order(v)]
 
 SAMPLE = (
     ("002.pagelocked", "swapout-kswapd"),

@@ -295,7 +295,7 @@ PARTS = {
     "swapoff+dirty": partial(swapoff, dirty=True),
     "unuse": unuse,
     "unuse+buffers": partial(unuse, buffers=True),
-    "swap-out": swap_out_truncated,
+    "swap_out+truncated": swap_out_truncated,
     "fork": fork,
     "private": private,
     "reader": reader,

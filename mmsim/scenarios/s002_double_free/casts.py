@@ -51,7 +51,7 @@ CASTS = {
     "exit-alone": Cast(("swap+dirty",), passes=6, alone=True),
     "swapoff-alone": Cast(("swapoff+dirty",), passes=6, alone=True),
     # its last user unlocks the page, and then drops it
-    "swap-out": Cast(("swap-out",), passes=3, alone=True),
+    "swap-out": Cast(("swap_out+truncated",), passes=3, alone=True),
     "swapoff": Cast(("swapoff", "unuse", "swapoff+buffers", "unuse+buffers"), passes=2),
     # everybody whose last reference can be that of a page which reclaim is about to lock
     "last-put": Cast(("swapoff", "swapped+buffers", "swap", "swapoff+buffers"), passes=2),
@@ -99,6 +99,7 @@ SMALL = {
     "swapout-on-kswapd": _small("swap_out", irqs="reclaim"),
     "swapout-task-kswapd": _small("swap_out", context=TASK, cpus=3),
     "swapout-swapoff-kswapd": _small("swap_out+swapoff", cpus=3),
+    "swapout-truncated-kswapd": _small("swap_out+truncated"),
     "swapoff-kswapd": _small("swapoff"),
     "swapoff-buffers-kswapd": _small("swapoff+buffers"),
     "swapoff-dirty-kswapd": _small("swapoff+dirty"),
