@@ -35,7 +35,7 @@ OPEN = 3
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variant", metavar="VARIANT", help="its id, such as 002.flawed")
-    parser.add_argument("--file", metavar="FILE.py", help="it is in a file of your own")
+    parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
     parser.add_argument(
         "--runs", type=whole(1), default=400, metavar="N", help="under each policy (400)"
     )

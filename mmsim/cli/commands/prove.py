@@ -29,6 +29,7 @@ from mmsim.proofs.prove import (
 )
 from mmsim.scenarios.api import Verdict
 from mmsim.scenarios.registry import find_variant, scenarios
+from mmsim.stress.parser import MOST_JOBS, whole
 
 HELP = "explore the small casts of variants, and keep the proofs (docs/proofs.md)"
 DESCRIPTION = """\
@@ -64,7 +65,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cast", metavar="NAME", help="only with this cast, planned or not")
     parser.add_argument("--bound", type=int, metavar="K", help="with --cast: at most K preemptions")
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="J", help="pairs at a time (default 1)"
+        "--jobs",
+        type=whole(1, MOST_JOBS),
+        default=1,
+        metavar="J",
+        help="pairs at a time (default 1)",
     )
     parser.add_argument(
         "--seconds",
@@ -109,8 +114,6 @@ def run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     if not options.seconds >= 0:
         raise UsageError(f"--seconds is {options.seconds}: it has to be 0 or more")
-    if options.jobs < 1:
-        raise UsageError(f"--jobs is {options.jobs}: it has to be 1 or more")
     if options.bound is not None and options.bound < 0:
         raise UsageError(f"--bound is {options.bound}: it has to be 0 or more")
     if options.bound is not None and not options.cast:

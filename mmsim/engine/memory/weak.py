@@ -23,6 +23,7 @@ Histories are cut off at `LIMIT` messages, and every `EVERY` operations what was
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Final
@@ -119,18 +120,21 @@ def planned(
 
     Raises ValueError for a step behind the last segment.
     """
-    wanted = dict(stale)
+    waiting = deque(sorted(stale))
     plan: dict[tuple[int, int], int] = {}
     done: dict[int, int] = {}
     step = 0
     for id, effects in segments:
+        if not waiting:
+            break
         before = done.get(id, 0)
-        for at in [s for s in wanted if step < s <= step + effects]:
-            plan[id, before + at - step] = wanted.pop(at)
+        while waiting and waiting[0][0] <= step + effects:
+            at, back = waiting.popleft()
+            plan[id, before + at - step] = back
         step += effects
         done[id] = before + effects
-    if wanted:
-        raise ValueError(f"it has a read at step {max(wanted)} of {step}")
+    if waiting:
+        raise ValueError(f"it has a read at step {waiting[-1][0]} of {step}")
     return plan
 
 
