@@ -24,6 +24,7 @@ from mmsim.exploration.explorer import Explorer, Question
 from mmsim.exploration.tree import Tree
 from mmsim.run import MAX_CPUS
 from mmsim.scenarios.api import Verdict
+from mmsim.stress.parser import MOST_JOBS, whole
 
 HELP = "every execution of a small cast: proof that a variant cannot fail, or a schedule"
 DESCRIPTION = """\
@@ -72,7 +73,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--first", action="store_true", help="stop at the first finding")
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="processes to share the tree (default 1)"
+        "--jobs", type=whole(1, MOST_JOBS), default=1, metavar="N", help="processes (1)"
     )
     parser.add_argument(
         "--save", metavar="FILE", help="where to keep a search that stops before its end"
@@ -211,8 +212,6 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"--limit is {options.limit}: it has to be 1 or more")
     if not options.seconds >= 0:
         raise UsageError(f"--seconds is {options.seconds}: it has to be 0 or more")
-    if options.jobs < 1:
-        raise UsageError(f"--jobs is {options.jobs}: it has to be 1 or more")
     for name, file in (("json", options.json), ("save", options.save)):
         if file and not Path(file).resolve().parent.is_dir():
             raise UsageError(f"--{name}: there is no directory {Path(file).parent}")

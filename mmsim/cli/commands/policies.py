@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variant", metavar="VARIANT", help="its id, such as 002.flawed")
     parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
     parser.add_argument(
-        "--runs", type=whole(1), default=400, metavar="N", help="under each policy (400)"
+        "--runs", type=whole(1), default=200, metavar="N", help="under each policy (200)"
     )
     parser.add_argument(
         "--cpus", type=whole(1, MOST_CPUS), default=DEFAULT_CPUS, metavar="N", help="(8)"
