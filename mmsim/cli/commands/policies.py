@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 
 from rich.table import Table
@@ -31,6 +32,8 @@ has counted (m.count): whether a policy comes to the window at all.
 exit code: 0, or 3 if it was interrupted
 """
 OPEN = 3
+
+WIDTH = 64  # beside the names of policies
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,9 +67,9 @@ def run(options: argparse.Namespace) -> int:
             break
     show_rows(out, _rates(tallies))
     names = sorted({name for tally in tallies.values() for name in tally.metrics})
-    if names:
+    for some in _that_fit(names):
         out.print()
-        show_rows(out, _metrics(tallies, names))
+        show_rows(out, _metrics(tallies, some))
     if complete:
         return 0
     print("mmsim: the last row is incomplete, and what follows it is not there", file=sys.stderr)
@@ -102,12 +105,24 @@ def _rates(tallies: dict[str, Tally]) -> Table:
 
 
 def _metrics(tallies: dict[str, Tally], names: list[str]) -> Table:
-    """Means over runs, a row a metric."""
-    table = _table("counted in a run", *tallies)
-    for name in names:
-        counted = [tally.metrics.get(name) for tally in tallies.values()]
-        table.add_row(name, *("0" if m is None else f"{m.mean:.3g}" for m in counted))
+    """Means over runs, a column a metric."""
+    table = _table("in a run", *names)
+    for policy, tally in tallies.items():
+        counted = [tally.metrics.get(name) for name in names]
+        table.add_row(policy, *("0" if m is None else f"{m.mean:.3g}" for m in counted))
     return table
+
+
+def _that_fit(names: list[str]) -> Iterator[list[str]]:
+    """The metrics, as many at a time as go side by side on a screen."""
+    some: list[str] = []
+    for name in names:
+        if some and sum(max(len(n), 7) + 2 for n in (*some, name)) > WIDTH:
+            yield some
+            some = []
+        some.append(name)
+    if some:
+        yield some
 
 
 def _table(*columns: str) -> Table:
