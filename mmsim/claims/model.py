@@ -56,6 +56,7 @@ class Claim:
     """``text`` in our words; ``who`` said or asked it; ``sees`` what one would see if it is right.
 
     ``note`` says what no run can: where the statement was made obsolete, what stays open.
+    ``rare``: what it speaks of shows so seldom that its variants get so many times the runs.
     ``by_construction``, if given, is the reason why its conditions cannot but hold in the model.
     """
 
@@ -65,6 +66,7 @@ class Claim:
     sees: tuple[Condition, ...] = ()
     note: str = ""
     by_construction: str = ""
+    rare: int = 1
 
     @property
     def thread(self) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """From claims to verdicts: run the variants they need, once each, and ask the conditions.
 
-Every variant gets the same number of runs, whether it fails early or not: a rate or a metric that
-is compared with another must not come from a campaign that stopped because of it.
+Every variant gets a number of runs that is fixed beforehand, whether it fails early or not: a rate
+or a metric that is compared with another must not come from a campaign that stopped because of it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,13 @@ class Answer:
     evidence: tuple[str, ...]
 
 
-def needed(claims: Iterable[Claim]) -> tuple[str, ...]:
-    """The variants that settle these claims, in order."""
-    return tuple(sorted({variant for claim in claims for variant in claim.variants()}))
+def budgets(claims: Iterable[Claim], runs: int) -> dict[str, int]:
+    """The runs of each variant that they need: ``runs``, or as many more as a rare claim asks."""
+    times: dict[str, int] = {}
+    for claim in claims:
+        for variant in claim.variants():
+            times[variant] = max(times.get(variant, 1), claim.rare)
+    return {variant: runs * times[variant] for variant in sorted(times)}
 
 
 def answers(claims: Iterable[Claim], tallies: Tallies) -> tuple[Answer, ...]:
@@ -45,7 +49,9 @@ def campaign(
     Raises UsageError if a claim names a variant that does not exist.
     """
     settings = Settings(
-        variants=tuple((find_variant(source, id), Budget(runs, None)) for id in needed(claims)),
+        variants=tuple(
+            (find_variant(source, id), Budget(n, None)) for id, n in budgets(claims, runs).items()
+        ),
         cpus=cpus,
         seed=seed,
         engine=DEFAULT_ENGINE,

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmsim.claims import claims
 from mmsim.claims.model import Claim, Settled
-from mmsim.claims.settle import Answer, answers, campaign
+from mmsim.claims.settle import Answer, answers, budgets, campaign
 from mmsim.errors import UsageError, nearest, one_line
 from mmsim.stress import store
 from mmsim.stress.output import console
@@ -64,7 +64,8 @@ def run(options: argparse.Namespace) -> int:
     )
     told = chosen
     if not complete:  # what was run to its end need not be lost
-        through = {id for id, tally in tallies.items() if tally.runs == options.runs}
+        each = budgets(chosen, options.runs)
+        through = {id for id, tally in tallies.items() if tally.runs == each[id]}
         told = [claim for claim in chosen if through.issuperset(claim.variants())]
     settled = answers(told, tallies)
     _show(settled)

@@ -169,6 +169,7 @@ OTHER_FIXES = (
             Metric("001.get-first", "slab_mapcounts", "=="),
             Fails("001.get-first-norecheck"),
         ),
+        rare=5,
     ),
     Claim(
         "001.18",
@@ -222,6 +223,7 @@ THE_CODE = (
             Clean("001.block-no-recheck-thp"),
             Fails("001.block-no-compound-recheck", r"PageCompound\(page\)"),
         ),
+        rare=5,
     ),
     Claim(
         "001.22",

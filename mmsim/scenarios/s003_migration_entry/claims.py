@@ -69,6 +69,7 @@ CLAIMS = (
         (Fails("003.rmap-miss", BUG),),
         note="By exec, with its stack. 2013 the vma was moved to another tree, 2022 the frame "
         "number did not fit the entry: removal missed entries both times.",
+        rare=5,
     ),
     Claim(
         "003.5",
