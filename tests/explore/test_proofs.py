@@ -185,7 +185,6 @@ def test_words_for_what_is_settled() -> None:
         (["002.flawed", "--cast", "skb-kswapd", "--write"], "--cast is for a look"),
         (["--seconds", "-1"], "it has to be 0 or more"),
         (["--all"], "--all goes with --write"),
-        (["--jobs", "0"], "--jobs is 0: it has to be 1 or more"),
     ],
 )
 def test_what_makes_no_sense(
