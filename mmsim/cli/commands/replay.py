@@ -12,6 +12,7 @@ from dataclasses import asdict
 from mmsim.cli import explain, pictures
 from mmsim.cli.calls import recorded
 from mmsim.engine.memory.orders import NAMES as MEMORIES
+from mmsim.errors import UsageError
 from mmsim.report.calltree import call_tree
 from mmsim.report.locksets import lockset_table
 from mmsim.scenarios.cast import with_cast
@@ -74,6 +75,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if not isinstance(options.schedule, str):  # what argparse makes of a second "--"
+        raise UsageError("there is no schedule: give the word that begins with mm1: or mm2:")
     pictures.check(options)
     variant = find_variant(Library(options.file), options.variant)
     if options.cast:
