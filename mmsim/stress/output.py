@@ -337,8 +337,8 @@ def summary(campaign: Campaign, settings: Settings, *, complete: bool, wall: flo
         decided = sum(e.decided for e in evidence)
         worst = max(e.p for e in evidence)
         lines.append(
-            f"{len(evidence):,} pairs of right and wrong with the same cast: {decided:,} decided, "
-            f"p <= {worst:.2g}"
+            f"{len(evidence):,} pairs of right and wrong with the same cast: {decided:,} decided"
+            + (f", p <= {worst:.2g}" if decided == len(evidence) else "")
         )
     differing = sum(judgement.ok is False for judgement in judgements)
     undecided = sum(judgement.ok is None for judgement in judgements)
