@@ -30,7 +30,7 @@ from mmsim.linux.list import LIST_POISON1, LIST_POISON2, list_head
 from mmsim.memory_model import pfn_to_page
 from mmsim.model.cite import cite
 from mmsim.model.era import IS_ENABLED, era
-from mmsim.model.struct import Layout, shared
+from mmsim.model.struct import Layout, compiled, shared
 
 __mmsim_primitive__ = True  # inline in C: reports name the function it is inlined into
 
@@ -216,8 +216,7 @@ def PF_HEAD(page, enforce):
     """The head has the flag for all."""
     if not page.has_policies:
         return page
-    head = access(_LOOKS_FOR_HEAD, page, _head, page)  # compound_head(), in line
-    return page if head is None else head
+    return compound_head(page)
 
 
 @cite("include/linux/page-flags.h", "5.4")
@@ -238,30 +237,6 @@ def PF_ONLY_HEAD(page, enforce):
     return page
 
 
-def _test(page, mask):
-    return page.v_flags & mask != 0
-
-
-def _set(page, mask):
-    page.v_flags |= mask
-
-
-def _clear(page, mask):
-    page.v_flags &= ~mask
-
-
-def _test_and_set(page, mask):
-    old = page.v_flags
-    page.v_flags = old | mask
-    return old & mask != 0
-
-
-def _test_and_clear(page, mask):
-    old = page.v_flags
-    page.v_flags = old & ~mask
-    return old & mask != 0
-
-
 def _load(page):
     return page.v_flags
 
@@ -269,6 +244,48 @@ def _load(page):
 def _store(page, value):
     page.v_flags = value
 
+
+# What an operation does, as statements on the word and the bit's mask.  As text, since nothing is
+# asked for more often than a flag: see in_line() of mmsim.model.struct.
+
+_TEST = "return page.v_flags & mask != 0"
+_SET = "page.v_flags |= mask"
+_CLEAR = "page.v_flags &= ~mask"
+_TEST_AND_SET = """
+    old = page.v_flags
+    page.v_flags = old | mask
+    return old & mask != 0
+"""
+_TEST_AND_CLEAR = """
+    old = page.v_flags
+    page.v_flags = old & ~mask
+    return old & mask != 0
+"""
+
+_FOUND_BY = {  # PF_HEAD in line; PF_NO_TAIL is the same where nothing is changed
+    "head": """
+    if page.has_policies:
+        door.left -= 1
+        head = page.v_compound_head if door.left >= 0 else door.slow(looks, page, load, page)
+        if head is not None:
+            page = head
+""",
+    "any": "",
+    "policy": "page = policy(page, enforce)",
+}
+
+_OPERATION = """\
+def effect(page, mask):
+    EFFECT
+
+def operation(page):
+    FIND
+    mask = page.RAW
+    door.left -= 1
+    if door.left < 0:
+        return door.slow(op, page, effect, page, mask)
+    EFFECT
+"""
 
 _FAILS = {
     "test_and_set": lambda flags, page, mask: flags & mask != 0,
@@ -284,50 +301,55 @@ def bit_op(kind, name, **options):
     return Op(kind, "flags", reads=bit, writes=writes, label=f"flags:{name}", **options)
 
 
-def _operation(kind, effect, name, policy, enforce):
+def _operation(kind, verb, effect, name, policy, enforce):
     """One access to the word ``flags``, of one bit."""
-    mask = attrgetter(f"m_{name}")
-    verb = "" if kind is READ_ONCE else effect.__name__[1:]
-    op = bit_op(kind, name, verb=verb, fails_on=_FAILS.get(verb))
-
-    def operation(page):
-        page = policy(page, enforce)
-        door.left -= 1  # access() in line: nothing is asked for more often
-        if door.left < 0:
-            return door.slow(op, page, effect, page, mask(page))
-        return effect(page, mask(page))
-
-    return operation
+    if policy is PF_ANY:
+        find = "any"
+    elif policy is PF_HEAD or (policy is PF_NO_TAIL and not enforce):
+        find = "head"
+    else:
+        find = "policy"
+    text = _OPERATION.replace("FIND", _FOUND_BY[find].strip()).replace("EFFECT", effect.strip())
+    made = compiled(
+        text,
+        f"m_{name}",
+        op=bit_op(kind, name, verb=verb, fails_on=_FAILS.get(verb)),
+        policy=policy,
+        enforce=enforce,
+        looks=_LOOKS_FOR_HEAD,
+        load=_head,
+    )
+    return made["operation"]
 
 
 @cite("include/linux/page-flags.h", "5.4")
 def TESTPAGEFLAG(name, policy):
     """PageX(): is it set?"""
-    return _operation(READ_ONCE, _test, name, policy, False)
+    return _operation(READ_ONCE, "", _TEST, name, policy, False)
 
 
 @cite("include/linux/page-flags.h", "5.4")
 def SETPAGEFLAG(name, policy):
     """SetPageX(): atomic, no ordering."""
-    return _operation(RMW_RELAXED, _set, name, policy, True)
+    return _operation(RMW_RELAXED, "set", _SET, name, policy, True)
 
 
 @cite("include/linux/page-flags.h", "5.4")
 def CLEARPAGEFLAG(name, policy):
     """ClearPageX(): atomic, no ordering."""
-    return _operation(RMW_RELAXED, _clear, name, policy, True)
+    return _operation(RMW_RELAXED, "clear", _CLEAR, name, policy, True)
 
 
 @cite("include/linux/page-flags.h", "5.4")
 def TESTSETFLAG(name, policy):
     """TestSetPageX(): the old value; fully ordered."""
-    return _operation(RMW, _test_and_set, name, policy, True)
+    return _operation(RMW, "test_and_set", _TEST_AND_SET, name, policy, True)
 
 
 @cite("include/linux/page-flags.h", "5.4")
 def TESTCLEARFLAG(name, policy):
     """TestClearPageX(): the old value; fully ordered."""
-    return _operation(RMW, _test_and_clear, name, policy, True)
+    return _operation(RMW, "test_and_clear", _TEST_AND_CLEAR, name, policy, True)
 
 
 @cite("include/linux/page-flags.h", "5.4")
@@ -495,7 +517,9 @@ def __PageMovable(page):
 @cite("include/linux/page-flags.h", "5.17")
 def PageTail(page):
     """Is it a tail of a compound page?"""
-    return access(_LOOKS_FOR_HEAD, page, _head, page) is not None
+    door.left -= 1  # access() in line
+    head = page.v_compound_head if door.left >= 0 else door.slow(_LOOKS_FOR_HEAD, page, _head, page)
+    return head is not None
 
 
 @cite("include/linux/page-flags.h", "5.17")
@@ -507,7 +531,8 @@ def PageCompound(page):
 @cite("include/linux/page-flags.h", "5.17")
 def compound_head(page):
     """The head of the compound page it belongs to, or itself."""
-    head = access(_LOOKS_FOR_HEAD, page, _head, page)
+    door.left -= 1  # access() in line
+    head = page.v_compound_head if door.left >= 0 else door.slow(_LOOKS_FOR_HEAD, page, _head, page)
     return page if head is None else head
 
 

@@ -36,7 +36,9 @@ class Choices:
                 self._look(cpu)
             self._touched.clear()
         for ctx in self.spinning:
-            self._look(ctx.cpu)
+            if ctx.spin.locked is not ctx.shut:
+                ctx.shut = ctx.spin.locked
+                self._look(ctx.cpu)
         if self._all is None:
             self._all = [ctx for part in self._parts for ctx in part]
         return self._all

@@ -54,6 +54,7 @@ class Context:
 
     state: int = FRESH
     spin: Any = None  # the lock it spins on; has ``locked`` and ``owner``
+    shut: Any = None  # whether that was taken when somebody last looked
     relaxed: bool = False  # said cpu_relax() and nothing has happened since
     at_point: bool = False  # parked before an access that it has announced
     pending: Pending = (BEGIN, None, ())  # what it does next, when it is not running

@@ -363,6 +363,7 @@ class Token:
         self._end_segment(1)
         ctx.pending = (SPINS, lock, ())
         ctx.spin = lock
+        ctx.shut = None
         ctx.state = SPINNING
         lock.spinners += 1
         self._choices.spinning.append(ctx)

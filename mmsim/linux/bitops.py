@@ -8,7 +8,6 @@ undone by the store.
 A bit of a word is named by its number here; struct pages name theirs (page.py).
 """
 
-from mmsim.engine.door import door
 from mmsim.engine.op import (
     READ,
     READ_ONCE,
@@ -20,36 +19,25 @@ from mmsim.engine.op import (
     Op,
     Ops,
 )
-from mmsim.model.struct import access_field
+from mmsim.linux.atomic import LOAD, STORE
+from mmsim.model.struct import InLine, in_line
 
 __mmsim_primitive__ = True
 
 
-BITS = 64  # of a word
+# The effects, as statements on the word, which is RAW there; ``arg`` is the bit's mask.
 
-
-class _BitOps(dict):
-    """Operations of one kind: for each word, when it is first named, those on its bits.
-
-    A bit's entry is all that an access needs: (operation, raw name, mask).
-    """
-
-    def __init__(self, kind, fails_on=None):
-        super().__init__()
-        self.kind = kind
-        self.fails_on = fails_on
-
-    def __missing__(self, field):
-        self[field] = bits = [self._make(field, nr) for nr in range(BITS)]
-        return bits
-
-    def _make(self, field, nr):
-        bit = frozenset([str(nr)])
-        quiet = self.kind is READ_ONCE
-        writes = frozenset() if quiet else bit
-        op = Op(self.kind, field, reads=bit, writes=writes, fails_on=self.fails_on)
-        op.label = f"{field}:{nr}"
-        return op, op.raw, 1 << nr
+_IS_SET = "return obj.RAW & arg != 0"
+_SET = """
+    value = obj.RAW
+    obj.RAW = value | arg
+    return value & arg != 0
+"""
+_CLEAR = """
+    value = obj.RAW
+    obj.RAW = value & ~arg
+    return value & arg != 0
+"""
 
 
 def _is_set(value, obj, raw, mask):
@@ -60,90 +48,92 @@ def _is_clear(value, obj, raw, mask):
     return value & mask == 0
 
 
-_TEST = _BitOps(READ_ONCE)
-_CHANGE = _BitOps(RMW_RELAXED)
-_TEST_AND_SET = _BitOps(RMW, _is_set)
-_TEST_AND_CLEAR = _BitOps(RMW, _is_clear)
-_LOCK_BIT = _BitOps(RMW_ACQUIRE, _is_set)
-_UNLOCK_BIT = _BitOps(RMW_RELEASE)
-_READ_WORD = Ops(READ)
-_WRITE_WORD = Ops(WRITE)
+class _OfWord(dict):
+    """One primitive on one word: for each bit, when its number is first named."""
+
+    def __init__(self, field, kind, effect, fails_on):
+        super().__init__()
+        self.field = field
+        self.kind = kind
+        self.effect = effect
+        self.fails_on = fails_on
+
+    def __missing__(self, nr):
+        bit = frozenset([str(nr)])
+        writes = frozenset() if self.kind is READ_ONCE else bit
+        label = f"{self.field}:{nr}"
+        op = Op(
+            self.kind, self.field, reads=bit, writes=writes, label=label, fails_on=self.fails_on
+        )
+        self[nr] = perform = in_line(op, self.effect, default=1 << nr)
+        return perform
 
 
-def _access_bit(ops, nr, obj, field, effect):
-    op, raw, mask = ops[field][nr]
-    door.left -= 1
-    if door.left < 0:
-        return door.slow(op, obj, effect, obj, raw, mask)
-    return effect(obj, raw, mask)
+class _BitOps(dict):
+    """One primitive: for each word, when it is first named, what it does to its bits."""
+
+    def __init__(self, kind, effect, fails_on=None):
+        super().__init__()
+        self.how = kind, effect, fails_on
+
+    def __missing__(self, field):
+        self[field] = bits = _OfWord(field, *self.how)
+        return bits
 
 
-def _load(obj, raw, _):
-    return getattr(obj, raw)
-
-
-def _store(obj, raw, value):
-    setattr(obj, raw, value)
-
-
-def _test(obj, raw, mask):
-    return getattr(obj, raw) & mask != 0
-
-
-def _set(obj, raw, mask):
-    value = getattr(obj, raw)
-    setattr(obj, raw, value | mask)
-    return value & mask != 0
-
-
-def _clear(obj, raw, mask):
-    value = getattr(obj, raw)
-    setattr(obj, raw, value & ~mask)
-    return value & mask != 0
+_test = _BitOps(READ_ONCE, _IS_SET)
+_set = _BitOps(RMW_RELAXED, _SET)
+_clear = _BitOps(RMW_RELAXED, _CLEAR)
+_test_and_set = _BitOps(RMW, _SET, _is_set)
+_test_and_clear = _BitOps(RMW, _CLEAR, _is_clear)
+_set_lock = _BitOps(RMW_ACQUIRE, _SET, _is_set)
+_clear_unlock = _BitOps(RMW_RELEASE, _CLEAR)
+_read_word = InLine(Ops(READ), LOAD)
+_write_word = InLine(Ops(WRITE), STORE)
 
 
 def test_bit(nr, obj, field):
     """Is bit ``nr`` of the field set?"""
-    return _access_bit(_TEST, nr, obj, field, _test)
+    return _test[field][nr](obj)
 
 
 def set_bit(nr, obj, field):
     """Atomic, no ordering."""
-    _access_bit(_CHANGE, nr, obj, field, _set)
+    _set[field][nr](obj)
 
 
 def clear_bit(nr, obj, field):
     """Atomic, no ordering."""
-    _access_bit(_CHANGE, nr, obj, field, _clear)
+    _clear[field][nr](obj)
 
 
 def test_and_set_bit(nr, obj, field):
     """The old value; fully ordered.  From 4.19 to 5.19 only if that was clear."""
-    return _access_bit(_TEST_AND_SET, nr, obj, field, _set)
+    return _test_and_set[field][nr](obj)
 
 
 def test_and_clear_bit(nr, obj, field):
     """The old value; fully ordered.  From 4.19 to 5.19 only if that was set."""
-    return _access_bit(_TEST_AND_CLEAR, nr, obj, field, _clear)
+    return _test_and_clear[field][nr](obj)
 
 
 def test_and_set_bit_lock(nr, obj, field):
     """The old value; acquire ordering if it was clear."""
-    return _access_bit(_LOCK_BIT, nr, obj, field, _set)
+    return _set_lock[field][nr](obj)
 
 
 def clear_bit_unlock(nr, obj, field):
     """Atomic, release ordering."""
-    _access_bit(_UNLOCK_BIT, nr, obj, field, _clear)
+    _clear_unlock[field][nr](obj)
 
 
 def __set_bit(nr, obj, field):
     """Not atomic: load, point, store."""
-    value = access_field(_READ_WORD, obj, field, _load)
-    access_field(_WRITE_WORD, obj, field, _store, value | 1 << nr)
+    value = _read_word[field](obj)
+    _write_word[field](obj, value | 1 << nr)
 
 
 def __clear_bit(nr, obj, field):
     """Not atomic: load, point, store."""
-    value = access_field(_READ_WORD, obj, field, _load)
-    access_field(_WRITE_WORD, obj, field, _store, value & ~(1 << nr))
+    value = _read_word[field](obj)
+    _write_word[field](obj, value & ~(1 << nr))

@@ -84,18 +84,9 @@ def identity(obj: Any) -> Any:
     return None if obj is None else (type(obj).__name__, getattr(obj, "id", None))
 
 
-def access_field(
-    ops: Ops, obj: Any, field: str, effect: Callable[[Any, str, Any], Any], value: Any = None
-) -> Any:
-    """Pass a point and perform ``effect(obj, raw, value)`` on a field that is given by name."""
-    op = ops[field]
-    door.left -= 1
-    if door.left < 0:
-        return door.slow(op, obj, effect, obj, op.raw, value)
-    return effect(obj, op.raw, value)
-
-
-_ACCESSORS = """\
+# Text, because the interpreter reads and stores an attribute that the code names faster than
+# getattr() and setattr() do one that is given by a string.
+_FIELD = """\
 def load(obj):
     return obj.RAW
 
@@ -116,15 +107,52 @@ def put(obj, value):
         obj.RAW = value
 """
 
+_IN_LINE = """\
+def effect(obj, raw, arg):
+    EFFECT
+
+def perform(obj, arg=DEFAULT):
+    door.left -= 1
+    if door.left < 0:
+        return door.slow(op, obj, effect, obj, raw, arg)
+    EFFECT
+"""
+
 
 def _accessors(field: str, leads: Callable[[Any], Any] | None) -> property:
-    """Point, then effect.
-
-    Made from text, because the interpreter stores into an attribute that the code names faster
-    than setattr() does into one that is given by a string.
-    """
+    """Point, then effect."""
     reads, writes = Op(READ, field, leads=leads), Op(WRITE, field)
-    made: dict[str, Any] = {"door": door, "reads": reads, "writes": writes}
-    made |= {"__name__": __name__, "__mmsim_primitive__": True}
-    exec(_ACCESSORS.replace("RAW", reads.raw), made)
+    made = compiled(_FIELD, reads.raw, reads=reads, writes=writes)
     return property(made["get"], made["put"], doc=f"shared field ``{field}``")
+
+
+def in_line(op: Op, effect: str, default: Any = None) -> Callable[..., Any]:
+    """``perform(obj, arg)``: pass a point and perform ``effect``, statements on ``obj.RAW``.
+
+    ``RAW`` stands for the attribute of the operation's one word.
+    """
+    text = _IN_LINE.replace("EFFECT", effect.strip())
+    perform: Callable[..., Any] = compiled(text, op.raw, op=op, DEFAULT=default)[
+        "perform"
+    ]
+    return perform
+
+
+class InLine(dict[str, Callable[..., Any]]):
+    """The same of one primitive, for each field when it is first named."""
+
+    def __init__(self, ops: Ops, effect: str) -> None:
+        super().__init__()
+        self._ops = ops
+        self._effect = effect
+
+    def __missing__(self, field: str) -> Callable[..., Any]:
+        self[field] = perform = in_line(self._ops[field], self._effect)
+        return perform
+
+
+def compiled(text: str, raw: str, **names: Any) -> dict[str, Any]:
+    """The globals of a primitive's code, where RAW is the attribute ``raw``."""
+    made = {"door": door, "raw": raw, "__name__": __name__, "__mmsim_primitive__": True, **names}
+    exec(text.replace("RAW", raw), made)
+    return made

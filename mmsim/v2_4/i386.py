@@ -7,19 +7,12 @@ between its load and its store.  An interrupt does not: on a UP machine the stat
 
 from mmsim.engine.door import door
 from mmsim.engine.op import RMW_RELAXED, Ops
-from mmsim.model.struct import access_field
+from mmsim.model.struct import InLine
 
 __mmsim_primitive__ = True
 
-_WHOLE = Ops(RMW_RELAXED)
-
-
-def _add(obj, raw, n):
-    setattr(obj, raw, getattr(obj, raw) + n)
-
-
-def _and(obj, raw, mask):
-    setattr(obj, raw, getattr(obj, raw) & mask)
+_add = InLine(Ops(RMW_RELAXED), "obj.RAW += arg")
+_and = InLine(Ops(RMW_RELAXED), "obj.RAW &= arg")
 
 
 def add_to(obj, field, n):
@@ -27,7 +20,7 @@ def add_to(obj, field, n):
     if door.machine.smp:
         setattr(obj, field, getattr(obj, field) + n)
     else:
-        access_field(_WHOLE, obj, field, _add, n)
+        _add[field](obj, n)
 
 
 def and_with(obj, field, mask):
@@ -35,4 +28,4 @@ def and_with(obj, field, mask):
     if door.machine.smp:
         setattr(obj, field, getattr(obj, field) & mask)
     else:
-        access_field(_WHOLE, obj, field, _and, mask)
+        _and[field](obj, mask)
