@@ -39,6 +39,7 @@ from mmsim.model.era import ERAS, EraError
 from mmsim.scenarios.api import Variant
 
 POLICIES = policies.NAMES
+MIX = "mix"
 MEMORIES = orders.NAMES
 TOKENS: Mapping[str, Callable[[], Token]] = {
     "threads": lambda: threads(pin=present_core()),
@@ -71,7 +72,8 @@ class Runner:
 
     ``cpus`` is what was asked for: a UP variant runs with one.  ``gates``, if given, are booted in
     place of the variant's own, with the same seeds; and so is ``memory``, what a load may return
-    (`mmsim.engine.memory.orders`); ``barriers`` takes one away from weak memory.  Raises UsageError
+    (`mmsim.engine.memory.orders`); ``barriers`` takes one away from weak memory.  Under the policy
+    `mix` a variant that names a policy of its own has that.  Raises UsageError
     for an unknown engine, policy or memory, one that the kernel or the engine cannot have, or a
     number of CPUs outside 1..64.
     """
@@ -83,21 +85,22 @@ class Runner:
         cpus: int,
         seed: int,
         engine: str = "threads",
-        policy: str = "mix",
+        policy: str = MIX,
         gates: frozenset[str] | None = None,
         memory: str | None = None,
         barriers: Barriers | None = None,
     ) -> None:
         if engine not in ENGINES:
             raise UsageError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")
-        if policy not in POLICIES:
-            raise UsageError(f"unknown policy {policy!r}: one of {', '.join(POLICIES)}")
+        for name in (policy, variant.policy or MIX):
+            if name not in POLICIES:
+                raise UsageError(f"unknown policy {name!r}: one of {', '.join(POLICIES)}")
         if not 1 <= cpus <= MAX_CPUS:
             raise UsageError(f"cpus is {cpus}: it has to be 1 to {MAX_CPUS}")
         self.variant = variant
         self.cpus = variant.effective_cpus(cpus)
         self.seed = seed
-        self.policy = policy
+        self.policy = (variant.policy if policy == MIX else "") or policy
         self.engine = engine
         self.memory = memory or variant.memory or SC
         self._orders = _orders(self.memory, variant.era)

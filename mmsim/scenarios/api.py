@@ -131,6 +131,8 @@ class Variant:
     ``against`` names the wrong twin, or twins, that a variant declared Never is compared with.
     ``memory`` is what it runs on if nobody says otherwise: "" is sequentially consistent, the
     others are named in `mmsim.engine.memory.orders`.
+    ``policy`` is who decides, where it has a window that the usual mix of policies hardly comes to.
+    It takes the place of `mix` and of no other policy that is asked for.
     """
 
     id: str
@@ -144,6 +146,7 @@ class Variant:
     cast: str = ""
     against: str | tuple[str, ...] = ()
     memory: str = ""
+    policy: str = ""
     scenario: Scenario = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
 
     @property

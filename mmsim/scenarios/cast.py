@@ -23,10 +23,12 @@ LOOKS = 8
 
 
 def on_cast_of(right: Variant, wrong: Variant) -> Variant:
-    """The kernel of ``right`` with the people and the memory of ``wrong``."""
+    """The kernel of ``right`` with the people of ``wrong``, and under its policy."""
     theirs = right.scenario
     check = theirs.check
-    pair = replace(right, id=f"{right.id}{CAST}{wrong.id}", metrics={}, against=())
+    pair = replace(
+        right, id=f"{right.id}{CAST}{wrong.id}", metrics={}, against=(), policy=wrong.policy
+    )
     replace(
         theirs,
         setup=lambda machine, _: theirs.setup(machine, wrong),

@@ -269,7 +269,7 @@ def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str
         reproduce=command,
         count=kind.count,
         runs=tally.runs,
-        run={"engine": settings.engine, "policy": settings.scheduler, "seed": settings.seed},
+        run=settings.run_line(tally.variant),
     )
     kernel, mark, own = text.partition("---[ mmsim ]---")
     lines = [

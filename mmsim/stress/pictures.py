@@ -87,7 +87,7 @@ def _page(tally: Tally, kind: Kind, settings: Settings) -> str:
         count=kind.count,
         runs=tally.runs,
         lanes=columns,
-        run={"engine": settings.engine, "policy": settings.scheduler, "seed": settings.seed},
+        run=settings.run_line(variant),
     )
     cover = Cover(
         variant.id,

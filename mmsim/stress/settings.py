@@ -69,6 +69,11 @@ class Settings:
         """Who decides what runs next: the policy, or under `free` nobody here."""
         return "os" if self.engine == "free" else self.policy
 
+    def run_line(self, variant: Variant) -> dict[str, str | int]:
+        """What a report of a run says of it; a variant may have a policy of its own."""
+        own = variant.policy if self.scheduler == DEFAULT_POLICY else ""
+        return {"engine": self.engine, "policy": own or self.scheduler, "seed": self.seed}
+
     @property
     def workers(self) -> str:
         """Who computes, in words."""

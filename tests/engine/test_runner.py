@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,6 +168,15 @@ def test_going_on_past_the_first_finding() -> None:
     assert more.findings[0].fingerprint == result.findings[0].fingerprint
     assert more.steps > result.steps
     assert len(more.findings) > 1
+
+
+def test_a_variants_own_policy_takes_the_place_of_mix_and_of_no_other() -> None:
+    own = replace(SCENARIO.variants[0], policy="pct")
+    for asked, decides in (("mix", "pct"), ("geometric", "geometric")):
+        with Runner(own, cpus=2, seed=1, policy=asked) as runner:
+            assert {runner.run(index).policy for index in range(6)} == {decides}
+    with pytest.raises(UsageError, match="unknown policy 'pkt': one of mix, "):
+        Runner(replace(own, policy="pkt"), cpus=2, seed=1)
 
 
 def test_a_up_variant_runs_on_one_cpu_whatever_is_asked_for() -> None:

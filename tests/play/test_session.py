@@ -204,7 +204,7 @@ def test_a_known_run_wins_and_is_measured_alike(game: Session) -> None:
 
 
 def test_what_chance_rarely_meets_is_searched_for() -> None:
-    """The hole in the patch of 12 February: about one random run in 20,000."""
+    """The hole in the patch of 12 February, which random runs hardly meet."""
     with Session(find_variant(Library(), "002.pagelocked-swapoff"), cpus=2) as session:
         found = known.search(session)
         assert found is not None

@@ -3,8 +3,8 @@
 
 kswapd for n looks at the page, the other for m, kswapd for up to three, then the other to its end:
 every n and m.  A look is an access to one of the words that say whose the page is: its count,
-mapping, buffers, PG_locked and PG_lru.  Random runs hit the hole about once in 20,000; here
-it is found each time, and where it is not found it is not there within this bound.
+mapping, buffers, PG_locked and PG_lru.  Random runs hardly hit the hole; here it is found each
+time, and where it is not found it is not there within this bound.
 """
 
 from __future__ import annotations

@@ -175,12 +175,15 @@ def test_an_arm_is_found_by_its_id_and_meets_the_twins_people() -> None:
         find_variant(Library(), "002.pagelocked@003.unlock-first")
 
 
+def test_an_arm_has_the_policy_that_shows_its_twins_race() -> None:
+    arm = find_variant(Library(), "002.pre9-swapoff@002.pagelocked-swapoff")
+    assert (find_variant(Library(), "002.pre9-swapoff").policy, arm.policy) == ("", "surw")
+
+
 WITHOUT_TWIN = {
     # declared Never, and no wrong variant to compare with: why
     "000.buffers": "no wrong kernel of the thread loses a buffer's reference",
     "002.base2417-cache-release": "what differs is who drops the last reference: the cast",
-    "002.pre9-swapoff": "its twin shows in one run of 20,000: the every-order test compares them",
-    "002.pagelocked-get-first": "likewise",
     "000.hold-both-locks-latency": "measures a wrong design where it cannot fail: with others it "
     "does, and that is 000.hold-both-locks",
 }

@@ -127,6 +127,7 @@ SCENARIO = Scenario(
             "swapoff() has the last reference, in process context: it waits for reclaim's lock",
             NEVER, cast="swapoff",
             gates=PRE9,
+            against="002.pagelocked-swapoff",
         ),
         Variant(
             "002.in-interrupt-bug",
@@ -179,13 +180,13 @@ SCENARIO = Scenario(
         Variant(
             "002.pagelocked-swapoff",
             "12 February, and swapoff() has the last reference of a page that reclaim is locking",
-            SOMETIMES, LOCKED_BY_RECLAIM, cast="swapoff-alone",
+            SOMETIMES, LOCKED_BY_RECLAIM, cast="swapoff-with-buffers", policy="surw",
             gates=PAGELOCKED, metrics={"parked_in_process": "> 0"},
         ),
         Variant(
             "002.pagelocked-no-count-one",
             "12 February without its three hunks that take a page off the LRU at count 1",
-            SOMETIMES, LOCKED_BY_RECLAIM, cast="exit-alone",
+            SOMETIMES, LOCKED_BY_RECLAIM, cast="exit-with-buffers", policy="surw",
             gates=(*PAGELOCKED, "count-one-left-out"), metrics={"parked": "> 0"},
         ),
         Variant(
@@ -193,6 +194,7 @@ SCENARIO = Scenario(
             "12 February, and shrink_cache takes a reference, if there is one, before it locks",
             NEVER, cast="last-put",
             gates=(*PAGELOCKED, "get-before-trylock"), metrics={"parked": "> 0"},
+            against=("002.pagelocked-swapoff", "002.pagelocked-no-count-one"),
         ),
         Variant(
             "002.pagelocked-no-rmb",

@@ -50,6 +50,9 @@ CASTS = {
     "tv-active": Cast(("pin",) * 4, passes=2, irqs="reclaim", active=True),
     "exit-alone": Cast(("swap+dirty",), passes=6, alone=True),
     "swapoff-alone": Cast(("swapoff+dirty",), passes=6, alone=True),
+    # the page had buffers when kswapd looked, and lost them to swapoff
+    "exit-with-buffers": Cast(("swap+buffers",), alone=True),
+    "swapoff-with-buffers": Cast(("swapoff+buffers",), alone=True),
     # its last user unlocks the page, and then drops it
     "swap-out": Cast(("swap_out+truncated",), passes=3, alone=True),
     "swapoff": Cast(("swapoff", "unuse", "swapoff+buffers", "unuse+buffers"), passes=2),
