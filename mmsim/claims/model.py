@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -56,7 +56,8 @@ class Claim:
     """``text`` in our words; ``who`` said or asked it; ``sees`` what one would see if it is right.
 
     ``note`` says what no run can: where the statement was made obsolete, what stays open.
-    ``rare``: what it speaks of shows so seldom that its variants get so many times the runs.
+    ``rare``: variants that show what it speaks of so seldom that they get so many times the runs:
+    enough that it is missed in less than one campaign of a thousand.
     ``by_construction``, if given, is the reason why its conditions cannot but hold in the model.
     """
 
@@ -66,7 +67,7 @@ class Claim:
     sees: tuple[Condition, ...] = ()
     note: str = ""
     by_construction: str = ""
-    rare: int = 1
+    rare: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def thread(self) -> str:

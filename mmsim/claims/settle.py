@@ -28,11 +28,11 @@ class Answer:
 
 
 def budgets(claims: Iterable[Claim], runs: int) -> dict[str, int]:
-    """The runs of each variant that they need: ``runs``, or as many more as a rare claim asks."""
+    """The runs of each variant that they need: ``runs``, or as many more as a claim asks."""
     times: dict[str, int] = {}
     for claim in claims:
         for variant in claim.variants():
-            times[variant] = max(times.get(variant, 1), claim.rare)
+            times[variant] = max(times.get(variant, 1), claim.rare.get(variant, 1))
     return {variant: runs * times[variant] for variant in sorted(times)}
 
 

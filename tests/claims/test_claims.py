@@ -91,6 +91,17 @@ def test_every_variant_that_a_claim_needs_exists():
         find_variant(id)  # raises with the nearest names
 
 
+def test_who_gets_more_runs_is_looked_at():
+    for c in claims():
+        assert c.rare.keys() <= set(c.variants()), c.id
+    (one,) = (c for c in claims() if c.id == "000.21")
+    assert budgets([one], 100) == {
+        "000.517-base": 100,
+        "000.pagevec-move-no-testclear": 300,
+        "000.pagevec-move-no-testclear-nodebug": 1000,
+    }
+
+
 def test_an_open_claim_says_why():
     for c in claims():
         assert c.sees or c.note or c.by_construction, c.id

@@ -62,6 +62,7 @@ CLAIMS = (
             Fails("000.putback-late-setlru"),
             Clean("000.517-base"),
         ),
+        rare={"000.putback-late-setlru": 5, "000.putback-late-setlru-54": 2},
     ),
     Claim(
         "000.5",
@@ -98,6 +99,10 @@ CLAIMS = (
             Fails("000.pagevec-move-no-testclear-nodebug"),
             Clean("000.517-base"),
         ),
+        rare={
+            "000.pagevec-move-no-testclear": 3,
+            "000.pagevec-move-no-testclear-nodebug": 10,
+        },
     ),
     Claim(
         "000.22",
@@ -180,6 +185,7 @@ CLAIMS = (
         note="Until 2.6.6 reclaim could also give back what it had taken from zero before release "
         "got the lock; from 2.6.7 on it took its increment back under the lock. With a get unless "
         "zero the second look is not needed.",
+        rare={"000.isolate-lock-first-release-count": 5},
     ),
     Claim(
         "000.25",
@@ -196,6 +202,7 @@ CLAIMS = (
             Fails("000.putback-late-setlru-54", r"^VM_BUG_ON_PAGE\(PageLRU\(page\)\)"),
             Fails("000.putback-late-setlru", r"^VM_BUG_ON_(FOLIO\(folio_test|PAGE\(!folio_match)"),
         ),
+        rare={"000.putback-late-setlru": 5, "000.putback-late-setlru-54": 4},
     ),
     Claim(
         "000.15",
@@ -250,6 +257,7 @@ CLAIMS = (
         ),
         note="Free, allocate, 0x104. It takes no second owner, but a module that changes flags of "
         "a page it has let go of; without DEBUG_VM nobody looks at the flags in between.",
+        rare={"000.late-flag-realloc": 3},
     ),
     Claim(
         "000.18",

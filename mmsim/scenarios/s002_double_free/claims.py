@@ -76,6 +76,7 @@ CLAIMS = (
         "implied by the patch",
         "shrink_cache has to look at the page lock: count 0 alone is no licence to free.",
         (Fails("002.pagelocked-no-consumer-check", r"double free"), Clean("002.pagelocked")),
+        rare={"002.pagelocked-no-consumer-check": 3},
     ),
     Claim(
         "002.10",
@@ -134,6 +135,7 @@ CLAIMS = (
         "Hugh Dickins (an idea he dropped)",
         "A freed page could simply stay on the LRU.",
         (Clean("002.stay-on-lru-freed"),),
+        rare={"002.stay-on-lru-freed": 3},
     ),
     Claim(
         "002.17",
@@ -227,7 +229,7 @@ CLAIMS = (
         ),
         note="A page is left over now and then, but without the three the patch is not right: the "
         "hole of 002.24 is open to every exit.",
-        rare=5,
+        rare={"002.pagelocked-no-count-one": 5},
     ),
     Claim(
         "002.24",
@@ -240,7 +242,7 @@ CLAIMS = (
         note="They are, and it is not all right: shrink_cache locks a page without a reference, "
         "and nothing makes the last put wait for it any more.  In every order of the two: "
         "tests/scenarios/test_002_every_order.py.",
-        rare=5,
+        rare={"002.pagelocked-swapoff": 5},
     ),
     Claim(
         "002.25",

@@ -69,7 +69,7 @@ CLAIMS = (
         (Fails("003.rmap-miss", BUG),),
         note="By exec, with its stack. 2013 the vma was moved to another tree, 2022 the frame "
         "number did not fit the entry: removal missed entries both times.",
-        rare=5,
+        rare={"003.rmap-miss": 4},
     ),
     Claim(
         "003.5",
@@ -104,6 +104,7 @@ CLAIMS = (
         "ours",
         "It fires when somebody unlocks a page that is not theirs.",
         (Fails("003.double-unlock", BUG), Clean("003.base")),
+        rare={"003.double-unlock": 3},
     ),
     Claim(
         "003.9",
@@ -114,12 +115,14 @@ CLAIMS = (
             Clean("003.stale-pte-no-bug"),
             Metric("003.stale-pte-no-bug", "unlocked_entries", ">"),
         ),
+        rare={"003.stale-pte": 3},
     ),
     Claim(
         "003.10",
         "Alistair Popple",
         "To remove an entry takes the page table lock: without it the argument breaks.",
         (Fails("003.no-ptl-remove", BUG), Clean("003.base")),
+        rare={"003.no-ptl-remove": 4},
     ),
     Claim(
         "003.11",

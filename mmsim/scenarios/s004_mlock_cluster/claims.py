@@ -271,6 +271,7 @@ WAYS_TO_GO_WRONG = (
             Fails("004.munlock-nopin", "^list_|double free|Bad page|LRU|free list|fault"),
             Clean("004.merged"),
         ),
+        rare={"004.munlock-nopin": 3},
     ),
     Claim(
         "004.27",
