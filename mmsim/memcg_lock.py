@@ -7,9 +7,9 @@ nearly always, that costs two loads; while they are, it takes the memcg's ``move
 mem_cgroup_move_account() holds too.
 
 The books themselves are not kept here, nor is RCU: those who have seen that nothing moves are
-readers, and mem_cgroup_move_charge() waits for them (synchronize_rcu()) before the first page.  Here
-it does not wait.  What they would lose is a count.  Otherwise that only adds orders of events to
-those that a kernel has, in which a variant declared Never is clean, too.
+readers, and mem_cgroup_move_charge() waits for them (synchronize_rcu()) before the first page.
+Here it does not wait.  What they would lose is a count.  Otherwise that only adds orders of events
+to those that a kernel has, and a variant declared Never has to be clean in these, too.
 """
 
 from mmsim.engine.door import current

@@ -601,7 +601,7 @@ def page_ref_freeze(page, count):
 
 @cite("include/linux/page_ref.h", "5.17")
 def page_ref_unfreeze(page, count):
-    """Undo page_ref_freeze().  A release: whoever gets in sees what was done meanwhile (4.18 on)."""
+    """Undo page_ref_freeze(): a release, so that who gets in sees what was done meanwhile."""
     smp_store_release(page, "_refcount", count)  # atomic_set_release()
 
 
