@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,22 @@ def test_a_barrier_is_named_as_it_is_read() -> None:
         Barrier("put_page_testzero", "rmw", "_refcount"),
     ):
         assert Barrier.parse(str(barrier)) == barrier
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "barriers.md"
+REPLAYS = re.findall(
+    r"^    python -m mmsim (replay .* mm2:[^…\n]*)$", PAGE.read_text("utf-8"), re.M
+)
+
+
+@pytest.mark.parametrize("command", REPLAYS, ids=[text.split()[1] for text in REPLAYS])
+def test_what_the_page_shows_replays(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PAGE.parents[1])
+    assert main(shlex.split(command)) == 0
+    assert "fingerprint" in capsys.readouterr().out
+
+
+def test_the_page_has_a_line_for_each() -> None:
+    assert len(REPLAYS) >= 10
