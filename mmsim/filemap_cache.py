@@ -6,6 +6,9 @@ unless the count is zero, and looks at the slot again: the page may have left th
 been freed and have become anything.  Writers change slots under the XArray's lock.  Before a page
 leaves or moves, its count is frozen at zero, so that no lookup gets in while two answers are right.
 
+"Locks: none (RCU)" is rcu_read_lock() in C, and nothing here.  It keeps the XArray's nodes, which a
+mapping has none of here; it has never kept the page, which is freed without a grace period.
+
 A new page is locked before it is visible, by a flag store that need not be atomic because nobody
 knows the page: an assumption about everybody who walks memory by frame number
 (``003.fresh-page-trylock``).

@@ -6,8 +6,10 @@ one memcg's books and not another's.  As long as no charges of the memcg are bei
 nearly always, that costs two loads; while they are, it takes the memcg's ``move_lock``, which
 mem_cgroup_move_account() holds too.
 
-The books themselves are not kept here, nor is RCU, for which a mover waits before it relies on the
-lock: what would be lost is a count.
+The books themselves are not kept here, nor is RCU: those who have seen that nothing moves are
+readers, and mem_cgroup_move_charge() waits for them (synchronize_rcu()) before the first page.
+Here it does not wait.  What they would lose is a count.  Otherwise that only adds orders of events
+to those that a kernel has, and a variant declared Never has to be clean in these, too.
 """
 
 from mmsim.engine.door import current

@@ -104,7 +104,7 @@ def mem_cgroup_move_charge(mapping, indices, source, to):
     """Move a task's charges (echo $$ > tasks): pagevecs first, then page after page.
 
     *Locks:* may sleep.  *Race:* a page in a pagevec is not on the LRU and is left behind.  Whoever
-    has passed lock_page_memcg() before ``moving_account`` is waited for (RCU): see memcg_lock.py.
+    has passed lock_page_memcg() before is waited for in C (synchronize_rcu()), see memcg_lock.py.
     """
     lru_add_drain_all()
     atomic_inc(source, "moving_account")

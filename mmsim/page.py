@@ -23,6 +23,7 @@ from mmsim.linux.atomic import (
     atomic_read,
     atomic_set,
     smp_rmb,
+    smp_store_release,
     smp_wmb,
 )
 from mmsim.linux.bug import VM_BUG_ON_FOLIO, VM_BUG_ON_PAGE
@@ -625,8 +626,8 @@ def page_ref_freeze(page, count):
 
 @cite("include/linux/page_ref.h", "5.17")
 def page_ref_unfreeze(page, count):
-    """Undo page_ref_freeze()."""
-    atomic_set(page, "_refcount", count)
+    """Undo page_ref_freeze(): a release, so that who gets in sees what was done meanwhile."""
+    smp_store_release(page, "_refcount", count)  # atomic_set_release()
 
 
 @cite("include/linux/mm.h", "5.4")

@@ -116,7 +116,8 @@ def page_get_anon_vma(page):
     """A reference to the page's anon_vma, or None if it is not mapped anonymous memory any more.
 
     *Locks:* none (RCU).  *Race:* page->mapping outlives the last mapping; only page_mapped(), asked
-    again after the reference was taken, says that the anon_vma is still this page's.
+    again after the reference was taken, says that the anon_vma is still this page's.  RCU keeps the
+    memory an anon_vma (SLAB_TYPESAFE_BY_RCU); here that is never freed, so there is nothing to do.
     """
     av = _anon_vma_of(READ_ONCE(page, "mapping"))
     if av is None or not page_mapped(page):

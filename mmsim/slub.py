@@ -10,6 +10,9 @@ makes it a slab step by step, in the open: a walker by page frame number may loo
 
 A CPU allocates from its own slab, which is frozen; slabs with free objects that no CPU has are on
 the node's partial list, linked by the page's ``lru``.  CONFIG_SLUB_CPU_PARTIAL is off.
+
+No cache here is SLAB_TYPESAFE_BY_RCU, whose slabs are freed after a grace period (call_rcu()).
+That waits for readers; who walks memory by frame number is none.
 """
 
 from mmsim.engine.door import access, current

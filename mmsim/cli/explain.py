@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from mmsim import report
 from mmsim.detect.finding import Finding
+from mmsim.engine.memory.without import Barriers
 from mmsim.engine.schedule import SEQUENTIAL, BadSchedule, Schedule
 from mmsim.errors import UsageError
 from mmsim.report.lanes import TOTAL_WIDTH
@@ -79,18 +80,24 @@ class Told:
 
 
 def replay(
-    variant: Variant, schedule: str, *, keep_going: bool = False, memory: str | None = None
+    variant: Variant,
+    schedule: str,
+    *,
+    keep_going: bool = False,
+    memory: str | None = None,
+    barriers: Barriers | None = None,
 ) -> Told:
     """Replay a schedule with its own number of CPUs. Raises UsageError or StaleSchedule.
 
     With another ``memory`` than its own: the same order of effects, and what comes of it there.
+    ``barriers`` takes away the one that it was recorded without.
     """
     try:
         recorded = Schedule.parse(schedule)
     except BadSchedule as error:
         raise UsageError(str(error)) from error
     recorder = Recorder()
-    with Runner(variant, cpus=recorded.cpus, seed=0) as runner:
+    with Runner(variant, cpus=recorded.cpus, seed=0, barriers=barriers) as runner:
         result = runner.replay(
             recorded, instruments=[recorder], keep_going=keep_going, memory=memory
         )

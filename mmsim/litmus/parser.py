@@ -92,8 +92,11 @@ class _Parser:
         for number in self.preset:
             if number >= len(self.threads):
                 self.stream.fail(f"the initial state speaks of P{number}, which does not exist")
-        quantifier, condition = self.rest()
-        self.observed += places(condition)
+        try:
+            quantifier, condition = self.rest()
+            self.observed += places(condition)
+        except RecursionError:
+            self.stream.fail("the condition is nested too deeply")
         return Litmus(
             file=self.stream.file,
             name=self.name,

@@ -130,6 +130,7 @@ BAD = {
     "rcu": (MP.replace("int r0", "rcu_read_unlock(); int r0"), 4, "without rcu_read_lock"),
     "address": (MP.replace("READ_ONCE(*y)", "READ_ONCE(*5)"), 4, "not an address"),
     "division": (MP.replace("(*x, 1)", "(*x, 1 / 0)"), 3, "division by 0"),
+    "deep": (MP.replace("(1:r0=1", "(" * 5000 + "1:r0=1"), 5, "nested too deeply"),
 }
 
 

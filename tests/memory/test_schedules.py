@@ -99,6 +99,26 @@ def test_shrinking_leaves_the_old_values_that_it_takes(capsys: pytest.CaptureFix
     assert main(["replay", VARIANT, line]) == 0
 
 
+def test_under_another_memory_it_shrinks_or_says_that_it_does_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = failure().schedule
+    assert main(["shrink", VARIANT, line, "--memory", "sc"]) == 2
+    assert "under memory sc this order of effects does not come to" in capsys.readouterr().err
+    assert main(["shrink", VARIANT, line, "--memory", "ppc", "--seconds", "1"]) == 0
+    assert Schedule.parse(capsys.readouterr().out.split()[-1]).memory == "ppc"
+
+
+def test_show_says_what_the_primitives_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", VARIANT, "--memory", "alpha"]) == 0
+    out = capsys.readouterr().out
+    assert "memory    alpha: primitives that order\n" in out
+    assert "  smp_rmb                 mb\n" in out
+    assert "  a pointer               nothing that is read through it\n" in out
+    assert main(["show", "000.517-base", "--memory", "ia64"]) == 2
+    assert "known for 2.4 kernels only" in capsys.readouterr().err
+
+
 def test_a_line_of_before_is_a_sequential_run() -> None:
     schedule = Schedule(2, 7, ((0, 1),))
     assert Schedule.parse(str(schedule)).memory == "sc"

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from mmsim.cli import explain, pictures
 from mmsim.cli.calls import recorded
 from mmsim.engine.memory.orders import NAMES as MEMORIES
+from mmsim.engine.memory.without import Barrier, Barriers
 from mmsim.errors import UsageError
 from mmsim.report.calltree import call_tree
 from mmsim.report.locksets import lockset_table
@@ -39,6 +40,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=MEMORIES,
         help="the same order of effects, every load with the newest value, under this memory; "
         "default: what the schedule says (mm1 is sc)",
+    )
+    parser.add_argument(
+        "--without",
+        metavar="BARRIER",
+        help="it was recorded with this barrier off, as `barriers` prints it: KIND/FUNCTION, and "
+        "/WORD of an atomic",
     )
     end = parser.add_mutually_exclusive_group()
     end.add_argument(
@@ -84,11 +91,17 @@ def run(options: argparse.Namespace) -> int:
     recording = recorded() if options.calls else nullcontext()
     with endless.watched(options.file), recording as recorder:
         told = explain.replay(
-            variant, options.schedule, keep_going=options.keep_going, memory=options.memory
+            variant,
+            options.schedule,
+            keep_going=options.keep_going,
+            memory=options.memory,
+            barriers=off(options.without),
         )
     command = reproduce(variant.id, options.schedule, options.file)
     if options.cast:
         command += f" --cast {shlex.quote(options.cast)}"
+    if options.without:
+        command += f" --without {shlex.quote(options.without)}"
     findings = told.result.findings
     pictures.write(told, command, options)
     if options.json:
@@ -114,3 +127,13 @@ def run(options: argparse.Namespace) -> int:
     if not findings:
         print(f"{variant.id}: no finding in {told.result.steps} steps")
     return 0
+
+
+def off(text: str | None) -> Barriers | None:
+    """The barrier that `--without` names."""
+    if not text:
+        return None
+    try:
+        return Barriers(Barrier.parse(text))
+    except ValueError as error:
+        raise UsageError(str(error)) from error

@@ -7,8 +7,11 @@ import argparse
 import shlex
 import sys
 import time
+from functools import partial
 
+from mmsim.cli.commands.replay import off
 from mmsim.engine.explore.shrink import Attempt, Plan, Turning, Turns, shrink
+from mmsim.engine.memory.orders import NAMES as MEMORIES
 from mmsim.engine.memory.weak import Planned, planned
 from mmsim.engine.schedule import WEAK, BadSchedule, Schedule
 from mmsim.errors import StaleSchedule, UsageError
@@ -23,8 +26,12 @@ fingerprint) with fewer preemptions, then with fewer turns and effects. A preemp
 away from a context that could have gone on; an interrupt that comes in counts as one. In a run
 under weak memory (mm2) the loads of old values are made fewer before anything else.
 
+With --memory the candidates run under another memory than the line: --memory sc tells whether a
+finding under weak memory comes about in order, too. Loads take the old values of the line as far as
+they may there.
+
 What is left is no proof that fewer would not do. The exit code is 2 if the line is no schedule, is
-stale, or has no finding.
+stale, has no finding, or does not come to it under the memory that was asked for.
 """
 
 
@@ -35,6 +42,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, default=30.0, metavar="S", help="stop after so long (default 30)"
     )
+    parser.add_argument(
+        "--memory", choices=MEMORIES, help="shrink under this memory; default: the schedule's"
+    )
+    parser.add_argument("--without", metavar="BARRIER", help="with this barrier off, as for replay")
     parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
 
 
@@ -50,10 +61,13 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     begun = told = time.monotonic()
     runs = 0
-    with Runner(variant, cpus=recorded.cpus, seed=0, engine="green") as runner:
+    boots = partial(Runner, variant, cpus=recorded.cpus, seed=0, barriers=off(options.without))
+    with boots(engine="green") as runner:
         runner.replay(options.schedule)
-        if recorded.fingerprint == NO_FINDING:
-            raise UsageError("the schedule ends without a finding: there is nothing to shrink")
+    if recorded.fingerprint == NO_FINDING:
+        raise UsageError("the schedule ends without a finding: there is nothing to shrink")
+    memory = options.memory or recorded.memory
+    with boots(engine="green", memory=memory) as runner:
 
         def attempt(turns: Turns, plan: Plan) -> Attempt:
             nonlocal runs, told
@@ -78,9 +92,13 @@ def run(options: argparse.Namespace) -> int:
         wanted = tuple(planned(recorded.segments, recorded.reads).items())
         first = attempt(recorded.segments, wanted)
         if first.fingerprint != recorded.fingerprint:
+            if memory != recorded.memory:
+                raise UsageError(
+                    f"under memory {memory} this order of effects does not come to the finding"
+                )
             raise StaleSchedule("the schedule cannot be followed by turns to its finding")
         best = shrink(first, attempt, lambda: time.monotonic() - begun > options.seconds)
-    with Runner(variant, cpus=recorded.cpus, seed=0) as runner:
+    with boots() as runner:
         title = runner.replay(best.line).findings[0].title  # under threads, as it will be read
     print(f"{title}  ({best.fingerprint})")
     for what, one in (("recorded", first), ("shrunk", best)):
@@ -90,10 +108,9 @@ def run(options: argparse.Namespace) -> int:
         )
     print(f"  {runs} runs in {time.monotonic() - begun:.1f} s")
     command = ["python", "-m", "mmsim", "replay", options.variant, best.line]
-    if options.cast:
-        command += ["--cast", options.cast]
-    if options.file:
-        command += ["--file", options.file]
+    for option in ("cast", "without", "file"):
+        if getattr(options, option):
+            command += [f"--{option}", getattr(options, option)]
     print(f"  {shlex.join(command)}")
     return 0
 
