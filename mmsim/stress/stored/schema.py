@@ -138,6 +138,23 @@ CREATE TABLE lost (
 );
 """
 
+PROPOSAL = """
+CREATE TABLE IF NOT EXISTS proposal (
+    campaign    INTEGER NOT NULL REFERENCES campaign ON DELETE CASCADE,
+    variant     TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    title       TEXT NOT NULL,
+    line        TEXT NOT NULL,
+    preemptions INTEGER NOT NULL,
+    turns       INTEGER NOT NULL,
+    points      INTEGER NOT NULL,
+    old_values  INTEGER,
+    "cast"      TEXT NOT NULL,
+    PRIMARY KEY (campaign, variant, fingerprint)
+);
+"""
+"""Made with the first proposal: a store without one has no such table."""
+
 TABLES = (
     *("campaign", "session", "variant", "pair", "block", "found"),
     *("finding", "metric", "lost"),
