@@ -20,22 +20,25 @@ _COLUMNS = tuple(f'"{field.name}"' for field in fields(Entry))  # `cast` is a wo
 
 def propose(store: Store, campaign: int, entries: Iterable[Entry]) -> int:
     """Put them into the store; how many. Raises StoreFull if it cannot be written."""
-    marks = ", ".join("?" * (len(_COLUMNS) + 1))
     several = list(entries)
     with store.transaction():
-        store.db.execute(PROPOSAL)  # a store that was made before there were any
-        for one in several:
-            store.db.execute(
-                f"INSERT OR REPLACE INTO proposal (campaign, {', '.join(_COLUMNS)}) "
-                f"VALUES ({marks})",
-                (campaign, *astuple(one)),
-            )
-            store.db.execute(
-                "UPDATE finding SET shrunk = ? "
-                "WHERE campaign = ? AND variant = ? AND fingerprint = ?",
-                (one.line, campaign, one.variant, one.fingerprint),
-            )
+        put(store, campaign, several)
     return len(several)
+
+
+def put(store: Store, campaign: int, entries: Iterable[Entry]) -> None:
+    """The same as a part of a transaction."""
+    marks = ", ".join("?" * (len(_COLUMNS) + 1))
+    store.db.execute(PROPOSAL)
+    for one in entries:
+        store.db.execute(
+            f"INSERT OR REPLACE INTO proposal (campaign, {', '.join(_COLUMNS)}) VALUES ({marks})",
+            (campaign, *astuple(one)),
+        )
+        store.db.execute(
+            "UPDATE finding SET shrunk = ? WHERE campaign = ? AND variant = ? AND fingerprint = ?",
+            (one.line, campaign, one.variant, one.fingerprint),
+        )
 
 
 def proposals(store: Store, campaign: int | None = None) -> list[Entry]:
