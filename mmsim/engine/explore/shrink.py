@@ -146,13 +146,13 @@ class _Shrinking:
         self.best = first
         self._attempt = attempt
         self._enough = enough
-        self._tried: set[tuple[Turns, Plan]] = set()
+        self._tried = {(first.turns, first.plan)}
 
     def begun(self) -> None:
         """Only so many of the first turns: what follows may be a loop that goes on by itself."""
-        keep, turns = 0, self.best.turns
-        while keep < len(turns) and not self._better(turns[:keep], self.best.plan):
-            keep = keep * 2 or 1
+        turns = self.best.turns
+        lengths = (0, *(1 << i for i in range(len(turns).bit_length())))
+        self._any(turns[:keep] for keep in lengths)
 
     def harder(self) -> None:
         """Two changes at once: a turn is moved to its next, and another is longer or shorter."""
@@ -175,7 +175,7 @@ class _Shrinking:
             self._along(candidates)
 
     def _better(self, turns: Turns, plan: Plan) -> bool:
-        if self._enough() or (turns, plan) in self._tried:
+        if (turns, plan) in self._tried:
             return False
         self._tried.add((turns, plan))
         now = self._attempt(turns, plan)
@@ -185,13 +185,15 @@ class _Shrinking:
         return True
 
     def _any(self, candidates: Iterable[Turns]) -> bool:
-        return any(self._better(turns, self.best.plan) for turns in candidates)
+        """Is one of them better, or has there been enough?"""
+        plan = self.best.plan
+        return any(self._enough() or self._better(turns, plan) for turns in candidates)
 
     def _fewer_reads(self) -> None:
         piece = len(self.best.plan)
         while piece:
             start = 0
-            while start < len(plan := self.best.plan):
+            while start < len(plan := self.best.plan) and not self._enough():
                 if not self._better(self.best.turns, plan[:start] + plan[start + piece :]):
                     start += piece
             piece //= 2
