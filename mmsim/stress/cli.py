@@ -161,7 +161,11 @@ def _run(
 
 def _propose(file: Store, campaign: kept.Kept, source: Source) -> None:
     """Make lines of what the corpus does not have. Raises StoreFull if they cannot be kept."""
-    known = {one.key for one in corpus.read(corpus.shipped())}
+    try:
+        known = {one.key for one in corpus.read(corpus.shipped())}
+    except UsageError as error:
+        _note(f"nothing is proposed for the corpus: {error}")
+        return
     fresh = [
         (tally.variant, kind)
         for tally in output.with_arms(campaign)

@@ -25,10 +25,10 @@ from mmsim.errors import StaleSchedule, UsageError, one_line
 from mmsim.proofs import record
 from mmsim.proofs.prove import pairs_of
 from mmsim.scenarios.cast import with_cast
-from mmsim.stress import profile, shrinking
+from mmsim.stress import interrupts, profile, shrinking
 from mmsim.stress.settings import Request, resolve
 from mmsim.stress.shrinking import Shrinking
-from mmsim.stress.source import Library, find_variant
+from mmsim.stress.source import Library, all_variants, find_variant
 from mmsim.stress.store import write_text
 from mmsim.stress.tally import Shrunk
 
@@ -217,8 +217,9 @@ def _trouble(one: Entry, people: Variant, runners: dict[int, Runner], engine: st
 
 
 def remedy(one: Entry) -> str:
-    """The command that makes its line anew."""
-    return f"python -m mmsim corpus refresh {one.variant}"
+    """The command that makes its line anew, or takes it out where there is no such variant."""
+    there = one.variant in all_variants(SOURCE)
+    return "python -m mmsim corpus refresh" + (f" {one.variant}" if there else "")
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,8 @@ def refresh(
 ) -> Refreshed:
     """Look again for everything that can go wrong in these variants, and make it small.
 
-    An old line that still comes to its finding stays, unless a smaller one was found.
+    An old line that still comes to its finding stays, unless a smaller one was found. Raises
+    KeyboardInterrupt if it is interrupted: half of a corpus is none.
     """
     wanted = {variant.id for variant in variants}
     found = list((sampled or sample)(variants, jobs))
@@ -269,6 +271,8 @@ def refresh(
             now = small(id, line, cast)
         except StaleSchedule:  # a record of proofs may be older than the code
             continue
+        if interrupts.heard():  # noted and not raised, once a campaign has run
+            raise KeyboardInterrupt
         if now.key not in best or now.size < best[now.key].size:
             best[now.key] = now
     before = {one.key: one for one in old}
@@ -287,8 +291,7 @@ def refresh(
 def sample(variants: Sequence[Variant], jobs: int | None) -> list[tuple[str, str, str]]:
     """What the default campaign finds in these variants: variant, fingerprint, line of each kind.
 
-    On greenlets, which make the decisions of threads in less time. Raises KeyboardInterrupt if it
-    is interrupted: half of a corpus is none.
+    On greenlets, which make the decisions of threads in less time.
     """
     from mmsim.stress.cli import run
 

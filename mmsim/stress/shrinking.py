@@ -145,21 +145,23 @@ def shrink_kinds(kinds: Iterable[tuple[Variant, Kind]], source: Source) -> None:
         return
     wanted = [(variant, kind) for variant, kind in kinds if kind.shrunk is None]
     told = time.monotonic()
+
+    def tell(place: int, runs: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > TELL:
+            told = time.monotonic()
+            text = f"making lines small: {place} of {len(wanted)}, {runs} runs"
+            print(f"mmsim.stress: {text}", file=sys.stderr, flush=True)
+
     with interrupts.gathered():
-        for done, (variant, kind) in enumerate(wanted):
+        for place, (variant, kind) in enumerate(wanted, 1):
             if interrupts.heard():
                 kind.unshrunk = "interrupted"
                 continue
-            if time.monotonic() - told > TELL:
-                told = time.monotonic()
-                _say(f"shrinking: {done} of {len(wanted)} lines")
             try:
-                kind.shrunk = Shrinking(variant, kind.sample.schedule, source)(limit())
+                line, say = kind.sample.schedule, partial(tell, place)
+                kind.shrunk = Shrinking(variant, line, source, say)(limit())
             except KeyboardInterrupt:
                 kind.unshrunk = "interrupted"
             except Exception as error:  # a file may raise anything; what was counted is not lost
                 kind.unshrunk = one_line(error)
-
-
-def _say(text: str) -> None:
-    print(f"mmsim.stress: {text}", file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ import pytest
 from mmsim.cli import main
 from mmsim.engine.schedule import Schedule
 from mmsim.stress import corpus
+from mmsim.stress.cli import main as stress
 from mmsim.stress.source import find_variant
 from mmsim.stress.stored.file import Store
 from mmsim.stress.stored.proposals import proposals, propose
@@ -160,3 +161,38 @@ def test_a_store_proposes_what_the_corpus_does_not_have(
     assert capsys.readouterr().out.strip() == corpus.text([ONE]).strip()
     assert main([*argv, "--add"]) == 0
     assert sorted(corpus.read(file), key=lambda one: one.key) == FLAWED
+
+
+PROFILE = """
+variants = ["002.flawed"]
+pairs = false
+engine = "green"
+propose = true
+[sometimes]
+runs = 400
+stop_after = 1
+"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_campaign_proposes_what_is_new(
+    there: bool, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not there:
+        corpus.write([], file)
+    monkeypatch.setattr(corpus, "shipped", lambda: file)
+    (tmp_path / "mine.toml").write_text(PROFILE)
+    path = tmp_path / "s.sqlite"
+    argv = ["--profile", str(tmp_path / "mine.toml"), "--store", str(path), "--jobs", "1"]
+    assert stress(argv) == 0
+    with Store(path) as store:
+        found = proposals(store)
+        rows = store.rows("SELECT line, shrunk FROM finding")
+    if there:
+        assert found == []
+        return
+    [one], [row] = found, rows
+    assert one.variant == "002.flawed"
+    assert one.preemptions <= 3
+    assert row["shrunk"] == one.line != row["line"]
+    assert list(corpus.replayed([one])) == [(one, "")]
