@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ENGINE = "green"
 BOOT = 3_000
 """Effects that take as long as to boot a machine and to check it, roughly."""
-MOST_EFFECTS = 4_000_000
+MOST_EFFECTS = 3_500_000
 """A line, boots included: some four seconds of one core."""
 MOST_SECONDS = 20.0
 """Of this thread's own time, a line."""

@@ -24,7 +24,7 @@ from mmsim.stress.source import find_variant
 
 ROOT = Path(__file__).resolve().parents[2]
 LIVELOCK = "a loop that never ends: each run takes 160,001 effects, and some twenty fit the limit"
-MORE = "with fewer the search has found none; another of its runs does"
+MORE = "where the search ends, no change of a turn or two leads on; whether fewer would do is open"
 LARGER = {
     "003.rmap-miss-no-bug": LIVELOCK,
     "003.remove-bug-on-rmap-miss": LIVELOCK,
