@@ -294,9 +294,10 @@ def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str
 
 def _smallness(kind: Kind) -> str:
     """How small the run is that the line brings back; empty where nobody tried."""
-    if kind.shrunk is not None:
-        return f"shrunk    {kind.shrunk}"
-    return "\n".join(_folded(f"shrunk    no: {kind.unshrunk}", 10)) if kind.unshrunk else ""
+    if kind.shrunk is None and not kind.unshrunk:
+        return ""
+    said = f"shrunk    {kind.shrunk or f'no: {kind.unshrunk}'}"
+    return "\n".join(_folded(said, 10))
 
 
 def show_open(out: Console, campaign: Campaign, most: int | None = None) -> None:

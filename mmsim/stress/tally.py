@@ -89,9 +89,8 @@ class Shrunk:
     """Nothing was left to try; else the limit came first."""
 
     def __str__(self) -> str:
-        if self.size == self.before:
-            return f"{self.size}, as it was found"
-        return f"{self.size}; found with {self.before}"
+        found = f"found with {self.before}" if self.size != self.before else "as it was found"
+        return f"{self.size}; {found}" + ("" if self.complete else "; the limit came first")
 
 
 @dataclass(frozen=True)
