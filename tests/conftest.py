@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Carriers whose threads are kept across tests, and a look at the door behind each of them."""
+"""For all tests: the corpus comes first, threads are kept, the door is looked at behind each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from mmsim.engine.carriers.greenlets import greenlets
 from mmsim.engine.carriers.threads import threads
 from mmsim.engine.door import door
 from mmsim.engine.execution import Token
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The corpus first: seconds, and they say which races a change of the code has moved."""
+    items.sort(key=lambda item: item.path.parent.name != "corpus")
 
 
 @pytest.fixture(autouse=True)

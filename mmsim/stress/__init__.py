@@ -17,6 +17,7 @@
     duel      two variants run by run, under a sequential test
     verdict   Never, Sometimes, Always: declared against observed, and is it enough to tell
     statistics  intervals and tests
+    shrinking  lines that are printed, made small
     output    the screen and the reports;  progress: while it runs;  store: the same as JSON
 
 Two promises hold the parts together. The numbers depend on the seed and on nothing else: not on

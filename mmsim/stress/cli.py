@@ -15,12 +15,14 @@ from rich.console import Console
 from mmsim.errors import InternalError, UsageError
 from mmsim.stress import (
     clusterspec,
+    corpus,
     interrupts,
     options,
     output,
     pictures,
     profile,
     progress,
+    shrinking,
     store,
     streams,
     trouble,
@@ -31,7 +33,7 @@ from mmsim.stress.plan import Campaign
 from mmsim.stress.pool import Pool
 from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_PROFILE, Settings, chosen, resolve
 from mmsim.stress.source import Library, Source
-from mmsim.stress.stored import kept
+from mmsim.stress.stored import kept, proposals
 from mmsim.stress.stored.file import Store
 from mmsim.stress.trouble import BROKEN, DIFFERS, OK
 from mmsim.stress.verdict import verdict_of
@@ -45,6 +47,7 @@ class Outcome:
     campaign: Campaign
     complete: bool
     wall: float
+    interrupted: bool = False
 
     @property
     def code(self) -> int:
@@ -86,8 +89,11 @@ def _main(parsed: argparse.Namespace, source: Source | None) -> int:
         store.check_writable(parsed.json)
     if parsed.html is not None:
         pictures.check_directory(parsed.html)
-    outcome, stored = _run(settings, source, parsed, campaign_profile.store)
+    outcome, stored = _run(settings, source, parsed, campaign_profile)
     code = outcome.code if stored else BROKEN
+    if not outcome.interrupted:
+        kinds = output.reported(outcome.campaign, parsed.reports)
+        shrinking.shrink_kinds(((tally.variant, kind) for tally, kind in kinds), source)
     if parsed.json is not None:
         data = store.document(
             outcome.campaign, settings, complete=outcome.complete, wall=outcome.wall
@@ -119,10 +125,10 @@ def _draw(path: str, campaign: Campaign, settings: Settings) -> bool:
 
 
 def _run(
-    settings: Settings, source: Source, parsed: argparse.Namespace, default: str | None
+    settings: Settings, source: Source, parsed: argparse.Namespace, asked: profile.Profile
 ) -> tuple[Outcome, bool]:
     """Run the campaign, with a store if one was asked for; False if that could not be kept up."""
-    path = None if parsed.no_store else parsed.store or default
+    path = None if parsed.no_store else parsed.store or asked.store
     if path is None:
         if parsed.resume:
             raise UsageError("--resume: from which store? give --store FILE.sqlite")
@@ -145,10 +151,35 @@ def _run(
         outcome = run(settings, source, campaign=campaign)
         try:
             campaign.end(complete=outcome.complete, wall=outcome.wall)
+            if asked.propose and settings.file is None and not outcome.interrupted:
+                _propose(file, campaign, source)
         except InternalError as error:
             _note(str(error))
             return outcome, False
         return outcome, True
+
+
+def _propose(file: Store, campaign: kept.Kept, source: Source) -> None:
+    """Make lines of what the corpus does not have. Raises StoreFull if they cannot be kept."""
+    try:
+        known = {one.key for one in corpus.read(corpus.shipped())}
+    except UsageError as error:
+        _note(f"nothing is proposed for the corpus: {error}")
+        return
+    fresh = [
+        (tally.variant, kind)
+        for tally in output.with_arms(campaign)
+        for fingerprint, kind in tally.kinds.items()
+        if (tally.variant.id, fingerprint) not in known
+    ]
+    shrinking.shrink_kinds(fresh, source)
+    small = [corpus.entry(v.id, kind.shrunk) for v, kind in fresh if kind.shrunk is not None]
+    many = proposals.propose(file, campaign.id, small)
+    if many:
+        _note(
+            f"{many} kinds of findings are not in stress/corpus; "
+            f"python -m mmsim corpus propose {shlex.quote(str(file.path))} shows them"
+        )
 
 
 def _note(text: str) -> None:
@@ -204,15 +235,16 @@ def run(
             deadline=None if settings.seconds is None else start + settings.seconds,
         )
         counted = campaign or Campaign(settings.variants, settings.pairs, settings.beside)
-        complete = True
+        complete, interrupted = True, False
         with watcher or progress.watcher(sys.stderr) as observer:
             try:
                 with _crew(settings, setting) as crew:
                     crew.run(counted, observer, alarm)
             except KeyboardInterrupt:
                 counted.lost.append("interrupted; what was counted until then follows")
-                complete = False
+                complete, interrupted = False, True
             except InternalError as error:
                 counted.lost.append(str(error))
                 observer.trouble(str(error))
-        return Outcome(counted, complete and not counted.lost, time.monotonic() - start)
+        wall = time.monotonic() - start
+        return Outcome(counted, complete and not counted.lost, wall, interrupted)

@@ -207,11 +207,9 @@ def show_metrics(out: Console, tallies: Sequence[Tally], which: str) -> None:
 def show_reports(out: Console, campaign: Campaign, which: str, settings: Settings) -> None:
     """Kernel reports: the most instructive one, or those of each failing variant."""
     if which == "one":
-        chosen = most_instructive(campaign)
-        if chosen is not None:
+        for tally, kind in reported(campaign, which):
             out.print()
-            tally, kind = chosen
-            command = reproduce(tally.variant.id, kind.sample.schedule, settings.file)
+            command = reproduce(tally.variant.id, kind.shown.schedule, settings.file)
             out.out(_rendered(tally, kind, command, settings).rstrip("\n"), highlight=False)
         return
     for tally in with_arms(campaign) if which != "none" else ():
@@ -225,15 +223,27 @@ def show_reports(out: Console, campaign: Campaign, which: str, settings: Setting
             by_count(tally).items(), key=lambda item: report.is_own(item[1].sample.finding)
         )
         for place, (fingerprint, kind) in enumerate(kinds):
-            command = reproduce(tally.variant.id, kind.sample.schedule, settings.file)
+            command = reproduce(tally.variant.id, kind.shown.schedule, settings.file)
             if place == 0 or which == "all":
                 out.out(_rendered(tally, kind, command, settings).rstrip("\n"), highlight=False)
             else:
                 title = kind.sample.finding.title
                 out.out(f"also {title}  fingerprint {fingerprint}  (seen {times(kind.count)})")
+                if said := _smallness(kind):
+                    out.out(said, highlight=False)
                 out.out(f"Reproduce: {command}")
         for title, count in tally.extra.most_common():
             out.out(f"then, as a consequence: {title}  (seen {times(count)})")
+
+
+def reported(campaign: Campaign, which: str) -> list[tuple[Tally, Kind]]:
+    """The kinds of findings that `show_reports` gives a line for, which is worth shrinking."""
+    if which == "none":
+        return []
+    if which == "one":
+        chosen = most_instructive(campaign)
+        return [] if chosen is None else [chosen]
+    return [(t, kind) for t in with_arms(campaign) for kind in by_count(t).values()]
 
 
 def with_arms(campaign: Campaign) -> list[Tally]:
@@ -264,7 +274,7 @@ def most_instructive(campaign: Campaign) -> tuple[Tally, Kind] | None:
 def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str:
     """The report; lines that are mmsim's own are folded, and begin again below their text."""
     text = report.render(
-        kind.sample.finding,
+        kind.shown.finding,
         variant=tally.variant,
         reproduce=command,
         count=kind.count,
@@ -277,7 +287,17 @@ def _rendered(tally: Tally, kind: Kind, command: str, settings: Settings) -> str
         for line in own.splitlines()
         for piece in ([line] if line.startswith("Reproduce: ") else _folded(line, 10) or [""])
     ]
+    if (said := _smallness(kind)) and command:
+        lines.insert(lines.index(f"Reproduce: {command}"), said)
     return "\n".join([kernel + mark, *lines[1:]]) + "\n"
+
+
+def _smallness(kind: Kind) -> str:
+    """How small the run is that the line brings back; empty where nobody tried."""
+    if kind.shrunk is None and not kind.unshrunk:
+        return ""
+    said = f"shrunk    {kind.shrunk or f'no: {kind.unshrunk}'}"
+    return "\n".join(_folded(said, 10))
 
 
 def show_open(out: Console, campaign: Campaign, most: int | None = None) -> None:

@@ -47,7 +47,7 @@ def write_pages(path: str, campaign: Campaign, settings: Settings) -> int:
         if time.monotonic() - told > TELL:
             told = time.monotonic()
             print(f"pages: {done} of {len(kinds)}", file=sys.stderr, flush=True)
-        finding = kind.sample.finding
+        finding = kind.shown.finding
         name = re.sub(r"[^\w.@-]", "_", f"{tally.variant.id}-{finding.fingerprint}.html")
         text = _page(tally, kind, settings)
         if text:
@@ -70,7 +70,7 @@ def write_pages(path: str, campaign: Campaign, settings: Settings) -> int:
 def _page(tally: Tally, kind: Kind, settings: Settings) -> str:
     from mmsim.run import Runner
 
-    variant, schedule = tally.variant, kind.sample.schedule
+    variant, schedule = tally.variant, kind.shown.schedule
     command = reproduce(variant.id, schedule, settings.file)
     recorder = Recorder()
     try:

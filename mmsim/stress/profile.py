@@ -6,6 +6,7 @@ A profile is a small TOML file in `stress/`:
     summary = "what this campaign is for"
     scenarios = ["002", "000"]     # or variants = ["002.*"]; everything if neither is there
     store = "night.sqlite"         # keep the campaign there, as --store does
+    propose = true                 # and propose lines of new kinds of findings for stress/corpus/
     cpus = 8                       # cpus, seed, engine, policy: the command line wins over these
 
     [never]                        # budgets by declared verdict
@@ -42,6 +43,7 @@ from typing import Any
 
 from mmsim.errors import UsageError, one_line
 
+PLACE = Path("stress")
 VERDICTS = ("never", "sometimes", "always")
 _TOP = (
     "summary",
@@ -55,6 +57,7 @@ _TOP = (
     "seconds",
     "pairs",
     "store",
+    "propose",
 )
 _BUDGET = ("runs", "stop_after", "most")
 MOST = 2**64
@@ -97,6 +100,8 @@ class Profile:
     """Variants whose races random runs hardly ever meet: a search settles them."""
     store: str | None = None
     """A file in the working directory that keeps the campaign, unless another one is named."""
+    propose: bool = False
+    """Make lines of kinds of findings that the corpus does not have, and keep them in the store."""
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     overrides: tuple[Override, ...] = ()
 
@@ -126,7 +131,7 @@ def directories() -> list[Path]:
     Not in the working directory: what lies there is not taken for one of these by its name.
     """
     package = Path(__file__).resolve().parent
-    return [package.parent.parent / "stress", package / "profiles"]
+    return [package.parent.parent / PLACE, package / "profiles"]
 
 
 def available() -> dict[str, Path]:
@@ -194,6 +199,7 @@ def parse(name: str, data: Mapping[str, Any]) -> Profile:
         pairs=_yes_no(name, data, "pairs", default=True),
         skip=_texts(name, data, "skip"),
         store=_text(name, data, "store"),
+        propose=_yes_no(name, data, "propose", default=False),
         budgets={v: _budget(name, data[v], f"[{v}]") for v in VERDICTS if v in data},
         overrides=tuple(_override(name, o) for o in overrides),
     )

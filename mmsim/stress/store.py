@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from mmsim.errors import UsageError, one_line
 from mmsim.stress.pairs import Evidence
 from mmsim.stress.plan import Campaign
 from mmsim.stress.settings import Settings
-from mmsim.stress.tally import Kind, Tally
+from mmsim.stress.tally import Kind, Shrunk, Tally
 from mmsim.stress.verdict import measure, verdict_of
 from mmsim.stress.worker import gil_enabled
 
@@ -149,6 +150,19 @@ def _kind(variant_id: str, fingerprint: str, kind: Kind, file: str | None) -> di
         "where": finding.where,
         "count": kind.count,
         "reproduce": reproduce(variant_id, kind.sample.schedule, file),
+        "shrunk": _shrunk(variant_id, kind.shrunk, file),
+    }
+
+
+def _shrunk(variant_id: str, shrunk: Shrunk | None, file: str | None) -> dict[str, Any] | None:
+    """Of a kind that was reported: the smallest run found that ends in it."""
+    if shrunk is None:
+        return None
+    return {
+        "line": shrunk.sample.schedule,
+        **asdict(shrunk.size),
+        "complete": shrunk.complete,
+        "reproduce": reproduce(variant_id, shrunk.sample.schedule, file),
     }
 
 

@@ -59,6 +59,41 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """How large a run is to somebody who has to understand it."""
+
+    preemptions: int
+    """Switches away from a context that could have gone on; an interrupt that comes in is one."""
+    turns: int
+    points: int
+    """Effects up to the finding: each has its point before it."""
+    old_values: int | None = None
+    """Loads that did not take the newest value; None where all do."""
+
+    def __str__(self) -> str:
+        said = f"{self.preemptions} preemption{'s' * (self.preemptions != 1)}"
+        said += f" in {self.points:,} points"
+        if self.old_values is None:
+            return said
+        return f"{self.old_values} old value{'s' * (self.old_values != 1)}, {said}"
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """The same kind of finding from a run that is as small as could be had."""
+
+    sample: Sample
+    size: Measure
+    before: Measure
+    complete: bool
+    """Nothing was left to try; else the limit came first."""
+
+    def __str__(self) -> str:
+        found = f"found with {self.before}" if self.size != self.before else "as it was found"
+        return f"{self.size}; {found}" + ("" if self.complete else "; the limit came first")
+
+
+@dataclass(frozen=True)
 class BlockResult:
     """What a worker hands back for a block. Everything in it is a value."""
 
@@ -122,6 +157,14 @@ class Kind:
 
     sample: Sample
     count: int = 0
+    shrunk: Shrunk | None = None
+    unshrunk: str = ""
+    """Why it has no smaller line, if that was tried."""
+
+    @property
+    def shown(self) -> Sample:
+        """The run to look at: the smallest known."""
+        return self.sample if self.shrunk is None else self.shrunk.sample
 
 
 @dataclass

@@ -10,14 +10,13 @@ import time
 from functools import partial
 
 from mmsim.cli.commands.replay import off
-from mmsim.engine.explore.shrink import Attempt, Plan, Turning, Turns, shrink
 from mmsim.engine.memory.orders import NAMES as MEMORIES
-from mmsim.engine.memory.weak import Planned, planned
-from mmsim.engine.schedule import WEAK, BadSchedule, Schedule
-from mmsim.errors import StaleSchedule, UsageError
-from mmsim.run import NO_FINDING, Runner
+from mmsim.errors import UsageError
+from mmsim.run import Runner
 from mmsim.scenarios.cast import with_cast
+from mmsim.stress.shrinking import Shrinking
 from mmsim.stress.source import Library, find_variant
+from mmsim.stress.tally import Measure
 
 HELP = "a recorded schedule with as few preemptions as possible"
 DESCRIPTION = """\
@@ -52,62 +51,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if not options.seconds > 0:
         raise UsageError(f"--seconds is {options.seconds}: it has to be more than 0")
-    variant = find_variant(Library(options.file), options.variant)
+    source = Library(options.file)
+    variant = find_variant(source, options.variant)
     if options.cast:
         variant = with_cast(variant, options.cast)
-    try:
-        recorded = Schedule.parse(options.schedule)
-    except BadSchedule as error:
-        raise UsageError(str(error)) from error
     begun = told = time.monotonic()
-    runs = 0
-    boots = partial(Runner, variant, cpus=recorded.cpus, seed=0, barriers=off(options.without))
-    with boots(engine="green") as runner:
-        runner.replay(options.schedule)
-    if recorded.fingerprint == NO_FINDING:
-        raise UsageError("the schedule ends without a finding: there is nothing to shrink")
-    memory = options.memory or recorded.memory
-    with boots(engine="green", memory=memory) as runner:
 
-        def attempt(turns: Turns, plan: Plan) -> Attempt:
-            nonlocal runs, told
-            runs += 1
-            if time.monotonic() - told > 2:
-                told = time.monotonic()
-                print(f"{variant.id}: {runs} runs", file=sys.stderr, flush=True)
-            policy = Turning(turns)
-            result = runner.run_with(policy, recorded.seed, reads=Planned(dict(plan)))
-            if not result.findings:
-                return Attempt(NO_FINDING, 0, 0, (), "")
-            happened = Schedule.parse(result.schedule)
-            return Attempt(
-                result.findings[0].fingerprint,
-                policy.preemptions,
-                result.steps,
-                happened.segments,
-                result.schedule,
-                tuple(planned(happened.segments, happened.reads).items()),
-            )
+    def tell(runs: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > 2:
+            told = time.monotonic()
+            print(f"{variant.id}: {runs} runs", file=sys.stderr, flush=True)
 
-        wanted = tuple(planned(recorded.segments, recorded.reads).items())
-        first = attempt(recorded.segments, wanted)
-        if first.fingerprint != recorded.fingerprint:
-            if memory != recorded.memory:
-                raise UsageError(
-                    f"under memory {memory} this order of effects does not come to the finding"
-                )
-            raise StaleSchedule("the schedule cannot be followed by turns to its finding")
-        best = shrink(first, attempt, lambda: time.monotonic() - begun > options.seconds)
-    with boots() as runner:
-        title = runner.replay(best.line).findings[0].title  # under threads, as it will be read
-    print(f"{title}  ({best.fingerprint})")
-    for what, one in (("recorded", first), ("shrunk", best)):
-        print(
-            f"  {what:<9}{one.preemptions:>4} preemptions {len(one.turns):>5} turns "
-            f"{one.effects:>6} effects{_old(one)}"
-        )
-    print(f"  {runs} runs in {time.monotonic() - begun:.1f} s")
-    command = ["python", "-m", "mmsim", "replay", options.variant, best.line]
+    boots = partial(Runner, barriers=off(options.without))
+    shrinking = Shrinking(
+        variant, options.schedule, source, tell, memory=options.memory, boots=boots
+    )
+    shrunk = shrinking(lambda _: time.monotonic() - begun > options.seconds)
+    line = shrunk.sample.schedule
+    with boots(variant, cpus=shrinking.recorded.cpus, seed=0) as runner:
+        finding = runner.replay(line).findings[0]  # under threads, as it will be read
+    print(f"{finding.title}  ({finding.fingerprint})")
+    for what, measure in (("recorded", shrunk.before), ("shrunk", shrunk.size)):
+        print(f"  {what:<9}{_row(measure)}")
+    stopped = "" if shrunk.complete else "; --seconds was over before everything was tried"
+    print(f"  {shrinking.runs} runs in {time.monotonic() - begun:.1f} s{stopped}")
+    command = ["python", "-m", "mmsim", "replay", options.variant, line]
     for option in ("cast", "without", "file"):
         if getattr(options, option):
             command += [f"--{option}", getattr(options, option)]
@@ -115,6 +84,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _old(attempt: Attempt) -> str:
-    """How many loads did not take the newest value, where that can be."""
-    return f" {len(attempt.plan):>4} old values" if attempt.line.startswith(WEAK) else ""
+def _row(measure: Measure) -> str:
+    old = "" if measure.old_values is None else f" {measure.old_values:>4} old values"
+    return (
+        f"{measure.preemptions:>4} preemptions {measure.turns:>5} turns "
+        f"{measure.points:>6} effects{old}"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from mmsim.stress.output import console, show_rows
 from mmsim.stress.parser import whole
 from mmsim.stress.stored.file import Store
 from mmsim.stress.stored.merge import merge
+from mmsim.stress.stored.proposals import proposals
 from mmsim.stress.stored.recount import Recount, complaints, recount
 from mmsim.stress.verdict import verdict_of
 
@@ -125,6 +127,11 @@ def _last(store: Store, id: int) -> Iterator[str]:
     again = store.rows("SELECT count(*) FROM block WHERE campaign = ? AND tries > 1", id)[0][0]
     if again:
         yield f"{again} blocks were run again after a worker had gone"
+    if proposed := proposals(store):
+        yield (
+            f"{len(proposed)} kinds of findings are proposed for stress/corpus: "
+            f"python -m mmsim corpus propose {shlex.quote(str(store.path))}"
+        )
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -9,25 +9,27 @@ who cannot run is skipped, one that is cut off by a lock or by sleep is over, an
 runs goes on until it cannot.  What really happened is a schedule again, so that each candidate that
 comes to the finding is measured by what it did, not by what it asked for.
 
-First larger, then smaller pieces are left out (Zeller, Hildebrandt, "Simplifying and Isolating
-Failure-Inducing Input", TSE'02); then neighbours trade places, so that turns of one context meet;
-then turns are made longer or shorter.
+Turns are gathered: in a piece of the schedule each context gets one turn, for all that it did
+there, so that what comes after meets it where it was (Jalbert, Sen, "A Trace Simplification
+Technique for Effective Debugging of Concurrent Programs", FSE'10).  Pieces are left out (Zeller,
+Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", TSE'02); both begin with large
+pieces.  Then neighbours trade places, and turns are made longer or shorter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from mmsim.engine.context import Context
 from mmsim.engine.op import LOCK
 from mmsim.engine.policy.base import FOREVER, Policy
 
-P = TypeVar("P")
-T = TypeVar("T", bound=tuple[Any, ...])
 Turns = tuple[tuple[int, int], ...]
 Plan = tuple[tuple[tuple[int, int], int], ...]
 """Reads that do not take the newest value: ((context, number of its effect), stores back)."""
+READABLE = 3
+"""Preemptions that a person can follow; above, more is tried."""
 
 
 class Turning(Policy):
@@ -112,73 +114,157 @@ def shrink(
 
     ``attempt`` runs turns with reads; ``enough`` says when to stop early.
     """
-    best = first
-    tried: set[tuple[Turns, Plan]] = set()
-
-    def better(turns: Turns, plan: Plan) -> bool:
-        nonlocal best
-        if (turns, plan) in tried:
-            return False
-        tried.add((turns, plan))
-        now = attempt(turns, plan)
-        if now.fingerprint != best.fingerprint or _size(now) >= _size(best):
-            return False
-        best = now
-        return True
-
-    changed = True
-    while changed and not enough():
-        changed = False
-        for plan in _until_none(
-            _without, lambda: best.plan, lambda plan: better(best.turns, plan), enough
-        ):
-            changed = changed or plan
-        for candidates in (_without, _swapped, _resized):
-            for turns in _until_none(
-                candidates, lambda: best.turns, lambda turns: better(turns, best.plan), enough
-            ):
-                changed = changed or turns
-    return best
+    shrinking = _Shrinking(first, attempt, enough)
+    shrinking.begun()
+    before = None
+    while shrinking.best is not before and not enough():
+        before = shrinking.best
+        shrinking.once()
+        if shrinking.best is before and before.preemptions > READABLE:
+            shrinking.harder()
+    return shrinking.best
 
 
-def _size(attempt: Attempt) -> tuple[int, int, int, int]:
+def size(attempt: Attempt) -> tuple[int, int, int, int]:
+    """What is to be small, the most important first."""
     return len(attempt.plan), attempt.preemptions, len(attempt.turns), attempt.effects
 
 
-def _until_none(
-    candidates: Callable[[T], Iterator[T]],
-    present: Callable[[], T],
-    better: Callable[[T], bool],
-    enough: Callable[[], bool],
-) -> Iterator[bool]:
-    """Begin again with what is better, until no candidate is."""
-    again = True
-    while again and not enough():
-        again = False
-        for candidate in candidates(present()):
-            if enough():
-                return
-            if better(candidate):
-                again = True
-                yield True
-                break
+class _Shrinking:
+    """The best attempt so far, and the ways to look for a better one.
+
+    Each way goes once along the turns.  Where a candidate is better it stays, and looks at the
+    same place of what has come out.
+    """
+
+    def __init__(
+        self,
+        first: Attempt,
+        attempt: Callable[[Turns, Plan], Attempt],
+        enough: Callable[[], bool],
+    ) -> None:
+        self.best = first
+        self._attempt = attempt
+        self._enough = enough
+        self._tried = {(first.turns, first.plan)}
+
+    def begun(self) -> None:
+        """Only so many of the first turns: what follows may be a loop that goes on by itself."""
+        turns = self.best.turns
+        lengths = (0, *(1 << i for i in range(len(turns).bit_length())))
+        self._any(turns[:keep] for keep in lengths)
+
+    def harder(self) -> None:
+        """Two changes at once: a turn is moved to its next, and another is longer or shorter."""
+        turns = self.best.turns
+        self._any(
+            resized
+            for i in range(len(turns))
+            for joined in _joined(turns, i)
+            for j in range(len(joined))
+            for resized in _resized(joined, j)
+        )
+
+    def once(self) -> None:
+        """Every way, the one that takes away most first."""
+        self._fewer_reads()
+        self._fewer_contexts()
+        self._in_pieces(_gathered, least=3)
+        self._in_pieces(_without, least=1)
+        for candidates in (_joined, _swapped, _resized):
+            self._along(candidates)
+
+    def _better(self, turns: Turns, plan: Plan) -> bool:
+        if (turns, plan) in self._tried:
+            return False
+        self._tried.add((turns, plan))
+        now = self._attempt(turns, plan)
+        if now.fingerprint != self.best.fingerprint or size(now) >= size(self.best):
+            return False
+        self.best = now
+        return True
+
+    def _any(self, candidates: Iterable[Turns]) -> bool:
+        """Is one of them better, or has there been enough?"""
+        plan = self.best.plan
+        return any(self._enough() or self._better(turns, plan) for turns in candidates)
+
+    def _fewer_reads(self) -> None:
+        piece = len(self.best.plan)
+        while piece:
+            start = 0
+            while start < len(plan := self.best.plan) and not self._enough():
+                if not self._better(self.best.turns, plan[:start] + plan[start + piece :]):
+                    start += piece
+            piece //= 2
+
+    def _fewer_contexts(self) -> None:
+        """Somebody who runs when nobody else can is no part of the story."""
+        effects: dict[int, int] = {}
+        for id, n in self.best.turns:
+            effects[id] = effects.get(id, 0) + n
+        for id in sorted(effects, key=lambda id: -effects[id]):
+            self._any([tuple(turn for turn in self.best.turns if turn[0] != id)])
+
+    def _in_pieces(
+        self, candidates: Callable[[Turns, int, int], Iterator[Turns]], least: int
+    ) -> None:
+        """First with large pieces of the turns, then with smaller ones."""
+        piece = len(self.best.turns)
+        while piece >= least:
+            start = 0
+            while start < len(self.best.turns) and not self._enough():
+                if not self._any(candidates(self.best.turns, start, start + piece)):
+                    start += max(piece // 2, 1)
+            piece //= 2
+
+    def _along(self, candidates: Callable[[Turns, int], Iterator[Turns]]) -> None:
+        place = 0
+        while place < len(self.best.turns) and not self._enough():
+            if not self._any(candidates(self.best.turns, place)):
+                place += 1
 
 
-def _without(parts: tuple[P, ...]) -> Iterator[tuple[P, ...]]:
-    piece = max(len(parts) // 2, 1)
-    while piece:
-        for start in range(0, len(parts), piece):
-            yield parts[:start] + parts[start + piece :]
-        piece //= 2
+def _gathered(turns: Turns, start: int, end: int) -> Iterator[Turns]:
+    """Each context has one turn in the piece: where its first was, or where its last was."""
+    piece = turns[start:end]
+    sums: dict[int, int] = {}
+    for id, n in piece:
+        sums[id] = sums.get(id, 0) + n
+    if len(sums) == len(piece):
+        return
+    lasts = tuple(reversed(dict.fromkeys(id for id, _ in reversed(piece))))
+    for order in dict.fromkeys((tuple(sums), lasts)):
+        yield turns[:start] + tuple((id, sums[id]) for id in order) + turns[end:]
 
 
-def _swapped(turns: Turns) -> Iterator[Turns]:
-    for i in range(len(turns) - 1):
+def _without(turns: Turns, start: int, end: int) -> Iterator[Turns]:
+    yield turns[:start] + turns[end:]
+
+
+def _joined(turns: Turns, i: int) -> Iterator[Turns]:
+    """The turn is moved to the next of the same context, or that one to it."""
+    id, n = turns[i]
+    for j in range(i + 1, len(turns)):
+        if turns[j][0] == id:
+            both = (id, n + turns[j][1])
+            yield (*turns[:i], *turns[i + 1 : j], both, *turns[j + 1 :])
+            yield (*turns[:i], both, *turns[i + 1 : j], *turns[j + 1 :])
+            return
+
+
+def _swapped(turns: Turns, i: int) -> Iterator[Turns]:
+    if i + 1 < len(turns):
         yield (*turns[:i], turns[i + 1], turns[i], *turns[i + 2 :])
 
 
-def _resized(turns: Turns) -> Iterator[Turns]:
-    for i, (id, n) in enumerate(turns):
-        for size in (FOREVER, n - 1, n // 2, n + 1):
-            if size > 0:
-                yield (*turns[:i], (id, size), *turns[i + 1 :])
+def _resized(turns: Turns, i: int) -> Iterator[Turns]:
+    """Longer, or shorter by a half, a quarter, and so on."""
+    id, n = turns[i]
+    less, sizes = n // 2, [FOREVER]
+    while less:
+        sizes.append(n - less)
+        less //= 2
+    for other in (*sizes, n + 1):
+        if other > 0:
+            yield (*turns[:i], (id, other), *turns[i + 1 :])

@@ -9,6 +9,7 @@
     kept      a campaign whose blocks are kept, and taken from the store where they are in it
     recount   a campaign of the store counted again: verdicts, JSON, checks
     merge     two stores into one
+    proposals  small lines of what is new, for the corpus
 
 A block is a function of (code, plan, seed, range of runs), so a campaign is nothing but its plan
 and the blocks that are there. To go on with one means to ask for its blocks again in the same

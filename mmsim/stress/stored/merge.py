@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from mmsim.errors import UsageError
 from mmsim.stress.stored.file import Row, Store
 from mmsim.stress.stored.kept import write_totals
+from mmsim.stress.stored.proposals import proposals, put
 from mmsim.stress.stored.recount import recount
 from mmsim.stress.tally import BlockResult
 
@@ -89,6 +90,7 @@ def _take_campaign(into: Store, other: Store, row: Row, done: Merged) -> None:
     for found in other.rows("SELECT * FROM finding WHERE campaign = ?", row["id"]):
         if not into.knows(id, found["variant"], found["fingerprint"], found["run"]):
             into.put_finding({**dict(found), "campaign": id})
+    put(into, id, proposals(other, row["id"]))
     into.db.execute(
         "DELETE FROM lost WHERE campaign = ? AND EXISTS (SELECT 1 FROM block "
         "WHERE block.campaign = lost.campaign AND block.variant = lost.variant "

@@ -16,7 +16,24 @@ FORMAT = 1
 APPLICATION = 0x6D6D7331
 """`mms1`, in the header of the file: `file(1)` and we tell a store from other databases by it."""
 
-SCHEMA = """
+PROPOSAL = """
+CREATE TABLE IF NOT EXISTS proposal (
+    campaign    INTEGER NOT NULL REFERENCES campaign ON DELETE CASCADE,
+    variant     TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    title       TEXT NOT NULL,
+    line        TEXT NOT NULL,
+    preemptions INTEGER NOT NULL,
+    turns       INTEGER NOT NULL,
+    points      INTEGER NOT NULL,
+    old_values  INTEGER,
+    "cast"      TEXT NOT NULL,
+    PRIMARY KEY (campaign, variant, fingerprint)
+);
+"""
+"""A store that was made before there were any gets the table with its first."""
+
+SCHEMA = f"""
 CREATE TABLE campaign (
     id        INTEGER PRIMARY KEY,
     plan      TEXT NOT NULL,
@@ -136,11 +153,12 @@ CREATE TABLE lost (
     covers    INTEGER NOT NULL,
     why       TEXT NOT NULL
 );
+{PROPOSAL}
 """
 
 TABLES = (
     *("campaign", "session", "variant", "pair", "block", "found"),
-    *("finding", "metric", "lost"),
+    *("finding", "metric", "lost", "proposal"),
 )
 
 
