@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import mmsim.scenarios.gates  # noqa: F401
-from mmsim.engine.carriers.threads import threads
+from mmsim.engine.carriers.greenlets import greenlets
 from mmsim.engine.execution import Token
 from mmsim.engine.machine import Machine
 from mmsim.engine.policy import FOREVER
@@ -32,7 +32,7 @@ STRANDED = "PG_mlocked page is mapped in no VM_LOCKED vma"
 
 @pytest.fixture(scope="module")
 def token() -> Iterator[Token]:
-    carrier = threads()
+    carrier = greenlets()
     yield carrier
     carrier.close()
 
