@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Carriers whose threads are kept across tests, and a look at the door behind each of them."""
+"""What is made once for all tests, and a look at the door behind each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
+from mmsim import cli
 from mmsim.engine.carriers.free import FreeCarrier
 from mmsim.engine.carriers.greenlets import greenlets
 from mmsim.engine.carriers.threads import threads
 from mmsim.engine.door import door
 from mmsim.engine.execution import Token
+from tests.stress.in_threads import use_threads
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +23,20 @@ def door_is_shut_behind_us() -> Iterator[None]:
     yield
     assert door.execution is None
     assert door.left == float("inf")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_parser() -> Iterator[None]:
+    """The command line of all commands: to build it takes longer than most commands that are tried."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "build", cache(cli.build))
+        yield
+
+
+@pytest.fixture
+def workers_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a campaign with one worker: a process takes a second to start."""
+    use_threads(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ def scenario(folder: Path) -> Any:
 
 
 def failures(variant: Any) -> list[Any]:
-    with Runner(variant, cpus=4, seed=1) as runner:
+    with Runner(variant, cpus=4, seed=1, engine="green") as runner:
         return [r for r in (runner.run(i) for i in range(RUNS)) if r.findings]
 
 

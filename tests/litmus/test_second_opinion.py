@@ -7,7 +7,7 @@ import pytest
 
 from tests.litmus import breaks, compare
 
-QUICK, CHUNK = 150, 25
+QUICK, CHUNK = 60, 20
 THOROUGH, PART = 10_000, 250
 
 NOTICED = {
