@@ -20,6 +20,8 @@ from mmsim.stress import profile
 from mmsim.stress.cli import main as stress
 from mmsim.stress.store import reproduce
 
+pytestmark = pytest.mark.usefixtures("workers_are_threads")
+
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "write-a-scenario.md"
 GOOD = (ROOT / "tests" / "stress" / "lost_update.py").read_text()

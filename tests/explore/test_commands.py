@@ -75,7 +75,7 @@ def test_what_makes_no_sense(
 
 def test_a_line_shrinks_to_two_preemptions(capsys: pytest.CaptureFixture[str]) -> None:
     variant = find_variant(Library(), "002.flawed")
-    with Runner(variant, cpus=8, seed=3, engine="green", policy="random-walk") as runner:
+    with Runner(variant, cpus=8, seed=3, engine="green", policy="pos") as runner:
         results = (runner.run(index) for index in range(3_000))
         line = next(result.schedule for result in results if result.findings)
     assert main(["shrink", "002.flawed", line]) == 0
