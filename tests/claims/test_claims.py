@@ -49,7 +49,11 @@ def tally(id, instead=None):
     source.__dict__["changes"] = {id: instead} if instead else {}
     setting = Setting(source=source, cpus=8, seed=1, engine="green", policy="mix", deadline=None)
     counted = Tally(find_variant(id))
-    counted.take(run_block(setting, Block(id, 0, 0, RUNS_002 if id.startswith("002") else RUNS), lambda beat: None))
+    counted.take(
+        run_block(
+            setting, Block(id, 0, 0, RUNS_002 if id.startswith("002") else RUNS), lambda beat: None
+        )
+    )
     return counted
 
 

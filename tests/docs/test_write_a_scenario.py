@@ -122,6 +122,7 @@ def test_there_are_commands() -> None:
     assert sum("mmsim.stress" in command for command in COMMANDS) >= 2
 
 
+@pytest.mark.usefixtures("workers_are_threads")
 @pytest.mark.parametrize("command", sorted(set(COMMANDS)))
 def test_every_command_works(command: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With few runs: then 1 (not shown) and 3 (too few to tell) are answers, too."""
