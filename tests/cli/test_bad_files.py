@@ -182,9 +182,7 @@ def test_an_actor_that_loops_without_a_point_is_named_and_ended(
         run_variant("900.plain", runs=2, cpus=2, file=file)
     # The run is over and its thread still loops: every later test would share its core with it.
     monkeypatch.setenv("LOOP_ENDS", "now")
-    while (
-        left := set(threading.enumerate()) - before
-    ):  # the last thing one does may be to start one
+    while left := set(threading.enumerate()) - before:  # one may start the next
         for thread in left:
             thread.join(60)
             assert not thread.is_alive()
