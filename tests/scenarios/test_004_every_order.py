@@ -26,7 +26,7 @@ from mmsim.scenarios.s004_mlock_cluster.casts import PAGES, Stage, cow, cow_movi
 from mmsim.scenarios.s004_mlock_cluster.check import METRICS, check
 from tests.scenarios.test_000_every_order import Split
 
-STEPS = (15, pytest.param(1, marks=pytest.mark.slow))
+STEPS = (25, pytest.param(1, marks=pytest.mark.slow))
 STRANDED = "PG_mlocked page is mapped in no VM_LOCKED vma"
 
 
