@@ -47,7 +47,7 @@ import mmsim, mmsim.stress.cli
 print(mmsim.__file__)
 code = mmsim.stress.cli.main(["--list", "--profile", "smoke"])
 import pytest
-sys.exit(code or pytest.main(["-q", "-p", "no:cacheprovider", "tests/repo/test_layers.py"]))
+sys.exit(code or pytest.main(["-p", "no:cacheprovider", "tests/repo/test_layers.py"]))
 """
 
 

@@ -89,7 +89,7 @@ RAISING = {
         "",
         "line 5, in boom: ZeroDivisionError: oh no",
     ),
-    "in check": ("", "m.spawn(print, comm='x')", ", boom", "line 5, in boom"),
+    "in check": ("", "m.spawn(lambda: None, comm='x')", ", boom", "line 5, in boom"),
     "syntax": ("def", "pass", "", "SyntaxError"),
     "no scenario": ("", "pass", "", "SCENARIO"),
     "exit": ("raise SystemExit(9)", "pass", "", "SystemExit: 9"),
