@@ -18,7 +18,7 @@ from mmsim.stress.source import find_variant
 from mmsim.stress.tally import Block, Tally
 from mmsim.stress.worker import Setting, run_block
 
-RUNS = 120
+RUNS = 60
 """Seeds are fixed; each difference below shows in a third of the runs, or in a metric."""
 
 

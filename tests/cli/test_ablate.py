@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RACE = str(ROOT / "tests" / "stress" / "lost_update.py")
 FEW = ("--file", RACE, "--cpus", "8", "--runs", "100", "--jobs", "1")
 
+pytestmark = pytest.mark.usefixtures("workers_are_threads")
+
 
 def test_a_hunk_left_out_of_a_variant(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "effects.json"

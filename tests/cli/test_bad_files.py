@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from mmsim.scenarios.own_file import load_file
 from mmsim.stress import profile
 from mmsim.stress.cli import main as stress
 from mmsim.stress.store import reproduce
+
+pytestmark = pytest.mark.usefixtures("workers_are_threads")
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "write-a-scenario.md"
@@ -172,11 +175,17 @@ def test_an_actor_that_loops_without_a_point_is_named_and_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mmsim.stress.endless.CPU_SECONDS", 0.6)
-    file = broken(
-        tmp_path, "def increment(c, lock):", "def increment(c, lock):\n    while True: pass"
-    )
+    loop = "import os\n    while 'LOOP_ENDS' not in os.environ: pass\n    raise SystemExit"
+    file = broken(tmp_path, "def increment(c, lock):", f"def increment(c, lock):\n    {loop}")
+    before = set(threading.enumerate())
     with pytest.raises(UsageError, match=r"in increment: .*it seems to loop"):
         run_variant("900.plain", runs=2, cpus=2, file=file)
+    # The run is over and its thread still loops: every later test would share its core with it.
+    monkeypatch.setenv("LOOP_ENDS", "now")
+    while left := set(threading.enumerate()) - before:  # one may start the next
+        for thread in left:
+            thread.join(60)
+            assert not thread.is_alive()
 
 
 def test_a_file_named_like_an_option_and_its_reproduce_line(

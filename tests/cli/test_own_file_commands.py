@@ -32,6 +32,8 @@ def mine():
     pass
 """
 
+pytestmark = pytest.mark.usefixtures("workers_are_threads")
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:

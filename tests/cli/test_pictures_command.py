@@ -51,6 +51,7 @@ def test_locksets(capsys: pytest.CaptureFixture[str]) -> None:
     assert "inactive_list" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("workers_are_threads")
 def test_a_page_for_each_kind_of_finding(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,7 +53,14 @@ def searched() -> str:
     return done.stdout.decode()
 
 
-@pytest.mark.parametrize("place", PLACES, ids=["ascii", "LANG=C", "POSIX"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(PLACES[0], id="ascii"),
+        pytest.param(PLACES[1], id="LANG=C", marks=pytest.mark.slow),
+        pytest.param(PLACES[2], id="POSIX"),
+    ],
+)
 def test_every_report_and_its_lanes_are_ascii(place: dict[str, str], searched: str) -> None:
     line = next(x for x in searched.splitlines() if x.startswith("Reproduce: "))
     replayed = run(*line.split()[3:], env=place)
@@ -89,8 +96,15 @@ def test_a_full_disk_is_one_line_and_no_traceback(argv: tuple[str, ...]) -> None
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("closed", ["1", "2"])
-@pytest.mark.parametrize("argv", [LIST, STRESS])
+@pytest.mark.parametrize(
+    ("argv", "closed"),
+    [
+        (LIST, "1"),
+        (LIST, "2"),
+        (STRESS, "1"),
+        pytest.param(STRESS, "2", marks=pytest.mark.slow),
+    ],
+)
 def test_a_closed_stream_is_no_reason_to_fail(argv: tuple[str, ...], closed: str) -> None:
     command = f'exec "$0" -m "$@" {closed}>&-'
     done = subprocess.run(

@@ -15,15 +15,17 @@ from mmsim.scenarios.registry import find_variant
 from .tree import Trace, parse
 
 
-@cache
 def ours(variant: str, *, cpus: int = 2, runs: int = 1) -> tuple[Trace, ...]:
     """One trace for each of ``runs`` runs, the first of seeds 0, 1, …"""
-    traces = []
-    for seed in range(runs):
-        with recorded() as recorder, Runner(find_variant(variant), cpus=cpus, seed=seed) as runner:
-            runner.run(0)
-        traces.append(parse("\n".join(call_tree(recorder.calls))))
-    return tuple(traces)
+    return tuple(one(variant, cpus, seed) for seed in range(runs))
+
+
+@cache
+def one(variant: str, cpus: int, seed: int) -> Trace:
+    """The first run of this seed; kept, as most are looked at by several tests."""
+    with recorded() as recorder, Runner(find_variant(variant), cpus=cpus, seed=seed) as runner:
+        runner.run(0)
+    return parse("\n".join(call_tree(recorder.calls)))
 
 
 def called(function: Callable[..., Any], *args: Any) -> tuple[Trace, ...]:

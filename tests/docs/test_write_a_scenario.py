@@ -57,7 +57,7 @@ def scenario(folder: Path) -> Any:
 
 
 def failures(variant: Any) -> list[Any]:
-    with Runner(variant, cpus=4, seed=1) as runner:
+    with Runner(variant, cpus=4, seed=1, engine="green") as runner:
         return [r for r in (runner.run(i) for i in range(RUNS)) if r.findings]
 
 
@@ -122,6 +122,7 @@ def test_there_are_commands() -> None:
     assert sum("mmsim.stress" in command for command in COMMANDS) >= 2
 
 
+@pytest.mark.usefixtures("workers_are_threads")
 @pytest.mark.parametrize("command", sorted(set(COMMANDS)))
 def test_every_command_works(command: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With few runs: then 1 (not shown) and 3 (too few to tell) are answers, too."""

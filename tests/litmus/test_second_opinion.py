@@ -7,7 +7,7 @@ import pytest
 
 from tests.litmus import breaks, compare
 
-QUICK, CHUNK = 300, 50
+QUICK, CHUNK = 300, 25
 THOROUGH, PART = 10_000, 250
 
 NOTICED = {

@@ -17,8 +17,9 @@ from mmsim.scenarios.registry import find_variant
 class Failing:
     """The runs of one variant, in their order, as far as somebody wanted to see them."""
 
-    def __init__(self, name: str, cpus: int, seed: int) -> None:
-        self._variant, self._cpus, self._seed = find_variant(name), cpus, seed
+    def __init__(self, name: str, cpus: int, seed: int, policy: str = "mix") -> None:
+        self._variant = find_variant(name)
+        self._options = {"cpus": cpus, "seed": seed, "engine": "green", "policy": policy}
         self._tried = 0
         self._found: list[RunResult] = []
 
@@ -27,7 +28,7 @@ class Failing:
         yield from [result for result in self._found if result.index < runs]
         if self._tried >= runs:
             return
-        with Runner(self._variant, cpus=self._cpus, seed=self._seed, engine="green") as runner:
+        with Runner(self._variant, **self._options) as runner:
             while self._tried < runs:
                 result = runner.run(self._tried)
                 self._tried += 1

@@ -23,7 +23,7 @@ from mmsim.stress.source import Library
 from mmsim.stress.tally import Block, Tally
 from mmsim.stress.worker import Setting, run_block
 
-RUNS = 50
+RUNS = 25
 CONFIRMED, HALF, REFUTED = Settled.CONFIRMED, Settled.HALF, Settled.REFUTED
 
 TURNED = (

@@ -108,8 +108,8 @@ def test_it_stays_clean(name: str) -> None:
     """A smoke test: the evidence for "never" is the campaign's, 2,000 runs and more."""
     variant = find_variant(name)
     metrics: dict[str, float] = {}
-    for cpus, runs in ((2, 40), (8, 15)):
-        with Runner(variant, cpus=cpus, seed=1) as runner:
+    for cpus, runs in ((2, 25), (8, 10)):
+        with Runner(variant, cpus=cpus, seed=1, engine="green") as runner:
             for index in range(runs):
                 result = runner.run(index)
                 assert not result.findings, result.findings[0].title
@@ -123,7 +123,7 @@ def test_it_stays_clean(name: str) -> None:
 
 def test_the_page_was_freed_twice_by_two_contexts() -> None:
     """Half of the double frees are this one, the others come while reclaim has a reference."""
-    with Runner(find_variant("002.flawed"), cpus=2, seed=1) as runner:
+    with Runner(find_variant("002.flawed"), cpus=2, seed=1, engine="green") as runner:
         found = next(
             result.findings[0]
             for result in map(runner.run, range(runs_for(0.01)))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Workers that are threads, for tests of what the main process does: a process takes a second.
 
-For fake variants only: simulated machines are one at a time in a process.
+For fake variants, or for one worker: simulated machines are one at a time in a process.
 """
 
 from __future__ import annotations

@@ -39,6 +39,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("_noting", "_listening"):
         monkeypatch.setattr(interrupts, name, False)
     before = {name: signal.getsignal(name) for name in interrupts.SIGNALS}
+    for name in interrupts.SIGNALS:  # nohup(1) starts us deaf to one of them
+        signal.signal(name, signal.default_int_handler)
     yield
     for name, handler in before.items():
         signal.signal(name, handler)

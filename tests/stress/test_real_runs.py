@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mmsim.stress.cli import main
+from tests.stress.in_threads import use_threads
 
 ROOT = Path(__file__).resolve().parents[2]
 RACE = Path("tests/stress/lost_update.py")
@@ -25,7 +26,10 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stress(tmp_path: Path, *argv: str) -> tuple[int, dict[str, Any]]:
     target = tmp_path / "out.json"
-    code = main([*argv, "--file", str(RACE), "--json", str(target)])
+    with pytest.MonkeyPatch.context() as patch:
+        if argv[-2:] == ("--jobs", "1"):  # one worker may as well be a thread
+            use_threads(patch)
+        code = main([*argv, "--file", str(RACE), "--json", str(target)])
     return code, json.loads(target.read_text())
 
 
@@ -85,13 +89,14 @@ RAISING = {
         "",
         "line 5, in boom: ZeroDivisionError: oh no",
     ),
-    "in check": ("", "m.spawn(print, comm='x')", ", boom", "line 5, in boom"),
+    "in check": ("", "m.spawn(lambda: None, comm='x')", ", boom", "line 5, in boom"),
     "syntax": ("def", "pass", "", "SyntaxError"),
     "no scenario": ("", "pass", "", "SCENARIO"),
     "exit": ("raise SystemExit(9)", "pass", "", "SystemExit: 9"),
 }
 
 
+@pytest.mark.usefixtures("workers_are_threads")
 @pytest.mark.parametrize("how", RAISING)
 def test_a_scenario_file_that_raises_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
