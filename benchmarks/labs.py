@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a player and a grader wait for: `python benchmarks/labs.py [game] [grade]`.
+"""What a player and a grader wait for.
+
+    python benchmarks/labs.py                  both
+    python benchmarks/labs.py game [VARIANT…]  of all that fail, or of these
+    python benchmarks/labs.py grade [LAB…]
 
 game   a step of a game as the browser gets it (the move, and the answer as JSON), at moves spread
-       over the first failing run with eight CPUs of every variant that fails; the size of its page
+       over the first failing run with eight CPUs of a variant; the size of its page
 grade  grading the reference solution of every lab: seconds on the clock, and of CPU
 
 All figures are seconds of this machine, and of CPU where it says so: a machine that is busy with
@@ -33,7 +37,7 @@ from mmsim.stress.source import Library
 
 RUNS = 300
 PLAYABLE = 4_000
-MOVES = 9
+MOVES = 7
 CPUS = 8
 
 
@@ -64,23 +68,22 @@ def waits(variant: Variant, line: str) -> list[float]:
     took = []
     with Session.of_line(variant, line) as session:
         table = Table(session, None, lambda line, over: line)
-        moves = len(session.undone)
+        moves = [move for (move,) in reversed(session.undone)]
         for n in range(MOVES):
-            session.undo(moves)
-            session.redo(max(1, n * (moves - 1) // (MOVES - 1)))
-            session.undo()
+            session.offer(moves)
+            session.redo(1 + n * (len(moves) - 2) // (MOVES - 1))
             begun = time.process_time()
             json.dumps(table.move({"do": "redo"}))
             took.append(time.process_time() - begun)
     return took
 
 
-def game() -> None:
+def game(wanted: list[str]) -> None:
     every = defaultdict(list)
     medians, sizes = {}, {}
     for scenario in Library().scenarios():
         for variant in scenario.variants:
-            if variant.expect is NEVER:
+            if variant.expect is NEVER or (wanted and variant.id not in wanted):
                 continue
             first, playable = lines(variant)
             if first:
@@ -103,10 +106,12 @@ def game() -> None:
         print(f"  {sizes[id][0] / 1e6:.2f} MB  {id}, {sizes[id][1]:,} steps")
 
 
-def grading() -> None:
+def grading(wanted: list[str]) -> None:
     print("grading the reference solution")
     print("  lab    clock      CPU")
     for lab in labs():
+        if wanted and str(lab.number) not in wanted:
+            continue
         with tempfile.TemporaryDirectory() as directory:
             workspace.solved(lab, Path(directory), "ada")
             before, begun = cpu(), time.monotonic()
@@ -122,6 +127,9 @@ def cpu() -> float:
 
 
 if __name__ == "__main__":
-    parts = sys.argv[1:] or ["game", "grade"]
-    for part in parts:
-        {"game": game, "grade": grading}[part]()
+    parts = {"game": game, "grade": grading}
+    if len(sys.argv) > 1 and sys.argv[1] not in parts:
+        sys.exit(__doc__)
+    for name, part in parts.items():
+        if sys.argv[1:2] in ([], [name]):
+            part(sys.argv[2:])
