@@ -91,7 +91,12 @@ def main() -> None:
                 *whole, counted = campaign(more, options.runs)
                 took[name].append((start, tuple(whole)))
                 numbers.add(counted)
-                print(f"round {n + 1}, {name}: {whole[0]:.1f} s", file=sys.stderr, flush=True)
+                print(
+                    f"round {n + 1}, {name}: {whole[0]:.1f} s, CPU {whole[1]:.1f} s, "
+                    f"of which the start {start[1]:.1f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
     if len(numbers) != 1:
         sys.exit("the numbers differ")
     print(f"{len(VARIANTS)} variants, {options.runs} runs each, {options.workers} workers")
