@@ -29,6 +29,7 @@ examples:
   python -m mmsim show 002.flawed
   python -m mmsim replay 002.flawed mm1:...      (a line that mmsim.stress printed)
   python -m mmsim where shrink_cache
+  python -m mmsim play 002.flawed                (be the scheduler; `lab start 1` for a class)
   python -m mmsim.stress --cpus 8                (many runs of everything, and verdicts)
 """
 

@@ -139,6 +139,15 @@ def read_journal(lab: Lab, folder: Path) -> Journal:
     return journal
 
 
+def is_of(lab: Lab, folder: Path) -> bool:
+    """Is it a folder of this lab?"""
+    try:
+        read_journal(lab, folder)
+    except UsageError:
+        return False
+    return True
+
+
 def write_journal(folder: Path, journal: Journal) -> None:
     """Keep it."""
     content = json.dumps(vars(journal), indent=2) + "\n"

@@ -183,6 +183,7 @@ def serve(session: Session, known: Known | None, command: Command, *, opens: boo
     app = application(Table(session, known, command), token)
     with socket.socket() as listener:
         listener.bind((HOST, 0))
+        listener.listen()  # before anybody knows the address: a browser is quicker than uvicorn
         url = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
         print(f"{session.variant.id}: {goal_of(session.variant)}")
         print(url, flush=True)

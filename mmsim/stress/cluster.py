@@ -13,12 +13,15 @@ would compute other runs: it is refused, with its name.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import os
 import queue
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import Any
@@ -39,6 +42,8 @@ LOOK_SECONDS = 1.0
 MOST_TRIES = 4
 """A block that has cost so many workers their life is given up."""
 GATHER_SECONDS = 30.0
+GREETING_SECONDS = 300.0
+"""A worker that is there and was asked who it is: on a busy machine imports alone take a minute."""
 NO_MMSIM = (ImportError, AttributeError, FileNotFoundError)
 """What a worker raises when asked who it is, if it has no mmsim, an old one, or not the file."""
 FETCHERS = 8
@@ -70,6 +75,42 @@ class _Seat:
     """Its last sign of life, by the scheduler's clock."""
     seen: float = 0.0
     """When that changed, by ours."""
+    since: float = field(default_factory=time.monotonic)
+    """When it came."""
+
+
+def workers_of(client: Any) -> dict[str, Any]:
+    """The workers that the scheduler knows now, by address.
+
+    Not what ``scheduler_info`` returns: dask keeps it in a place that it overwrites every other
+    second, in another thread, with one that names no workers.
+    """
+    asked = inspect.signature(client.scheduler_info).parameters
+    every = {"n_workers": -1} if "n_workers" in asked else {}  # before 2025, all and always
+    there: dict[str, Any] = client.sync(client.scheduler.identity, **every)["workers"]
+    return there
+
+
+class _Asked:
+    """The scheduler was asked which workers there are, in a thread: it may never answer."""
+
+    def __init__(self, client: Any) -> None:
+        self.since = time.monotonic()
+        self._answer: Future[dict[str, Any]] = Future()
+        threading.Thread(target=self._ask, args=(client,), name="mmsim-look", daemon=True).start()
+
+    def _ask(self, client: Any) -> None:
+        try:
+            self._answer.set_result(workers_of(client))
+        except BaseException as error:  # the same for whoever waits
+            self._answer.set_exception(error)
+
+    def answer(self) -> dict[str, Any] | None:
+        """Workers by address, None if there is no answer yet.  Raises what the asking raised."""
+        try:
+            return self._answer.result(LOOK_SECONDS)
+        except FutureTimeout:
+            return self._answer.result() if self._answer.done() else None
 
 
 def greet(file: str | None) -> Identity:
@@ -120,9 +161,10 @@ class Cluster(Crew):
         self._fetchers = ThreadPoolExecutor(FETCHERS, "mmsim-fetch")
         self._number = itertools.count()
         self._next_look = 0.0
-        self._patience = time.monotonic() + spec.wait
+        self._asked: _Asked | None = None
         self._begun = False
         self._connection: Connection = connect(spec)
+        self._patience = time.monotonic() + spec.wait  # from now on: to connect takes a while
         self._client = self._connection.client
 
     def close(self, *, patient: bool = True) -> None:
@@ -142,8 +184,13 @@ class Cluster(Crew):
         self._look(campaign, observer)
         ready = self._able()
         if not self._begun:
-            if len(ready) < min(self._spec.workers, self._spec.local or self._spec.workers):
-                return self._wait_for_workers(observer)
+            if len(ready) < self._spec.workers:
+                if not ready or time.monotonic() < self._patience:
+                    return self._wait_for_workers()
+                observer.trouble(
+                    f"cluster {self._spec.text}: {len(ready)} of {self._spec.workers} workers came "
+                    f"in {self._spec.wait:g} s; going on with them"
+                )
             self._begun = True
         for depth in range(1, AHEAD + 1):
             for seat in ready:
@@ -154,7 +201,7 @@ class Cluster(Crew):
             return True
         if ready and not self._again:
             return False
-        return self._wait_for_workers(observer)
+        return self._wait_for_workers()
 
     def _listen(self, bell: Sequence[int], campaign: Campaign, observer: Observer) -> None:
         wait([*bell, self._heard], POLL_SECONDS)
@@ -173,11 +220,15 @@ class Cluster(Crew):
     def _able(self) -> list[_Seat]:
         return [seat for seat in self._seats.values() if seat.state == READY]
 
-    def _wait_for_workers(self, observer: Observer) -> bool:
+    def _wait_for_workers(self) -> bool:
         """True while there is hope. Raises UsageError if nobody came at all."""
-        if time.monotonic() < self._patience:
+        now = time.monotonic()
+        seats = self._seats.values()
+        if any(seat.state == NEW and now - seat.since < GREETING_SECONDS for seat in seats):
             return True
-        refused = [seat.name for seat in self._seats.values() if seat.state == REFUSED]
+        if now < self._patience:
+            return True
+        refused = [seat.name for seat in seats if seat.state == REFUSED]
         who = f"all were refused: {', '.join(refused)}" if refused else "none came"
         text = f"cluster {self._spec.text}: no worker in {self._spec.wait:g} s, {who}"
         if not self._begun:
@@ -189,13 +240,23 @@ class Cluster(Crew):
         now = time.monotonic()
         if now < self._next_look:
             return
-        self._next_look = now + LOOK_SECONDS
+        if self._asked is None:
+            self._asked = _Asked(self._client)
         try:
-            there = self._client.scheduler_info(n_workers=-1)["workers"]
+            there = self._asked.answer()
         except Exception as error:  # dask and tornado have a dozen ways to say it
             raise InternalError(
                 f"cluster {self._spec.text}: the scheduler is gone: {one_line(error)}"
             ) from error
+        if there is None:
+            if now - self._asked.since > self._spec.silence:
+                raise InternalError(
+                    f"cluster {self._spec.text}: the scheduler was silent for "
+                    f"{self._spec.silence:g} s"
+                )
+            return
+        self._asked = None
+        self._next_look = now + LOOK_SECONDS
         for address, info in there.items():
             seat = self._seats.get(address)
             if seat is None or seat.state == GONE:

@@ -3,7 +3,7 @@
 
     scheduler = "tcp://head:8786"     # one that runs
     workers = 4                       # wait for so many before the first block (1)
-    wait_seconds = 120                # and for so long (60)
+    wait_seconds = 120                # but no longer, then go on with those that came (60)
     silence_seconds = 60              # a worker without a sign of life is given up (60)
 
     [tls]                             # if the scheduler wants it: dask's own certificates

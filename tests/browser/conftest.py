@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -88,12 +90,25 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
-@pytest.fixture
-def game() -> Iterator[str]:
-    """The address of a game of 002.flawed on two CPUs."""
+@pytest.fixture(scope="session")
+def served() -> Iterator[str]:
+    """The address of a game of 002.flawed on two CPUs, by one server for all tests."""
     command = [sys.executable, "-m", "mmsim", "play", "002.flawed", "--cpus", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         assert server.stdout is not None
         lines = (line.decode().strip() for line in server.stdout)
         yield next(line for line in lines if re.match(r"http://127\.0\.0\.1:\d+/[\w-]+/$", line))
         server.terminate()
+
+
+@pytest.fixture
+def game(served: str) -> str:
+    """The same, with everything that another test has done there undone."""
+    request = urllib.request.Request(
+        f"{served}move",
+        json.dumps({"do": "undo", "times": 1_000_000}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert not json.load(answer)["steps"]["n"]
+    return served

@@ -10,6 +10,13 @@ import pytest
 from tests.browser.conftest import Opens
 from tests.report.told import told
 
+# In one go, since every question costs a round trip: the acting CPU, its line, rows that changed.
+SHOWN = """() => [
+    [...document.querySelectorAll(".pane.acting .head b")].map(b => b.innerText),
+    [...document.querySelectorAll(".pane.acting .here")].map(line => line.dataset.l),
+    document.querySelectorAll("#memory tr.changed").length,
+]"""
+
 
 def text(page: Any, selector: str) -> str:
     return str(page.inner_text(selector)).strip()
@@ -78,10 +85,9 @@ def test_code_pages_and_words_go_together(opens: Opens, drawn: str) -> None:
         page.keyboard.press("ArrowRight")
         if not step.effect:
             continue
-        pane = page.locator(".pane.acting")
-        assert pane.locator(".head b").inner_text() == f"CPU{step.event.cpu}"
-        assert pane.locator(".here").get_attribute("data-l") == str(step.stack[0].line)
-        changed = page.locator("#memory tr.changed").count()
+        heads, lines, changed = page.evaluate(SHOWN)
+        assert heads == [f"CPU{step.event.cpu}"]
+        assert lines == [str(step.stack[0].line)]
         assert changed >= sum(thing.page for thing in step.changed)
 
 

@@ -129,6 +129,19 @@ def test_the_command_line_says_what_is_wrong(
     assert "answers.toml: Invalid value (at line 1" in capsys.readouterr().err
 
 
+def test_who_has_changed_into_the_folder_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["lab", "start", "1"]) == 0
+    assert capsys.readouterr().out.endswith("Then: python -m mmsim lab play 1\n")
+    monkeypatch.chdir(tmp_path / "lab1")
+    assert main(["lab", "hint", "1"]) == 0
+    assert "(hint 1 of 4)" in capsys.readouterr().out
+    assert main(["lab", "hint", "2"]) == 2
+    assert "lab2 holds no lab" in capsys.readouterr().err
+
+
 def test_machines_can_read_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lab", "list", "--json"]) == 0
     assert [row["lab"] for row in json.loads(capsys.readouterr().out)] == list(numbers())

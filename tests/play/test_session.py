@@ -219,34 +219,3 @@ def test_goals_are_words() -> None:
     assert "kernel BUG at include/linux/swapops.h:258!" in goal
     assert "\\" not in goal
     assert "nobody" in goal_of(find_variant(Library(), "002.pagelocked"))
-
-
-def failing() -> list[str]:
-    return [v.id for s in Library().scenarios() for v in s.variants if v.expect.value != "Never"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("id", failing())
-def test_every_variant_that_fails_can_be_played(id: str) -> None:
-    """From its recorded line: to the finding, half way back, and there again.
-
-    Variants whose failure random runs rarely meet are played to the end of some run instead.
-    """
-    variant = find_variant(Library(), id)
-    with Runner(variant, cpus=8, seed=1, engine="green") as runner:
-        results = (runner.run(n) for n in range(300))
-        line = next((r.schedule for r in results if r.findings and r.steps < 4_000), "")
-    if not line:
-        with Session(variant, cpus=8) as session:
-            assert session.ask(Ask(-1, "end")).over
-        return
-    with Session.of_line(variant, line) as session:
-        moves = len(session.undone)
-        session.redo(moves)
-        assert session.position.over
-        title = session.position.findings[0].title
-        session.undo(moves // 2)
-        assert not session.position.over
-        assert any(s.state == CAN for s in session.position.standing)
-        session.redo(moves)
-        assert session.position.findings[0].title == title

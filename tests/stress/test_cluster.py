@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from mmsim.errors import InternalError, UsageError
-from mmsim.stress import cli, clusterspec
+from mmsim.stress import cli, cluster, clusterspec
 from mmsim.stress.cluster import Cluster
 from mmsim.stress.clusterspec import parse
 from mmsim.stress.plan import Campaign
@@ -147,6 +148,61 @@ def test_a_block_that_costs_every_worker_its_life_is_lost(address: str) -> None:
     assert campaign.lost == [ear.troubles[-1]]
     assert campaign.lost[0].endswith("is gone; lost after 4 tries: 900.quiet runs 0..31")
     assert len(ear.troubles) == 4
+
+
+def test_fewer_workers_than_wanted_go_on_by_themselves(address: str, alone: list[Any]) -> None:
+    ear, campaign = Ear(), Watched(BUDGETS)
+    with Cluster(spec(address, workers=3, wait=1.5), setting(SOURCE)) as crew:
+        crew.run(campaign, ear)
+    assert numbers(campaign) == alone
+    assert [text.partition(": ")[2] for text in ear.troubles] == [
+        "2 of 3 workers came in 1.5 s; going on with them"
+    ]
+
+
+def test_workers_that_nobody_brings_back_end_the_campaign() -> None:
+    """Killed ones that dask starts again slowly, or never, are waited for as long as was said."""
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+    ) as local:
+        campaign = Watched(BUDGETS)
+        campaign.at, campaign.then = 3, lambda: local.scale(0)
+        with (
+            Cluster(spec(local.scheduler_address, wait=2.0), setting(SOURCE)) as crew,
+            pytest.raises(InternalError, match=r"no worker in 2 s, none came"),
+        ):
+            crew.run(campaign, Ear())
+        assert campaign.runs > 0
+
+
+def test_a_scheduler_that_does_not_answer_is_not_waited_for_ever(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    with (
+        Cluster(spec(address, silence=0.5), setting(SOURCE)) as crew,
+        monkeypatch.context() as patched,
+        pytest.raises(InternalError, match=r"the scheduler was silent for 0\.5 s"),
+    ):
+        patched.setattr(cluster, "workers_of", lambda client: answers.wait())
+        crew.run(Watched(BUDGETS), Ear())
+    answers.set()
+
+
+def test_workers_are_not_taken_from_what_dask_keeps(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is overwritten every other second with one that names none: here, always at once."""
+    with distributed.Client(address) as client:
+        update = client._update_scheduler_info
+
+        async def overwritten(**options: Any) -> None:
+            await update(**options)
+            await update(n_workers=0)
+
+        monkeypatch.setattr(client, "_update_scheduler_info", overwritten)
+        assert client.scheduler_info(n_workers=-1)["workers"] == {}
+        assert len(cluster.workers_of(client)) == 2
 
 
 def test_what_is_queued_of_a_variant_that_is_through_is_taken_back(address: str) -> None:

@@ -78,7 +78,9 @@ def _verb(
 ) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=about)
     parser.add_argument("number", type=int, metavar="N", help="the lab")
-    parser.add_argument("folder", nargs="?", metavar="DIR", help="its folder (default: labN)")
+    parser.add_argument(
+        "folder", nargs="?", metavar="DIR", help="its folder (default: labN, or where you are)"
+    )
     return parser
 
 
@@ -92,9 +94,15 @@ def run(options: argparse.Namespace) -> int:
     lab = find(options.number)
     if options.verb == "teach":
         return _teach(lab, options)
-    folder = Path(options.folder or f"lab{lab.number}")
+    folder = Path(options.folder) if options.folder else _folder(lab)
     verb = {"start": _start, "play": _play, "check": _check, "hint": _hint, "grade": _grade}
     return verb[options.verb](lab, folder, options)
+
+
+def _folder(lab: Lab) -> Path:
+    """labN, or where we are if that is a folder of this lab: people change into it."""
+    usual = Path(f"lab{lab.number}")
+    return Path() if not usual.exists() and workspace.is_of(lab, Path()) else usual
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -134,6 +142,9 @@ def _start(lab: Lab, folder: Path, options: argparse.Namespace) -> int:
     print(
         f"Read {folder / 'README.md'}, then write your predictions into {folder / 'answers.toml'}."
     )
+    verb = "play" if lab.play(lab.drawn(options.student)) else "check"
+    where = f" {shlex.quote(options.folder)}" if options.folder else ""
+    print(f"Then: python -m mmsim lab {verb} {lab.number}{where}")
     return 0
 
 

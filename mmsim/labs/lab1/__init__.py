@@ -32,14 +32,21 @@ def draw(rng: random.Random) -> dict[str, Any]:
 
 
 class _Frees(Instrument):
-    """Who gave a page to the zone, in order."""
+    """Who gave a page to the zone, in order, and who last took one that had no references."""
 
     def __init__(self) -> None:
         self.by: list[str] = []
+        self.taken_by = ""
+        self._count: int | None = None
+
+    def before(self, ctx: Context, step: int, op: Op, obj: Any, args: tuple[Any, ...]) -> None:
+        self._count = getattr(obj, "v_count", None)
 
     def after(self, ctx: Context, step: int, op: Op, obj: Any, value: Any) -> None:
         if op.kind is WRITE and "free_pages" in op.words:
             self.by.append(ctx.comm)
+        if self._count == 0 and obj.v_count == 1:
+            self.taken_by = ctx.comm
 
 
 def _replayed(work: Work, name: str) -> trials.Replayed:
@@ -94,11 +101,15 @@ def who(work: Work) -> Score:
 
 
 def freers(which: Variant, line: str) -> tuple[str, str]:
-    """Who freed the page first, and who tried to a second time."""
+    """Who freed the page first, and who tried to a second time.
+
+    The run ends at the second attempt.  If the first one is still under way then, it is that of
+    whoever has taken the page in order to free it.
+    """
     frees = _Frees()
     with Runner(which, cpus=2, seed=0, engine="green") as runner:
         result = runner.replay(trials.line_in(line), instruments=[frees])
-    return (frees.by[0] if frees.by else "", result.findings[0].comm)
+    return (frees.by[0] if frees.by else frees.taken_by, result.findings[0].comm)
 
 
 def locks(work: Work) -> Score:
