@@ -100,7 +100,9 @@ def move_pages_to_lru_v5_4(lruvec, list):
     lock = lru_lock_of(lruvec)
     while not list_empty(list):
         page = lru_to_page(list)
-        VM_BUG_ON_PAGE(lambda p=page: PageLRU(p), "PageLRU(page)", page, "mm/vmscan.c:1892")
+        VM_BUG_ON_PAGE(
+            lambda p=page: PageLRU(p), "PageLRU(page)", page, {"5.4": "mm/vmscan.c:1892"}
+        )
         if not page_evictable(page):
             list_del(page.lru)
             spin_unlock_irq(lock)
@@ -147,7 +149,9 @@ def move_pages_to_lru_v5_17(lruvec, list):
     lock = lruvec.lru_lock
     while not list_empty(list):
         page = lru_to_page(list)
-        VM_BUG_ON_PAGE(lambda p=page: PageLRU(p), "PageLRU(page)", page, "mm/vmscan.c:2319")
+        VM_BUG_ON_PAGE(
+            lambda p=page: PageLRU(p), "PageLRU(page)", page, {"5.17": "mm/vmscan.c:2319"}
+        )
         list_del(page.lru)
         if not page_evictable(page):
             spin_unlock_irq(lock)
@@ -177,7 +181,7 @@ def move_pages_to_lru_v5_17(lruvec, list):
             lambda p=page: not folio_matches_lruvec(p, lruvec),
             "!folio_matches_lruvec(page_folio(page), lruvec)",
             page,
-            "mm/vmscan.c:2358",
+            {"5.17": "mm/vmscan.c:2358"},
         )
         add_page_to_lru_list(page, lruvec)
     list_splice(pages_to_free, list)
