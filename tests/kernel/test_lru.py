@@ -22,7 +22,7 @@ from mmsim.lru import (
 )
 from mmsim.memblock import memblock_free_all
 from mmsim.memcg_move import mem_cgroup_move_charge
-from mmsim.memcontrol import folio_lruvec
+from mmsim.memcontrol import folio_lruvec, lruvec_memcg_debug
 from mmsim.mmzone import folio_lru_list, lru_lock_of, mem_cgroup_update_lru_size
 from mmsim.page_alloc import alloc_page, alloc_pages
 from mmsim.page_ext import page_is_idle
@@ -331,15 +331,21 @@ def test_charge_moving_leaves_pages_that_are_isolated_or_of_others() -> None:
 
 
 @pytest.mark.parametrize(("debug", "dies"), [(True, True), (False, False)])
-def test_a_list_that_is_taken_below_nothing_is_warned_of_once(debug: bool, dies: bool) -> None:
+@pytest.mark.parametrize(("era", "warns", "bug"), [("5.4", 1312, 1315), ("5.17", 1280, 1283)])
+def test_a_list_that_is_taken_below_nothing_is_warned_of_once(
+    debug: bool, dies: bool, era: str, warns: int, bug: int
+) -> None:
     """And starts again at 0; DEBUG_VM does not get that far."""
-    m = machine("5.4", DEBUG_VM=debug)
+    m = machine(era, DEBUG_VM=debug)
     lruvec = m.vm.memcgs[1].lruvecs[0]
     for _ in range(2):
         with pytest.raises(ContextDied) if dies else nullcontext():
             mem_cgroup_update_lru_size(lruvec, ANON, -1)
     warning = "WARNING: mem_cgroup_update_lru_size: lru_size is negative"
     assert titles(m) == [warning] + ["VM_BUG_ON(1)"] * (2 * dies)
+    assert m.findings[0].detail == (f"mm/memcontrol.c:{warns}",)
+    for finding in m.findings[1:]:
+        assert finding.detail == (f"kernel BUG at mm/memcontrol.c:{bug}!",)
     assert lruvec.v_size(ANON) == (-2 if dies else 0)
 
 
@@ -359,6 +365,23 @@ def test_no_page_is_active_and_unevictable() -> None:
     assert titles(m) == [
         "VM_BUG_ON_FOLIO(folio_test_active(folio) && folio_test_unevictable(folio))"
     ]
+
+
+@pytest.mark.parametrize(
+    ("charged", "text", "line"),
+    [
+        (False, "lruvec_memcg(lruvec) != root_mem_cgroup", 1176),
+        (True, "lruvec_memcg(lruvec) != memcg", 1178),
+    ],
+)
+def test_the_lock_of_another_memcg_is_noticed(charged: bool, text: str, line: int) -> None:
+    m = machine("5.17")
+    page = alloc_page(0)
+    page.v_mem_cgroup = m.vm.memcgs[1] if charged else None
+    with pytest.raises(ContextDied):
+        lruvec_memcg_debug(m.vm.memcgs[2].lruvecs[0], page)
+    assert titles(m) == [f"VM_BUG_ON_FOLIO({text})"]
+    assert m.findings[0].detail == (f"kernel BUG at mm/memcontrol.c:{line}!",)
 
 
 def test_an_uncharged_page_has_no_lruvec_in_5_17() -> None:
