@@ -94,7 +94,7 @@ def putback_lru_page(page):
 def move_pages_to_lru_v5_4(lruvec, list):
     """Put isolated pages back; those whose last reference was ours stay on ``list``, to be freed.
 
-    *Locks:* lru_lock, dropped for unevictable pages.  *Race:* PG_lru before the put: I-000-e.
+    *Locks:* lru_lock, dropped for unevictable pages.  *Race:* PG_lru before the put (I1).
     """
     pages_to_free = LIST_HEAD("pages_to_free")
     lock = lru_lock_of(lruvec)
@@ -143,7 +143,7 @@ def move_pages_to_lru_v5_17(lruvec, list):
     """Put isolated pages back; those whose last reference was ours stay on ``list``, to be freed.
 
     *Locks:* the lruvec's, dropped for unevictable pages.  *Race:* PG_lru before the put, or
-    release_pages() on another CPU sees a page that is not on the LRU and frees it: I-000-e.
+    release_pages() on another CPU sees a page that is not on the LRU and frees it (I1).
     """
     pages_to_free = LIST_HEAD("pages_to_free")
     lock = lruvec.lru_lock
