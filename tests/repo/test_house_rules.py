@@ -118,6 +118,19 @@ def test_every_file_of_code_says_what_it_is_for() -> None:
     assert not silent
 
 
+DIALECT = {"linux", "v2_4", "v3_13", "scenarios", "labs"}
+"""Packages of kernel code, and two of which only single modules are something else."""
+
+
+def test_types_are_checked_of_all_that_is_no_kernel_dialect() -> None:
+    overrides = tomllib.loads(texts()[Path("pyproject.toml")])["tool"]["mypy"]["overrides"]
+    checked = {
+        name for each in overrides if not each.get("ignore_errors", True) for name in each["module"]
+    }
+    packages = {path.parent.name for path in (ROOT / "mmsim").glob("*/__init__.py")}
+    assert {f"mmsim.{name}.*" for name in packages - DIALECT} <= checked
+
+
 LONGEST = 640
 
 
