@@ -8,7 +8,11 @@ from contextlib import nullcontext
 import pytest
 
 import mmsim.scenarios.gates  # noqa: F401
+from mmsim.engine.events import Event
+from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
 from mmsim.engine.oops import ContextDied
+from mmsim.engine.policy import RoundRobin
 from mmsim.filemap_cache import find_get_page
 from mmsim.linux.list import LIST_HEAD, list_nodes
 from mmsim.linux.percpu import per_cpu
@@ -24,6 +28,8 @@ from mmsim.memblock import memblock_free_all
 from mmsim.memcg_move import mem_cgroup_move_charge
 from mmsim.memcontrol import folio_lruvec, lruvec_memcg_debug
 from mmsim.mmzone import folio_lru_list, lru_lock_of, mem_cgroup_update_lru_size
+from mmsim.page import SetPageUptodate
+from mmsim.page import __SetPageUptodate as set_uptodate_nonatomic
 from mmsim.page_alloc import alloc_page, alloc_pages
 from mmsim.page_ext import page_is_idle
 from mmsim.page_idle import page_idle_bitmap_read, page_idle_bitmap_write
@@ -325,6 +331,37 @@ def test_charge_moving_leaves_pages_that_are_isolated_or_of_others() -> None:
     putback_lru_page(mapping.slots[1])
     assert mem_cgroup_move_charge(mapping, range(2), one, two) == 0
     assert mapping.slots[0].v_mem_cgroup is one
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_the_unevictable_flag_goes_before_pg_lru_is_looked_at(token: Token, era: str) -> None:
+    m = machine(era)
+    page = alloc_page(0)
+    page.v_mem_cgroup = m.vm.root_mem_cgroup
+    page.v_flags |= page.m_unevictable
+    seen: list[str] = []
+
+    def listen(event: Event) -> None:
+        if event.obj == page.name and event.op.words == ("flags",):
+            seen.append(f"{event.verb or event.kind} {event.label.removeprefix('flags:')}")
+
+    def adds() -> None:
+        lru_cache_add(page)
+        lru_add_drain()
+
+    m.spawn(adds, comm="adds")
+    m.instruments.append(Events(listen))
+    token.run(m, RoundRobin())
+    assert lru(page)
+    first = seen.index("test_and_clear unevictable")
+    assert seen[first : first + 3] == ["test_and_clear unevictable", "read-once lru", "set lru"]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_new_page_is_uptodate_by_a_load_and_a_store(debug: bool) -> None:
+    machine("5.17", DEBUG_VM=debug)
+    page = alloc_page(0)
+    assert points(set_uptodate_nonatomic, page)[1] == points(SetPageUptodate, page)[1] + 1
 
 
 # -- what DEBUG_VM asserts ------------------------------------------------------------------------
