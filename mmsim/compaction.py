@@ -206,6 +206,9 @@ def isolate_migratepages_block_v4_19(cc, low_pfn, end_pfn, isolate_mode):
     The first frame not scanned; 0 if nothing was done.  *Locks:* takes lru_lock, interrupts off,
     when it has found the first page worth it, and drops it every 32 frames; may sleep before.
     *Race:* see the top of the file; what comes before the lock is the window.
+
+    5.4 has cc->rescan, with which it takes more than 32 pages of a block; that is in the version of
+    5.17 only.
     """
     pgdat = cc.pgdat
     nr_isolated = 0

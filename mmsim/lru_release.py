@@ -137,7 +137,7 @@ def free_compound_page(page):
 
 @cite("mm/swap.c", "5.17", thread="000")
 def __put_compound_page(page):
-    """Free a compound page.  *Locks:* takes the LRU lock, so it must not be held: I-000-h."""
+    """Free a compound page.  *Locks:* takes the LRU lock, so it must not be held."""
     if __page_cache_release(page):
         free_compound_page(page)
 

@@ -60,6 +60,7 @@ def folio_lruvec(page):
         lambda: memcg is None and not mem_cgroup_disabled(),
         "!memcg && !mem_cgroup_disabled()",
         page,
+        {"5.17": "include/linux/memcontrol.h:746"},
     )
     if memcg is None:
         memcg = kernel().root_mem_cgroup
@@ -74,11 +75,11 @@ def lruvec_memcg_debug(lruvec, page):
     memcg = page_memcg(page)
     if memcg is None:
         memcg = kernel().root_mem_cgroup
-        text = "lruvec_memcg(lruvec) != root_mem_cgroup"
+        text, line = "lruvec_memcg(lruvec) != root_mem_cgroup", 1176
     else:
-        text = "lruvec_memcg(lruvec) != memcg"
+        text, line = "lruvec_memcg(lruvec) != memcg", 1178
     VM_BUG_ON_FOLIO(
-        lambda: lruvec.memcg is not memcg, text, page, {"5.17": "mm/memcontrol.c:1178"}
+        lambda: lruvec.memcg is not memcg, text, page, {"5.17": f"mm/memcontrol.c:{line}"}
     )
 
 
@@ -194,6 +195,7 @@ def uncharge_page(page):
             lambda: page_count(page),
             "page_count(page) && !is_zone_device_page(page) && !PageHWPoison(page)",
             page,
+            {"4.19": "mm/memcontrol.c:6140", "5.4": "mm/memcontrol.c:6718"},
         )
     if page.mem_cgroup is None:
         return

@@ -166,7 +166,10 @@ def do_page_mkwrite(vmf):
     ret = filemap_page_mkwrite(vmf)
     if ret & VM_FAULT_NOPAGE:
         return ret
-    VM_BUG_ON_PAGE(lambda: not PageLocked(vmf.page), "!PageLocked(page)", vmf.page)
+    VM_BUG_ON_PAGE(
+        lambda: not PageLocked(vmf.page), "!PageLocked(page)", vmf.page,
+        {"5.17": "mm/memory.c:2892"},
+    )
     return ret
 
 
@@ -178,7 +181,9 @@ def fault_dirty_shared_page(vmf):
     """
     page = vmf.page
     set_page_dirty(page)
-    VM_BUG_ON_PAGE(lambda: PageAnon(page), "PageAnon(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: PageAnon(page), "PageAnon(page)", page, {"5.17": "mm/memory.c:2910"}
+    )
     unlock_page(page)
     return 0
 

@@ -176,7 +176,10 @@ def _unmap_and_move_locked(page, newpage, force, mode, is_lru):
             return _out_unlock(page, anon_vma, rc)
     elif page_mapped(page):
         VM_BUG_ON_PAGE(
-            lambda: PageAnon(page) and anon_vma is None, "PageAnon(page) && !anon_vma", page
+            lambda: PageAnon(page) and anon_vma is None,
+            "PageAnon(page) && !PageKsm(page) && !anon_vma",
+            page,
+            {"4.19": "mm/migrate.c:1100", "5.4": "mm/migrate.c:1109", "5.17": "mm/migrate.c:1031"},
         )
         try_to_migrate(page)
         page_was_mapped = True

@@ -43,8 +43,8 @@ def mlock_vma_page(page):
     *Locks:* page lock, under a PTL; takes the LRU lock.  *Race:* a page that is isolated goes where
     the flag says when it is put back.
     """
-    BUG_ON(not PageLocked(page), "mm/mlock.c:94", page)
-    VM_BUG_ON_PAGE(lambda: PageTail(page), "PageTail(page)", page)
+    BUG_ON(not PageLocked(page), {"5.17": "mm/mlock.c:94"}, page)
+    VM_BUG_ON_PAGE(lambda: PageTail(page), "PageTail(page)", page, {"5.17": "mm/mlock.c:96"})
     if not TestSetPageMlocked(page):
         mod_zone_page_state(page_pgdat(page), 1)
         if not isolate_lru_page(page):
@@ -54,7 +54,7 @@ def mlock_vma_page(page):
 @cite("mm/swap.c", "5.17")
 def lru_cache_add_inactive_or_unevictable(page, vma):
     """Queue a new anonymous page, marked mlocked if its vma is.  *Locks:* PTL."""
-    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page)
+    VM_BUG_ON_PAGE(lambda: PageLRU(page), "PageLRU(page)", page, {"5.17": "mm/swap.c:487"})
     if vma.vm_flags & VM_LOCKED:
         if not TestSetPageMlocked(page):
             mod_zone_page_state(page_pgdat(page), 1)

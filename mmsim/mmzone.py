@@ -191,6 +191,7 @@ def folio_lru_list(page):
         lambda: PageActive(page) and PageUnevictable(page),
         "folio_test_active(folio) && folio_test_unevictable(folio)",
         page,
+        {"5.17": "include/linux/mm_inline.h:83"},
     )
     if PageUnevictable(page):
         return LRU_UNEVICTABLE
@@ -221,9 +222,19 @@ def mem_cgroup_update_lru_size(lruvec, lru, nr_pages):
     if nr_pages < 0:
         setattr(lruvec, lru_size, getattr(lruvec, lru_size) + nr_pages)
     size = getattr(lruvec, lru_size)
-    if WARN_ONCE(size < 0, "mem_cgroup_update_lru_size: lru_size is negative"):
+    if WARN_ONCE(
+        size < 0,
+        "mem_cgroup_update_lru_size: lru_size is negative",
+        {
+            "4.19": "mm/memcontrol.c:1187",
+            "5.4": "mm/memcontrol.c:1312",
+            "5.17": "mm/memcontrol.c:1280",
+        },
+    ):
         if IS_ENABLED("DEBUG_VM"):
-            report("VM_BUG_ON", "VM_BUG_ON(1)", fatal=True)
+            line = {"4.19": ":1190", "5.4": ":1315", "5.17": ":1283"}.get(era().name, "")
+            at = f"kernel BUG at mm/memcontrol.c{line}!"
+            report("VM_BUG_ON", "VM_BUG_ON(1)", detail=(at,), fatal=True)
         setattr(lruvec, lru_size, 0)
     if nr_pages > 0:
         setattr(lruvec, lru_size, getattr(lruvec, lru_size) + nr_pages)

@@ -114,7 +114,7 @@ def shift_arg_pages(vma, shift):
     length = old_end - old_start
     new_start = old_start - shift
     new_end = old_end - shift
-    BUG_ON(new_start > new_end, "fs/exec.c:687")
+    BUG_ON(new_start > new_end, {"5.17": "fs/exec.c:687"})
     if vma is not find_vma(mm, new_start):
         return -EFAULT
     # cover the whole range; the offset stays, so from here on rmap says "new place"

@@ -201,9 +201,10 @@ _head = attrgetter("v_compound_head")
 
 @cite("include/linux/mmdebug.h", "5.4")
 def VM_BUG_ON_PGFLAGS(condition, text, page):
-    """VM_BUG_ON_PAGE() of its own option, which slows the kernel down."""
+    """VM_BUG_ON_PAGE() of its own option.  Its line would be that of the flag's macro."""
     if IS_ENABLED("DEBUG_VM_PGFLAGS"):
-        VM_BUG_ON_PAGE(condition, text, page)
+        where = "include/linux/page-flags.h"
+        VM_BUG_ON_PAGE(condition, text, page, "./" + where if era().version < (5, 0) else where)
 
 
 @cite("include/linux/page-flags.h", "5.4")
@@ -226,7 +227,7 @@ def PF_NO_TAIL(page, enforce):
     if not page.has_policies:
         return page
     if enforce:
-        VM_BUG_ON_PGFLAGS(lambda: PageTail(page), "enforce && PageTail(page)", page)
+        VM_BUG_ON_PGFLAGS(lambda: PageTail(page), "1 && PageTail(page)", page)
     return compound_head(page)
 
 
@@ -476,7 +477,8 @@ def PageUptodate(page):
 @cite("include/linux/page-flags.h", "5.4")
 def SetPageUptodate(page):
     """The page's content is there, and was written before the flag."""
-    VM_BUG_ON_PAGE(lambda: PageTail(page), "PageTail(page)", page)
+    where = {"4.19": "./include/linux/page-flags.h:475", "5.4": "include/linux/page-flags.h:520"}
+    VM_BUG_ON_PAGE(lambda: PageTail(page), "PageTail(page)", page, where)
     smp_wmb()
     _set_uptodate(page)
 
@@ -484,7 +486,8 @@ def SetPageUptodate(page):
 @cite("include/linux/page-flags.h", "5.4")
 def __SetPageUptodate(page):
     """The same of a page nobody else can see: load and store of the whole word."""
-    VM_BUG_ON_PAGE(lambda: PageTail(page), "PageTail(page)", page)
+    where = {"4.19": "./include/linux/page-flags.h:468", "5.4": "include/linux/page-flags.h:513"}
+    VM_BUG_ON_PAGE(lambda: PageTail(page), "PageTail(page)", page, where)
     smp_wmb()
     _set_uptodate_nonatomic(page)
 

@@ -182,8 +182,24 @@ def free_pcppages_bulk(zone, count, pcp):
 @cite("mm/internal.h", "5.4")
 def set_page_refcounted(page):
     """The first reference of a page that was free."""
-    VM_BUG_ON_PAGE(lambda: PageTail(page), "PageTail(page)", page)
-    VM_BUG_ON_PAGE(lambda: page_ref_count(page), "page_ref_count(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: PageTail(page), "PageTail(page)", page,
+        {
+            "3.13": "mm/internal.h:30",
+            "4.19": "mm/internal.h:76",
+            "5.4": "mm/internal.h:72",
+            "5.17": "mm/internal.h:144",
+        },
+    )
+    VM_BUG_ON_PAGE(
+        lambda: page_ref_count(page), "page_ref_count(page)", page,
+        {
+            "3.13": "mm/internal.h:31",
+            "4.19": "mm/internal.h:77",
+            "5.4": "mm/internal.h:73",
+            "5.17": "mm/internal.h:145",
+        },
+    )
     set_page_count(page, 1)
 
 
@@ -342,15 +358,30 @@ def free_tail_pages_check(head_page, page):
 
 @cite("mm/page_alloc.c", "5.17")
 def free_pages_prepare(page, order, check_free=True):
-    """Make a page fit for a free list: check, forget flags and owner.  False: leak it."""
+    """Make a page fit for a free list: check, forget flags and owner.  False: leak it.
+
+    The two assertions are 3.14's and later; to 3.13 they cost a point each with DEBUG_VM.
+    """
     bad = False
-    VM_BUG_ON_PAGE(lambda: PageTail(page), "PageTail(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: PageTail(page), "PageTail(page)", page,
+        {
+            "4.19": "mm/page_alloc.c:1013",
+            "5.4": "mm/page_alloc.c:1127",
+            "5.17": "mm/page_alloc.c:1301",
+        },
+    )
     if order:
         compound = PageCompound(page)
         VM_BUG_ON_PAGE(
             lambda: compound and compound_order(page) != order,
             "compound && compound_order(page) != order",
             page,
+            {
+                "4.19": "mm/page_alloc.c:1025",
+                "5.4": "mm/page_alloc.c:1139",
+                "5.17": "mm/page_alloc.c:1325",
+            },
         )
         for i in range(1, 1 << order):
             tail = pfn_to_page(page.pfn + i)

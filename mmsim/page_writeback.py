@@ -66,14 +66,25 @@ def clear_page_dirty_for_io_v5_4(page):
     The mark in the page cache stays until set_page_writeback().  *Locks:* entered with the page
     lock; may sleep for rmap locks.  *Race:* stores through ptes: see page_mkclean().
     """
-    BUG_ON(not PageLocked(page), "mm/page-writeback.c:2658", page)
+    BUG_ON(
+        not PageLocked(page),
+        {
+            "3.13": "mm/page-writeback.c:2313",
+            "4.19": "mm/page-writeback.c:2655",
+            "5.4": "mm/page-writeback.c:2658",
+        },
+        page,
+    )
     return _clear_dirty(page)
 
 
 @cite("mm/page-writeback.c", "5.16..5.17", symbol="folio_clear_dirty_for_io")
 def clear_page_dirty_for_io_v5_17(page):
     """The same; the assertion is DEBUG_VM's."""
-    VM_BUG_ON_FOLIO(lambda: not PageLocked(page), "!folio_test_locked(folio)", page)
+    VM_BUG_ON_FOLIO(
+        lambda: not PageLocked(page), "!folio_test_locked(folio)", page,
+        {"5.17": "mm/page-writeback.c:2729"},
+    )
     return _clear_dirty(page)
 
 
@@ -168,7 +179,10 @@ def end_page_writeback_v5_4(page):
     """
     _rotate(page)
     if not test_clear_page_writeback(page):
-        BUG("mm/filemap.c:1359", page)
+        BUG(
+            {"3.13": "mm/filemap.c:627", "4.19": "mm/filemap.c:1253", "5.4": "mm/filemap.c:1359"},
+            page,
+        )
     smp_mb()  # smp_mb__after_atomic(): the waiter sets PG_waiters, then looks at PG_writeback
     wake_up_page(page, "writeback")
 
@@ -182,7 +196,7 @@ def end_page_writeback_v5_10(page):
     _rotate(page)
     get_page(page)
     if not __folio_end_writeback(page):
-        BUG("mm/filemap.c:1645", page)
+        BUG({"5.17": "mm/filemap.c:1645"}, page)
     smp_mb()
     wake_up_page(page, "writeback")
     put_page(page)
@@ -240,7 +254,16 @@ def write_cache_pages(mapping, writepage):
         else:
             if PageWriteback(page):
                 wait_on_page_writeback(page)
-            BUG_ON(PageWriteback(page), "mm/page-writeback.c:2250", page)
+            BUG_ON(
+                PageWriteback(page),
+                {
+                    "3.13": "mm/page-writeback.c:1959",
+                    "4.19": "mm/page-writeback.c:2235",
+                    "5.4": "mm/page-writeback.c:2233",
+                    "5.17": "mm/page-writeback.c:2250",
+                },
+                page,
+            )
             if clear_page_dirty_for_io(page):
                 writepage(page)
             else:

@@ -171,7 +171,11 @@ def __page_set_anon_rmap(page, vma, address):
     piece (WRITE_ONCE), and perhaps an index that is not yet the page's.
     """
     anon_vma = vma.anon_vma
-    BUG_ON(anon_vma is None, "mm/rmap.c:1078", page)
+    BUG_ON(
+        anon_vma is None,
+        {"4.19": "mm/rmap.c:1030", "5.4": "mm/rmap.c:1028", "5.17": "mm/rmap.c:1078"},
+        page,
+    )
     if PageAnon(page):
         return
     WRITE_ONCE(page, "mapping", anon_vma)
@@ -185,11 +189,13 @@ def __page_check_anon_rmap(page, vma, address):
         lambda: page.mapping is not vma.anon_vma,
         "page_anon_vma(page)->root != vma->anon_vma->root",
         page,
+        {"5.17": "mm/rmap.c:1122"},
     )
     VM_BUG_ON_PAGE(
         lambda: page.index != linear_page_index(vma, address),
         "page_to_pgoff(page) != linear_page_index(vma, address)",
         page,
+        {"5.17": "mm/rmap.c:1123"},
     )
 
 
@@ -338,7 +344,11 @@ def page_mkclean(page):
 
     *Locks:* entered with the page lock, which the faults will want; may sleep for the object's.
     """
-    BUG_ON(not PageLocked(page), "mm/rmap.c:1023", page)
+    BUG_ON(
+        not PageLocked(page),
+        {"4.19": "mm/rmap.c:975", "5.4": "mm/rmap.c:973", "5.17": "mm/rmap.c:1023"},
+        page,
+    )
     if not page_mapped(page) or page_mapping(page) is None:
         return 0
     cleaned = []

@@ -92,7 +92,8 @@ def pfn_swap_entry_to_page(entry):
     """The page of a migration entry.
 
     *Locks:* the PTL under which the entry was read.  Older than the wait that is blamed for it in
-    thread 003: 5.16 made the same assertion in the same place.
+    thread 003: 5.16 made the same assertion in the same place.  The line is that of 5.17-rc5; no
+    tree of 5.16 was read.
     *Race:* none if somebody holds the page lock as long as there are entries.
     """
     page = pfn_to_page(swp_offset(entry))

@@ -55,9 +55,13 @@ def find_get_entries(pvec, mapping, start):
 def truncate_cleanup_page(page):
     """What the page carries for its file is void.  (Unmapping is memory.py's; nothing maps it.)
 
+    The assertion is that of unaccount_page_cache_page(), which has nothing to count here.
     *Locks:* page lock.
     """
-    VM_BUG_ON_PAGE(lambda: page_mapped(page), "page_mapped(page)", page)
+    VM_BUG_ON_PAGE(
+        lambda: page_mapped(page), "page_mapped(page)", page,
+        {"4.19": "mm/filemap.c:201", "5.4": "mm/filemap.c:172"},
+    )
     ClearPageDirty(page)  # cancel_dirty_page()
 
 

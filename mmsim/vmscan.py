@@ -94,13 +94,15 @@ def putback_lru_page(page):
 def move_pages_to_lru_v5_4(lruvec, list):
     """Put isolated pages back; those whose last reference was ours stay on ``list``, to be freed.
 
-    *Locks:* lru_lock, dropped for unevictable pages.  *Race:* PG_lru before the put: I-000-e.
+    *Locks:* lru_lock, dropped for unevictable pages.  *Race:* PG_lru before the put (I1).
     """
     pages_to_free = LIST_HEAD("pages_to_free")
     lock = lru_lock_of(lruvec)
     while not list_empty(list):
         page = lru_to_page(list)
-        VM_BUG_ON_PAGE(lambda p=page: PageLRU(p), "PageLRU(page)", page, "mm/vmscan.c:1892")
+        VM_BUG_ON_PAGE(
+            lambda p=page: PageLRU(p), "PageLRU(page)", page, {"5.4": "mm/vmscan.c:1892"}
+        )
         if not page_evictable(page):
             list_del(page.lru)
             spin_unlock_irq(lock)
@@ -141,13 +143,15 @@ def move_pages_to_lru_v5_17(lruvec, list):
     """Put isolated pages back; those whose last reference was ours stay on ``list``, to be freed.
 
     *Locks:* the lruvec's, dropped for unevictable pages.  *Race:* PG_lru before the put, or
-    release_pages() on another CPU sees a page that is not on the LRU and frees it: I-000-e.
+    release_pages() on another CPU sees a page that is not on the LRU and frees it (I1).
     """
     pages_to_free = LIST_HEAD("pages_to_free")
     lock = lruvec.lru_lock
     while not list_empty(list):
         page = lru_to_page(list)
-        VM_BUG_ON_PAGE(lambda p=page: PageLRU(p), "PageLRU(page)", page, "mm/vmscan.c:2319")
+        VM_BUG_ON_PAGE(
+            lambda p=page: PageLRU(p), "PageLRU(page)", page, {"5.17": "mm/vmscan.c:2319"}
+        )
         list_del(page.lru)
         if not page_evictable(page):
             spin_unlock_irq(lock)
@@ -177,7 +181,7 @@ def move_pages_to_lru_v5_17(lruvec, list):
             lambda p=page: not folio_matches_lruvec(p, lruvec),
             "!folio_matches_lruvec(page_folio(page), lruvec)",
             page,
-            "mm/vmscan.c:2358",
+            {"5.17": "mm/vmscan.c:2358"},
         )
         add_page_to_lru_list(page, lruvec)
     list_splice(pages_to_free, list)

@@ -152,7 +152,7 @@ def isolate_lru_pages_v5_4(nr_to_scan, lruvec, dst, lru, mode=0):
             # it is being freed elsewhere, or otherwise not to be had
             list_move(page.lru, src)
         else:
-            BUG("mm/vmscan.c:1743")
+            BUG({"4.19": "mm/vmscan.c:1703", "5.4": "mm/vmscan.c:1743"})
     update_lru_size(lruvec, lru, -nr_taken)
     return nr_taken
 

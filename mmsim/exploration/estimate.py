@@ -52,5 +52,5 @@ def in_words(guess: Guess | None, executions: int) -> str:
 
 def about(n: float) -> int:
     """To two digits: more would pretend to know."""
-    size = 10 ** max(len(str(int(n))) - 2, 0)
+    size: int = 10 ** max(len(str(int(n))) - 2, 0)
     return round(n / size) * size

@@ -89,12 +89,12 @@ class Tree:
 
     def start_again(self, knowledge: Knowledge) -> None:
         """A word was not quiet: nothing that was explored counts."""
+        known = self.knowledge
         fresh = Tree(
             knowledge=Knowledge(
-                *(
-                    sorted({*ours, *theirs})
-                    for ours, theirs in zip(self.knowledge, knowledge, strict=True)
-                )
+                sorted({*known.words, *knowledge.words}),
+                sorted({*known.multi, *knowledge.multi}),
+                sorted({*known.raisable, *knowledge.raisable}),
             ),
             restarts=self.restarts + 1,
         )

@@ -203,19 +203,21 @@ def WARN_ON(condition, text, where=""):
     return bool(condition)
 
 
-def WARN_ONCE(condition, text):
+def WARN_ONCE(condition, text, where=""):
     """The same, said once a boot."""
     title = f"WARNING: {text}"
     if condition and _is_first(title):
-        report("warn", title)
+        place = _place(where, sys._getframe(1).f_code)
+        report("warn", title, detail=(place,) if place else ())
     return bool(condition)
 
 
-def VM_WARN_ON_ONCE_FOLIO(condition, text, page):
+def VM_WARN_ON_ONCE_FOLIO(condition, text, page, where=""):
     """With DEBUG_VM: dump the page and warn, once a boot, if ``condition()``."""
     title = f"WARNING: VM_WARN_ON_ONCE_FOLIO({text})"
     if IS_ENABLED("DEBUG_VM") and condition() and _is_first(title):
-        report("warn", title, page=page)
+        place = _place(where, sys._getframe(1).f_code)
+        report("warn", title, page=page, detail=(place,) if place else ())
 
 
 def _is_first(title):

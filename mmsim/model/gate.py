@@ -30,7 +30,7 @@ class UndeclaredGate(KeyError):
     """``patched`` or a variant names a gate that is not declared."""
 
 
-def declare(*gates):
+def declare(*gates: Gate) -> None:
     """Enter gates in the table.  Raises ValueError if a name is taken by another gate."""
     for gate in gates:
         if GATES.get(gate.name, gate) != gate:
@@ -38,7 +38,7 @@ def declare(*gates):
         GATES[gate.name] = gate
 
 
-def patched(name):
+def patched(name: str) -> bool:
     """Is this gate on for the booted kernel?  Raises UndeclaredGate."""
     if name in door.machine.gates:
         return True

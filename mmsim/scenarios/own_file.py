@@ -30,7 +30,8 @@ from mmsim.model.era import ERAS
 from mmsim.model.gate import GATES
 from mmsim.scenarios.api import Scenario, Variant, Verdict
 
-_CONDITION = re.compile(r"\s*(==|!=|<=|>=|<|>)\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+CONDITION = re.compile(r"\s*(==|!=|<=|>=|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
+"""What a variant says of a metric: a comparison and a number."""
 _ID = re.compile(r"\w[\w.+:-]*")
 _ASKED = re.compile(r"""(?:IS_ENABLED\(|config\.get\(|config\[)\s*["'](\w+)["']""")
 _NO_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
@@ -204,7 +205,7 @@ def _check_variant(variant: Any, file: Path) -> None:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise UsageError(f"{who}: {name} is {_short(value)}; it has to be a dict with names")
     for metric, condition in variant.metrics.items():
-        if not isinstance(condition, str) or not _CONDITION.fullmatch(condition):
+        if not isinstance(condition, str) or not CONDITION.fullmatch(condition):
             raise UsageError(
                 f"{who}: metric {metric}: {_short(condition)} is not a comparison and a number, "
                 "such as '> 0'"

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mmsim.errors import UsageError
+from mmsim.scenarios.own_file import CONDITION
 from mmsim.stress.pairs import Evidence
 from mmsim.stress.plan import Campaign
 from mmsim.stress.statistics import CONFIDENCE, Moments, upper_bound
@@ -36,7 +37,6 @@ SHOWN = 3
 RAREST = 3e-4
 """What shows less often than this counts as not there: nobody waits for it to be shown."""
 
-_COMPARISON = re.compile(r"\s*(==|!=|<=|>=|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "==": lambda a, b: math.isclose(a, b, abs_tol=1e-12),
     "!=": lambda a, b: not math.isclose(a, b, abs_tol=1e-12),
@@ -273,14 +273,14 @@ def _enough(half: float, distance: float, n: int) -> int | None:
 
 
 def _number(expect: str) -> float:
-    match = _COMPARISON.fullmatch(expect)
+    match = CONDITION.fullmatch(expect)
     assert match is not None, "compared before"
     return float(match[2])
 
 
 def compare(value: float, expect: str) -> bool:
     """Does `value` meet an expectation like `== 0` or `> 0.5`?"""
-    match = _COMPARISON.fullmatch(expect)
+    match = CONDITION.fullmatch(expect)
     if match is None:
         raise UsageError(
             f"{expect!r} is no expectation of a metric; "

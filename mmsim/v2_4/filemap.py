@@ -9,7 +9,9 @@ pagemap_lru_lock, the other on pagecache_lock and the cache's reference.
 
 pagecache_lock protects which page a mapping has at which index, and stands innermost.
 
-Lines of BUG() are those of 2.4.17; whether 2.4.18-pre9 has the same is not known.
+Lines of BUG() are those of 2.4.17, in vmscan.py, buffer.py and swapfile.py as well.  Whether
+2.4.18-pre9 has the same is not known.  2.4.20 has not: unlock_page()'s is filemap.c:864 there, and
+the second one of shrink_cache() vmscan.c:359.
 """
 
 from mmsim.linux.atomic import smp_mb

@@ -8,7 +8,11 @@ from contextlib import nullcontext
 import pytest
 
 import mmsim.scenarios.gates  # noqa: F401
+from mmsim.engine.events import Event
+from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
 from mmsim.engine.oops import ContextDied
+from mmsim.engine.policy import RoundRobin
 from mmsim.filemap_cache import find_get_page
 from mmsim.linux.list import LIST_HEAD, list_nodes
 from mmsim.linux.percpu import per_cpu
@@ -22,8 +26,10 @@ from mmsim.lru import (
 )
 from mmsim.memblock import memblock_free_all
 from mmsim.memcg_move import mem_cgroup_move_charge
-from mmsim.memcontrol import folio_lruvec
+from mmsim.memcontrol import folio_lruvec, lruvec_memcg_debug
 from mmsim.mmzone import folio_lru_list, lru_lock_of, mem_cgroup_update_lru_size
+from mmsim.page import SetPageUptodate
+from mmsim.page import __SetPageUptodate as set_uptodate_nonatomic
 from mmsim.page_alloc import alloc_page, alloc_pages
 from mmsim.page_ext import page_is_idle
 from mmsim.page_idle import page_idle_bitmap_read, page_idle_bitmap_write
@@ -327,19 +333,56 @@ def test_charge_moving_leaves_pages_that_are_isolated_or_of_others() -> None:
     assert mapping.slots[0].v_mem_cgroup is one
 
 
+@pytest.mark.parametrize("era", ERAS)
+def test_the_unevictable_flag_goes_before_pg_lru_is_looked_at(token: Token, era: str) -> None:
+    m = machine(era)
+    page = alloc_page(0)
+    page.v_mem_cgroup = m.vm.root_mem_cgroup
+    page.v_flags |= page.m_unevictable
+    seen: list[str] = []
+
+    def listen(event: Event) -> None:
+        if event.obj == page.name and event.op.words == ("flags",):
+            seen.append(f"{event.verb or event.kind} {event.label.removeprefix('flags:')}")
+
+    def adds() -> None:
+        lru_cache_add(page)
+        lru_add_drain()
+
+    m.spawn(adds, comm="adds")
+    m.instruments.append(Events(listen))
+    token.run(m, RoundRobin())
+    assert lru(page)
+    first = seen.index("test_and_clear unevictable")
+    assert seen[first : first + 3] == ["test_and_clear unevictable", "read-once lru", "set lru"]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_new_page_is_uptodate_by_a_load_and_a_store(debug: bool) -> None:
+    machine("5.17", DEBUG_VM=debug)
+    page = alloc_page(0)
+    assert points(set_uptodate_nonatomic, page)[1] == points(SetPageUptodate, page)[1] + 1
+
+
 # -- what DEBUG_VM asserts ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("debug", "dies"), [(True, True), (False, False)])
-def test_a_list_that_is_taken_below_nothing_is_warned_of_once(debug: bool, dies: bool) -> None:
+@pytest.mark.parametrize(("era", "warns", "bug"), [("5.4", 1312, 1315), ("5.17", 1280, 1283)])
+def test_a_list_that_is_taken_below_nothing_is_warned_of_once(
+    debug: bool, dies: bool, era: str, warns: int, bug: int
+) -> None:
     """And starts again at 0; DEBUG_VM does not get that far."""
-    m = machine("5.4", DEBUG_VM=debug)
+    m = machine(era, DEBUG_VM=debug)
     lruvec = m.vm.memcgs[1].lruvecs[0]
     for _ in range(2):
         with pytest.raises(ContextDied) if dies else nullcontext():
             mem_cgroup_update_lru_size(lruvec, ANON, -1)
     warning = "WARNING: mem_cgroup_update_lru_size: lru_size is negative"
     assert titles(m) == [warning] + ["VM_BUG_ON(1)"] * (2 * dies)
+    assert m.findings[0].detail == (f"mm/memcontrol.c:{warns}",)
+    for finding in m.findings[1:]:
+        assert finding.detail == (f"kernel BUG at mm/memcontrol.c:{bug}!",)
     assert lruvec.v_size(ANON) == (-2 if dies else 0)
 
 
@@ -359,6 +402,23 @@ def test_no_page_is_active_and_unevictable() -> None:
     assert titles(m) == [
         "VM_BUG_ON_FOLIO(folio_test_active(folio) && folio_test_unevictable(folio))"
     ]
+
+
+@pytest.mark.parametrize(
+    ("charged", "text", "line"),
+    [
+        (False, "lruvec_memcg(lruvec) != root_mem_cgroup", 1176),
+        (True, "lruvec_memcg(lruvec) != memcg", 1178),
+    ],
+)
+def test_the_lock_of_another_memcg_is_noticed(charged: bool, text: str, line: int) -> None:
+    m = machine("5.17")
+    page = alloc_page(0)
+    page.v_mem_cgroup = m.vm.memcgs[1] if charged else None
+    with pytest.raises(ContextDied):
+        lruvec_memcg_debug(m.vm.memcgs[2].lruvecs[0], page)
+    assert titles(m) == [f"VM_BUG_ON_FOLIO({text})"]
+    assert m.findings[0].detail == (f"kernel BUG at mm/memcontrol.c:{line}!",)
 
 
 def test_an_uncharged_page_has_no_lruvec_in_5_17() -> None:

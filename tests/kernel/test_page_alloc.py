@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import mmsim.scenarios.gates  # noqa: F401
 from mmsim.engine.carriers.threads import threads
 from mmsim.engine.events import Event
+from mmsim.engine.execution import Token
 from mmsim.engine.instruments import Events
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RoundRobin
@@ -25,12 +26,15 @@ from mmsim.page_alloc import (
     __free_pages,
     alloc_page,
     alloc_pages,
+    drain_local_pages,
     drain_pages,
+    free_pages_prepare,
     free_unref_page,
     free_unref_page_list,
     pageset,
     set_page_refcounted,
 )
+from mmsim.pagemap import address_space
 from mmsim.scenarios.invariants import check_free_lists, check_mm
 from mmsim.util import compound_order
 from tests.kernel.booted import booted, points
@@ -213,6 +217,54 @@ def test_a_first_reference_is_the_first() -> None:
     with pytest.raises(ContextDied):
         set_page_refcounted(page)
     assert titles(m) == ["VM_BUG_ON_PAGE(page_ref_count(page))"]
+
+
+@pytest.mark.parametrize(
+    ("era", "tail", "order"), [("4.19", 1013, 1025), ("5.4", 1127, 1139), ("5.17", 1301, 1325)]
+)
+def test_what_is_freed_is_a_head_of_the_order_that_is_said(era: str, tail: int, order: int) -> None:
+    for free, text, line in (
+        (lambda head: free_pages_prepare(pfn_to_page(head.pfn + 1), 0), "PageTail(page)", tail),
+        (
+            lambda head: free_pages_prepare(head, 2),
+            "compound && compound_order(page) != order",
+            order,
+        ),
+    ):
+        m = machine(era, DEBUG_VM=True)
+        head = alloc_pages(1, compound=True)
+        with pytest.raises(ContextDied):
+            free(head)
+        assert titles(m) == [f"VM_BUG_ON_PAGE({text})"]
+        assert m.findings[0].detail == (f"kernel BUG at mm/page_alloc.c:{line}!",)
+
+
+@pytest.mark.parametrize(("flags", "kept"), [(0, True), (1, False), (2, False)])
+def test_a_mapping_that_is_no_files_is_cleared(flags: int, kept: bool) -> None:
+    """Those of anonymous and of movable pages; a file's that is left is a bad page."""
+    m = machine("5.17")
+    page = alloc_page()
+    page.v__refcount = 0
+    page.v_mapping = address_space("left")
+    page.v_mapping.mapping_flags = flags
+    assert free_pages_prepare(page, 0) is not kept
+    assert titles(m) == ["BUG: Bad page state: non-NULL mapping"] * kept
+
+
+def test_the_per_cpu_lists_are_emptied_into_a_list_of_our_own_before_the_lock(
+    token: Token,
+) -> None:
+    m = machine("5.4")
+    seen: list[tuple[str, str]] = []
+    for page in [alloc_page() for _ in range(3)]:
+        free_pages(page, 0)
+    m.spawn(lambda: drain_local_pages(m.vm.node_data[0].zone), comm="drain")
+    m.instruments.append(Events(lambda event: seen.append((event.kind, event.obj))))
+    token.run(m, RoundRobin())
+    lock = seen.index(("lock", "&zone->lock"))
+    assert ("write", "head") in seen[:lock]
+    assert not any("free_area" in obj for _, obj in seen[:lock])
+    assert ("read", "head") in seen[lock:]
 
 
 @settings(max_examples=60)

@@ -306,6 +306,12 @@ def test_who_changes_a_flag_through_a_tail_is_told_with_debug_vm_pgflags(
     assert len(m.findings) == found
     with pytest.raises(ContextDied) if pgflags else nullcontext():
         SetPageReclaim(tail)
+    assert [finding.title for finding in m.findings] == [
+        "VM_BUG_ON_PAGE(PageTail(page))",
+        "VM_BUG_ON_PAGE(1 && PageTail(page))",
+    ][: 2 * found]
+    for finding in m.findings:
+        assert finding.detail == ("kernel BUG at ./include/linux/page-flags.h!",)
     assert bool(head.v_flags & head.m_reclaim) is not pgflags
 
 

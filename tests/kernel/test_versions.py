@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +34,26 @@ from mmsim.v3_13.mm_types import mm_struct
 def boot(era: str) -> None:
     """A machine of this era, until the next one is booted."""
     door.boot(Machine(1, era=era))
+
+
+def test_an_assertion_of_several_kernels_has_no_line_that_holds_for_one() -> None:
+    """A line of another version would be a wrong one; ``where`` then names the version, too."""
+    wrong = []
+    for path in sorted(Path(mmsim.__file__).parent.glob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            if not any(".." in ast.unparse(each) for each in function.decorator_list):
+                continue
+            wrong += [
+                f"{path.name}: {function.name}: {argument.value}"
+                for call in ast.walk(function)
+                if isinstance(call, ast.Call)
+                for argument in call.args
+                if isinstance(argument, ast.Constant)
+                and re.search(r"\.[ch]:\d+$", str(argument.value))
+            ]
+    assert not wrong
 
 
 # -- versions and ranges -------------------------------------------------------------------------

@@ -78,6 +78,7 @@ def test_the_licence_is_here_in_full() -> None:
 FORBIDDEN = {
     "the tree outside the checkout": r"\.\./shared|\bshared/docs\b",
     "the machine it was written on": r"(?<![\w.])/(?:work|root)/\w",
+    "a tag that is defined nowhere": r"\bI-00\d-[a-z]\b",
     "a package registry": r"\b(?:pypi\.org|files\.pythonhosted|proxy\.golang|registry\.npmjs)",
 }
 
@@ -133,6 +134,19 @@ def test_a_file_that_does_not_is_noticed() -> None:
     assert begins_with_a_text('# a comment\n\n"""What\nfor."""\nimport ast\n')
     for code in ("import ast\n", '""\n', '"a" + "b"\n', "# a comment\nX = 1\n"):
         assert not begins_with_a_text(code)
+
+
+DIALECT = {"linux", "v2_4", "v3_13", "scenarios", "labs"}
+"""Packages of kernel code, and two of which only single modules are something else."""
+
+
+def test_types_are_checked_of_all_that_is_no_kernel_dialect() -> None:
+    overrides = tomllib.loads(texts()[Path("pyproject.toml")])["tool"]["mypy"]["overrides"]
+    checked = {
+        name for each in overrides if not each.get("ignore_errors", True) for name in each["module"]
+    }
+    packages = {path.parent.name for path in (ROOT / "mmsim").glob("*/__init__.py")}
+    assert {f"mmsim.{name}.*" for name in packages - DIALECT} <= checked
 
 
 LONGEST = 640

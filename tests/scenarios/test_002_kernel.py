@@ -13,11 +13,14 @@ import pytest
 
 import mmsim.scenarios.gates  # noqa: F401  (declares what patched() asks for)
 from mmsim.engine.door import door
+from mmsim.engine.events import Event
 from mmsim.engine.execution import Token
+from mmsim.engine.instruments import Events
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RandomWalk
 from mmsim.engine.seeds import stream
+from mmsim.linux.list import list_add
 from mmsim.scenarios.s002_double_free.check import check
 from mmsim.scenarios.s002_double_free.stage import (
     cache_page,
@@ -26,6 +29,7 @@ from mmsim.scenarios.s002_double_free.stage import (
     new_page,
     swapon,
 )
+from mmsim.v2_4 import alloc_pages
 from mmsim.v2_4.alloc_pages import alloc_page
 from mmsim.v2_4.buffer import buffer_head
 from mmsim.v2_4.filemap import (
@@ -35,8 +39,10 @@ from mmsim.v2_4.filemap import (
     truncate_complete_page,
     unlock_page,
 )
+from mmsim.v2_4.i386 import add_to, and_with
 from mmsim.v2_4.memory import handle_pte_fault, kiobuf, map_user_kiobuf, mm_struct, zap_page_range
 from mmsim.v2_4.page import (
+    PG_active,
     PG_dirty,
     PG_launder,
     PG_locked,
@@ -44,9 +50,16 @@ from mmsim.v2_4.page import (
     PG_uptodate,
     TryLockPage,
 )
-from mmsim.v2_4.page_alloc import page_cache_release, put_page
-from mmsim.v2_4.swap import lru_cache_add, lru_cache_del
+from mmsim.v2_4.page_alloc import current_task, page_cache_release, put_page
+from mmsim.v2_4.swap import (
+    add_page_to_active_list,
+    add_page_to_inactive_list,
+    lru_cache_add,
+    lru_cache_del,
+)
+from mmsim.v2_4.swapfile import free_swap_and_cache
 from mmsim.v2_4.vmscan import GFP_KSWAPD, kswapd, refill_inactive, shrink_cache
+from tests.kernel.booted import points
 
 BEN = "ben-2002-01-01"
 FLAWED = (BEN, "hugh-2002-02-07")
@@ -315,6 +328,92 @@ def test_nothing_to_reclaim_is_out_of_memory() -> None:
     m = boot(BEN)
     new_page(m.vm, 1)
     assert alloc_page() is None
+
+
+@pytest.mark.parametrize(
+    ("gates", "lines"),
+    [
+        ((), (265, 267, 273, 275, 277, 279)),
+        ((BEN,), (271, 273, 279, 281, 283, 285)),
+        (PAGELOCKED, (276, 278, 284, 286, 288, 290)),
+    ],
+)
+def test_a_page_kept_for_ourselves_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch, gates: tuple[str, ...], lines: tuple[int, ...]
+) -> None:
+    """Of a kernel that is right none of the six can be, so they are put there by hand."""
+
+    def buffers(page: Any) -> None:
+        page.v_buffers = buffer_head()
+
+    def mapping(page: Any) -> None:
+        page.v_mapping = address_space("file", 1)
+
+    def flag(nr: int) -> Any:
+        return lambda page: setattr(page, "v_flags", page.v_flags | 1 << nr)
+
+    wrong = (buffers, mapping, *map(flag, (PG_locked, PG_lru, PG_active, PG_dirty)))
+    for damage, line in zip(wrong, lines, strict=True):
+        m = boot(*gates)
+
+        def reclaim(zone: Any, gfp_mask: int, order: int, m: Any = m, damage: Any = damage) -> int:
+            page = new_page(m.vm, 0, lru=False)
+            page.freed = True
+            damage(page)
+            task = current_task()
+            list_add(page.list, task.local_pages)
+            task.nr_local_pages += 1
+            return 1
+
+        monkeypatch.setattr(alloc_pages, "try_to_free_pages", reclaim)
+        with pytest.raises(ContextDied):
+            alloc_page()
+        assert m.findings[0].title == f"kernel BUG at page_alloc.c:{line}!"
+
+
+def test_a_page_that_is_linked_has_pg_lru_and_is_not_active_yet() -> None:
+    for bits in (0, 1 << PG_lru | 1 << PG_active):
+        for link, where in (
+            (add_page_to_inactive_list, "vmscan.c:552"),
+            (add_page_to_active_list, "swap.c:43"),
+        ):
+            m = boot(BEN)
+            page = new_page(m.vm, 1, lru=False)
+            page.v_flags = bits
+            with pytest.raises(ContextDied):
+                link(page, where)
+            assert m.findings[0].title == f"kernel BUG at {where}!"
+
+
+@pytest.mark.parametrize(("smp", "accesses"), [(True, 2), (False, 1)])
+def test_on_one_cpu_an_interrupt_does_not_split_an_instruction(smp: bool, accesses: int) -> None:
+    """``nr_inactive_pages -= 1`` and ``flags &= ~...`` are one each on i386."""
+    m = Machine(1, era="2.4.17", smp=smp)
+    door.boot(m)
+    m.vm = globals_2_4()
+    page = new_page(m.vm, 1)
+    assert points(add_to, m.vm, "nr_inactive_pages", -1)[1] == accesses
+    assert points(and_with, page, "flags", ~(1 << PG_uptodate))[1] == accesses
+    assert m.vm.v_nr_inactive_pages == 0
+    assert flags(page) == {PG_lru}
+
+
+def test_the_page_of_a_swap_entry_is_looked_for_under_the_lock_of_its_device(token: Token) -> None:
+    m = boot(BEN)
+    swapon(m.vm, 1)
+    page = new_page(m.vm, 1)
+    cache_page(m.vm, page, m.vm.swapper_space, 0)
+    m.vm.swap_info.swap_map[0].v_count = 2
+    m.spawn(free_swap_and_cache, 0, comm="sh")
+    seen: list[Event] = []
+    m.instruments.append(Events(seen.append))
+    token.run(m, RandomWalk(stream(1, "test")))
+    kinds = [(event.kind, event.obj) for event in seen]
+    assert page.freed
+    taken = next(i for i, e in enumerate(seen) if e.verb == "test_and_set" and e.obj == page.name)
+    for lock in ("swaplock", "swap_info->sdev_lock", "pagecache_lock"):
+        held = [kinds.index(("lock", lock)), kinds.index(("unlock", lock))]
+        assert held[0] < taken < held[1], lock
 
 
 # -- page tables ------------------------------------------------------------------------------

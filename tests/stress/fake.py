@@ -43,6 +43,7 @@ class FakeVariant:
     gates: tuple[str, ...] = ()
     config: Mapping[str, object] = field(default_factory=dict)
     twins: tuple[str, ...] = ()
+    policy: str = ""
     scenario: Any = None
 
     def effective_cpus(self, cpus: int) -> int:

@@ -50,7 +50,7 @@ COMM = {
 }
 
 
-class Booting:
+class Stage:
     """A machine on its way up: pages, files and tasks, and what the check will have to know."""
 
     def __init__(self, machine, variant, few=None):
@@ -213,27 +213,27 @@ class Booting:
 
 def setup(machine, variant, few=None):
     """Boot, and spawn a task for each role and the disk's interrupts."""
-    boot = Booting(machine, variant, few)
-    numbers = dict.fromkeys(boot.roles, 0)
-    for i, role in enumerate(boot.roles):
-        fn, *args = boot.work(role, numbers[role])
+    stage = Stage(machine, variant, few)
+    numbers = dict.fromkeys(stage.roles, 0)
+    for i, role in enumerate(stage.roles):
+        fn, *args = stage.work(role, numbers[role])
         cpu = i
-        if boot.cast in ("realloc", "buffers"):  # what one frees is next in the list of its CPU
-            cpu = i - i % len(CASTS[variant.era][boot.cast])
+        if stage.cast in ("realloc", "buffers"):  # what one frees is next in the list of its CPU
+            cpu = i - i % len(CASTS[variant.era][stage.cast])
         if few is not None and few.together:
             cpu = 0
         machine.spawn(fn, *args, comm=f"{COMM[role]}{numbers[role]}", cpu=cpu)
         numbers[role] += 1
-    for i, page in enumerate(boot.io_pages):
+    for i, page in enumerate(stage.io_pages):
         machine.irq(actors.end_io, page, comm=f"nvme{i}", cpu=i)
-    memblock_free_all(boot.vm)
-    boot.vm.boot = boot
+    memblock_free_all(stage.vm)
+    stage.vm.stage = stage
 
 
 def check(machine, variant):
     """Lists, counts and locks are as they must be; only the swap cache still has pages."""
-    boot = machine.vm.boot
-    check_mm(machine, boot.mappings, boot.io_pages + boot.read_ahead)
+    stage = machine.vm.stage
+    check_mm(machine, stage.mappings, stage.io_pages + stage.read_ahead)
     if any(pgdat.v_vmstat_isolated for pgdat in machine.vm.node_data):
         broken("check", "pages are counted as isolated and nobody has isolated any")
 

@@ -24,7 +24,7 @@ from mmsim.scenarios.s001_compaction_slab.actors import (
     recycle,
     unpin_and_execve,
 )
-from mmsim.scenarios.s001_compaction_slab.stage import world
+from mmsim.scenarios.s001_compaction_slab.stage import Stage
 from mmsim.scenarios.small import SmallCast
 
 
@@ -32,70 +32,70 @@ class Small:
     """A machine on its way up: parts take CPUs and frames in their order."""
 
     def __init__(self, machine, variant, frames):
-        self.w = world(machine, frames)
+        self.stage = Stage(machine, frames)
         self.slab = variant.config.get("SLAB", False)
         self.cpu = 0
 
     def spawn(self, fn, *args, comm):
-        self.w.spawn(fn, *args, comm=comm, cpu=self.cpu)
+        self.stage.spawn(fn, *args, comm=comm, cpu=self.cpu)
         self.cpu += 1
 
     def cache(self, order=0, objects=1):
         name = "kmalloc-512" if order else "kmalloc-64"
-        return self.w.cache(name, order=order, objects=objects, slab=self.slab)
+        return self.stage.cache(name, order=order, objects=objects, slab=self.slab)
 
 
 def scan(s):
     """The background thread, which may wait for lru_lock."""
-    s.spawn(kcompactd, s.w.pgdat, 1, comm="kcompactd0")
+    s.spawn(kcompactd, s.stage.pgdat, 1, comm="kcompactd0")
 
 
 def direct(s):
     """An allocation that may not, of a file system."""
-    s.spawn(direct_compaction, s.w.pgdat, 1, comm="mkfs")
+    s.spawn(direct_compaction, s.stage.pgdat, 1, comm="mkfs")
 
 
 def packet(s):
     """A packet's reference is a page's last; its buffer is allocated next."""
-    page = s.w.anon(refs=1, mapcount=0)
-    args = page, s.cache(), s.w.live
-    s.w.machine.irq(net_rx_action, *args, comm="ksoftirqd", cpu=0, kind="softirq")
+    page = s.stage.anon(refs=1, mapcount=0)
+    args = page, s.cache(), s.stage.live
+    s.stage.machine.irq(net_rx_action, *args, comm="ksoftirqd", cpu=0, kind="softirq")
 
 
 def exec(s):
     """A process executes: its page goes, and a slab is needed."""
-    s.spawn(execve, [s.w.anon()], s.cache(), s.w.live, comm="sh")
+    s.spawn(execve, [s.stage.anon()], s.cache(), s.stage.live, comm="sh")
 
 
 def exec_large(s):
     """The same with two pages, pinned at first, and a slab that needs both."""
-    pages = [s.w.anon(2), s.w.anon(2)]
-    s.spawn(unpin_and_execve, pages, s.cache(order=1), s.w.live, comm="sh")
+    pages = [s.stage.anon(2), s.stage.anon(2)]
+    s.spawn(unpin_and_execve, pages, s.cache(order=1), s.stage.live, comm="sh")
 
 
 def exec_huge(s):
     """The same, and what comes next is a huge page in the same frame and its free neighbour."""
-    s.w.pgdat.zone.pageset_high = s.w.pgdat.zone.pageset_batch = 1
-    page = s.w.anon()
-    s.w.hole()
-    s.spawn(exec_with_huge_heap, [page], anon_vma("heap", 40), s.w.disk, 0, comm="sh")
+    s.stage.pgdat.zone.pageset_high = s.stage.pgdat.zone.pageset_batch = 1
+    page = s.stage.anon()
+    s.stage.hole()
+    s.spawn(exec_with_huge_heap, [page], anon_vma("heap", 40), s.stage.disk, 0, comm="sh")
 
 
 def dd(s):
     """Direct I/O pins a page that stays, and unpins it."""
-    s.w.buffer = s.w.anon(stays=True)
-    s.spawn(get_user_pages_fast, s.w.buffer, s.w.disk, 1, comm="dd")
+    s.stage.buffer = s.stage.anon(stays=True)
+    s.spawn(get_user_pages_fast, s.stage.buffer, s.stage.disk, 1, comm="dd")
 
 
 def files(s):
     """Pages that stay: one with buffer heads, and one that is pinned."""
-    s.w.file_page(buffers=True)
-    s.w.file_page(pins=1)
+    s.stage.file_page(buffers=True)
+    s.stage.file_page(pins=1)
 
 
 def huge(s):
     """A huge page is faulted in, and unmapped."""
-    s.w.hole(2)
+    s.stage.hole(2)
     s.spawn(huge_fault, anon_vma("huge", 41), 1, comm="qemu")
 
 
@@ -106,27 +106,27 @@ def fault(s):
 
 def slabs(s):
     """Objects come and go, and their slab from list to list."""
-    s.w.hole(2)
+    s.stage.hole(2)
     s.spawn(recycle, s.cache(objects=2), comm="ls")
 
 
 def shm(s):
     """A page of locked shared memory is removed; next to it is one that can be isolated."""
-    s.w.vm.sysctl_compact_unevictable_allowed = False
-    s.w.vm.pageblock_nr_pages = 3
-    s.w.anon(stays=True)
-    s.spawn(ipcrm, s.w.shm_page(), ipc_ids(), 0, comm="ipcrm")
+    s.stage.vm.sysctl_compact_unevictable_allowed = False
+    s.stage.vm.pageblock_nr_pages = 3
+    s.stage.anon(stays=True)
+    s.spawn(ipcrm, s.stage.shm_page(), ipc_ids(), 0, comm="ipcrm")
 
 
 def unlink(s):
     """A page of a file is removed from it, and freed."""
-    page = s.w.shm_page()
+    page = s.stage.shm_page()
     s.spawn(ipcrm, page, ipc_ids(), 0, comm="rm")
 
 
 def reclaim(s):
     """Reclaim looks at two anonymous pages."""
-    s.spawn(kswapd, s.w.lruvec, LRU_INACTIVE_ANON, 2, comm="kswapd0")
+    s.spawn(kswapd, s.stage.lruvec, LRU_INACTIVE_ANON, 2, comm="kswapd0")
 
 
 def _small(*parts, cpus=2, frames=4):

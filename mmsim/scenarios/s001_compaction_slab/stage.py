@@ -44,7 +44,7 @@ from mmsim.slab import slab_cache
 from mmsim.slub import kmem_cache
 
 
-class world:
+class Stage:
     """What set-up hands from one step to the next, and the check wants to know again."""
 
     def __init__(self, machine, frames):
@@ -53,7 +53,7 @@ class world:
         vm.compaction_trace = compaction_trace()
         for name in METRICS:
             machine.count(name, 0)
-        vm.world = self
+        vm.stage = self
         self.pgdat = vm.node_data[0]
         zone = self.pgdat.zone
         zone.pageset_high = zone.pageset_batch = 2
@@ -133,104 +133,106 @@ class world:
         return cache
 
 
-def packet(w, queue, page, cache, cpu):
+def packet(stage, queue, page, cache, cpu):
     """One packet in flight: its sender on ``cpu``, its softirq on the scanner's CPU."""
-    line = w.machine.irq(
-        net_rx_action, page, cache, w.live, comm="ksoftirqd", cpu=0, kind="softirq", armed=False
+    line = stage.machine.irq(
+        net_rx_action, page, cache, stage.live, comm="ksoftirqd", cpu=0, kind="softirq", armed=False
     )
-    busy = w.machine.rng.randrange(40)
-    w.spawn(sendmsg, queue, line, busy, comm=f"nginx{cpu}", cpu=cpu)
+    busy = stage.machine.rng.randrange(40)
+    stage.spawn(sendmsg, queue, line, busy, comm=f"nginx{cpu}", cpu=cpu)
 
 
-def packets(w, config):
+def packets(stage, config):
     """The report's case."""
     slab = config.get("SLAB", False)
-    small = w.cache("kmalloc-64", slab=slab)
-    large = w.cache("kmalloc-512", order=1, slab=slab)
+    small = stage.cache("kmalloc-64", slab=slab)
+    large = stage.cache("kmalloc-512", order=1, slab=slab)
     queue = tx_queue()
-    w.scanner(1)
+    stage.scanner(1)
     for cpu in (1, 2, 3, 6, 7):
-        packet(w, queue, w.anon(refs=1, mapcount=0), small, cpu)
-    w.anon(refs=2, stays=True)
-    w.spawn(unpin_and_execve, [w.anon(2), w.anon(2)], large, w.live, comm="sh", cpu=4)
+        packet(stage, queue, stage.anon(refs=1, mapcount=0), small, cpu)
+    stage.anon(refs=2, stays=True)
+    pages = [stage.anon(2), stage.anon(2)]
+    stage.spawn(unpin_and_execve, pages, large, stage.live, comm="sh", cpu=4)
     # the first of them is the one that lru_lock is taken for, the second comes with the lock held
-    w.file_page(buffers=True)
-    w.file_page(buffers=True)
-    w.buffer = w.anon(stays=True)
-    w.file_page(pins=1)
-    w.spawn(get_user_pages_fast, w.buffer, w.disk, 3, comm="dd", cpu=5)
+    stage.file_page(buffers=True)
+    stage.file_page(buffers=True)
+    stage.buffer = stage.anon(stays=True)
+    stage.file_page(pins=1)
+    stage.spawn(get_user_pages_fast, stage.buffer, stage.disk, 3, comm="dd", cpu=5)
 
 
-def execs(w, config):
+def execs(stage, config):
     """Processes on all CPUs execute; the scanner's CPU is interrupted."""
-    small = w.cache("kmalloc-64")
+    small = stage.cache("kmalloc-64")
     queue = tx_queue()
-    w.scanner(1)
+    stage.scanner(1)
     for cpu in (1, 2, 3):
-        w.spawn(execve, [w.anon()], small, w.live, comm=f"sh{cpu}", cpu=cpu)
-        w.hole()
+        stage.spawn(execve, [stage.anon()], small, stage.live, comm=f"sh{cpu}", cpu=cpu)
+        stage.hole()
     for cpu in (4, 5):
-        packet(w, queue, w.anon(refs=1, mapcount=0), small, cpu)
-    w.buffer = w.anon(refs=2, stays=True)
+        packet(stage, queue, stage.anon(refs=1, mapcount=0), small, cpu)
+    stage.buffer = stage.anon(refs=2, stays=True)
 
 
-def pins(w, config):
+def pins(stage, config):
     """Nothing but direct I/O, from all CPUs, on each of the pages."""
-    w.scanner(3)
-    pages = [w.anon(stays=True) for _ in range(4)]
+    stage.scanner(3)
+    pages = [stage.anon(stays=True) for _ in range(4)]
     for cpu in (1, 2, 3, 4):
-        w.spawn(get_user_pages_fast, pages[cpu - 1], w.disk, 20, comm=f"dd{cpu}", cpu=cpu)
-    w.buffer = pages[0]
+        stage.spawn(get_user_pages_fast, pages[cpu - 1], stage.disk, 20, comm=f"dd{cpu}", cpu=cpu)
+    stage.buffer = pages[0]
 
 
-def thp(w, config):
+def thp(stage, config):
     """Huge pages come and go."""
-    w.scanner(10)
+    stage.scanner(10)
     for cpu in (1, 2, 3):
-        w.spawn(huge_fault, anon_vma(f"huge{cpu}", 40 + cpu), 2, comm=f"qemu{cpu}", cpu=cpu)
-    w.buffer = w.anon(refs=2, stays=True)
-    memblock_free_all(w.vm)
+        stage.spawn(huge_fault, anon_vma(f"huge{cpu}", 40 + cpu), 2, comm=f"qemu{cpu}", cpu=cpu)
+    stage.buffer = stage.anon(refs=2, stays=True)
+    memblock_free_all(stage.vm)
 
 
-def sizes(w, config):
+def sizes(stage, config):
     """Where a process has had a small page it has a huge one, while the scanner is held up.
 
     What is freed goes back to the buddy lists at once (vm.percpu_pagelist_fraction).
     """
-    w.pgdat.zone.pageset_high = w.pgdat.zone.pageset_batch = 1
-    w.scanner(1)
+    stage.pgdat.zone.pageset_high = stage.pgdat.zone.pageset_batch = 1
+    stage.scanner(1)
     queue = tx_queue()
-    small = w.cache("kmalloc-64")
+    small = stage.cache("kmalloc-64")
     for n in range(3):
-        page, anon = w.anon(), anon_vma(f"heap{n}", 40 + n)
-        w.hole()  # its buddy is free
-        cpu = w.machine.rng.randrange(4)
-        w.spawn(exec_with_huge_heap, [page], anon, w.disk, 20, comm=f"sh{n}", cpu=cpu)
-    packet(w, queue, w.anon(refs=1, mapcount=0), small, 4)
-    w.buffer = w.anon(refs=2, stays=True)
-    memblock_free_all(w.vm)
+        page, anon = stage.anon(), anon_vma(f"heap{n}", 40 + n)
+        stage.hole()  # its buddy is free
+        cpu = stage.machine.rng.randrange(4)
+        stage.spawn(exec_with_huge_heap, [page], anon, stage.disk, 20, comm=f"sh{n}", cpu=cpu)
+    packet(stage, queue, stage.anon(refs=1, mapcount=0), small, 4)
+    stage.buffer = stage.anon(refs=2, stays=True)
+    memblock_free_all(stage.vm)
 
 
-def partial(w, config):
+def partial(stage, config):
     """Slabs with free objects come and go on the partial list."""
-    small = w.cache("kmalloc-64", objects=2)
-    w.scanner(2)
+    small = stage.cache("kmalloc-64", objects=2)
+    stage.scanner(2)
     for cpu in (1, 2):
-        w.spawn(recycle, small, comm=f"ls{cpu}", cpu=cpu)
-    w.buffer = w.anon(refs=2, stays=True)
-    memblock_free_all(w.vm)
+        stage.spawn(recycle, small, comm=f"ls{cpu}", cpu=cpu)
+    stage.buffer = stage.anon(refs=2, stays=True)
+    memblock_free_all(stage.vm)
 
 
-def shm(w, config):
+def shm(stage, config):
     """Locked shared memory is removed, with pages between it that can be isolated."""
-    w.vm.sysctl_compact_unevictable_allowed = False
+    stage.vm.sysctl_compact_unevictable_allowed = False
     ids = ipc_ids()
-    w.vm.pageblock_nr_pages = 3
-    w.scanner(4)
-    w.anon(stays=True)
+    stage.vm.pageblock_nr_pages = 3
+    stage.scanner(4)
+    stage.anon(stays=True)
     for cpu in (1, 2):
-        w.spawn(ipcrm, w.shm_page(), ids, w.machine.rng.randrange(80), comm=f"ipcrm{cpu}", cpu=cpu)
-    w.buffer = w.anon(refs=2, stays=True)
+        later = stage.machine.rng.randrange(80)
+        stage.spawn(ipcrm, stage.shm_page(), ids, later, comm=f"ipcrm{cpu}", cpu=cpu)
+    stage.buffer = stage.anon(refs=2, stays=True)
 
 
 CASTS = {
@@ -247,12 +249,12 @@ CASTS = {
 def boot(machine, variant):
     """Set-up: memory, then the contexts; a CPU without any does direct I/O from one page."""
     workload, frames = CASTS[variant.cast]
-    w = world(machine, frames)
-    workload(w, variant.config)
+    stage = Stage(machine, frames)
+    workload(stage, variant.config)
     busy = {ctx.cpu.id for ctx in machine.contexts}
     for cpu in range(len(machine.cpus)):
         if cpu not in busy:
-            w.spawn(get_user_pages_fast, w.buffer, w.disk, 2, comm=f"dd{cpu}", cpu=cpu)
+            stage.spawn(get_user_pages_fast, stage.buffer, stage.disk, 2, comm=f"dd{cpu}", cpu=cpu)
 
 
 def slab_pages(s):
@@ -263,11 +265,11 @@ def slab_pages(s):
 
 def quiesce(machine, variant):
     """Everybody closes what is open; then nothing may be left but what was meant to stay."""
-    w = machine.vm.world
-    for cache, object in w.live:
+    stage = machine.vm.stage
+    for cache, object in stage.live:
         kfree(cache, object)
-    owners = list(w.owners)
-    for cache in w.caches:
+    owners = list(stage.owners)
+    for cache in stage.caches:
         if isinstance(cache, kmem_cache):
             owners += slab_pages(cache)
-    check_mm(machine, [w.file], owners)
+    check_mm(machine, [stage.file], owners)
