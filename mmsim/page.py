@@ -305,12 +305,8 @@ def bit_op(kind, name, **options):
 
 def _operation(kind, verb, effect, name, policy, enforce):
     """One access to the word ``flags``, of one bit."""
-    if policy is PF_ANY:
-        find = "any"
-    elif policy is PF_HEAD or (policy is PF_NO_TAIL and not enforce):
-        find = "head"
-    else:
-        find = "policy"
+    in_line = {PF_ANY: "any", PF_HEAD: "head"} | ({} if enforce else {PF_NO_TAIL: "head"})
+    find = in_line.get(policy, "policy")
     text = _OPERATION.replace("FIND", _FOUND_BY[find].strip()).replace("EFFECT", effect.strip())
     made = compiled(
         text,

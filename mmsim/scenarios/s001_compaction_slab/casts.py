@@ -134,7 +134,7 @@ def _small(*parts, cpus=2, frames=4):
         small = Small(machine, variant, frames)
         for part in parts:
             part(small)
-        memblock_free_all(small.w.vm)
+        memblock_free_all(small.stage.vm)
 
     return SmallCast(setup, cpus, "the zone is scanned once")
 
