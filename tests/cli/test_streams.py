@@ -162,6 +162,7 @@ def test_ctrl_c_during_the_imports_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     main = importlib.import_module(f"{program}.__main__")
+    monkeypatch.setattr(interrupts, "listen", lambda: None)  # it would go on with the next tests
     monkeypatch.setitem(sys.modules, imported, Interrupted(imported))
     assert main.program() == 3
     assert capsys.readouterr().err.startswith(f"{program}: interrupted")
