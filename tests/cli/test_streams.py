@@ -16,6 +16,7 @@ from types import ModuleType
 import pytest
 
 from mmsim.cli import main
+from mmsim.stress import interrupts
 from mmsim.stress.streams import spell_out
 
 ROOT = Path(__file__).resolve().parents[2]
