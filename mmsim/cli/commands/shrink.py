@@ -21,7 +21,7 @@ from mmsim.stress.tally import Measure
 HELP = "a recorded schedule with as few preemptions as possible"
 DESCRIPTION = """\
 Take a line that ends in a finding, and look for another that ends in the same finding (the same
-fingerprint) with fewer preemptions, then with fewer turns and effects. A preemption is a switch
+fingerprint) with fewer preemptions, then with fewer turns and points. A preemption is a switch
 away from a context that could have gone on; an interrupt that comes in counts as one. In a run
 under weak memory (mm2) the loads of old values are made fewer before anything else.
 
@@ -88,5 +88,5 @@ def _row(measure: Measure) -> str:
     old = "" if measure.old_values is None else f" {measure.old_values:>4} old values"
     return (
         f"{measure.preemptions:>4} preemptions {measure.turns:>5} turns "
-        f"{measure.points:>6} effects{old}"
+        f"{measure.points:>6} points{old}"
     )
