@@ -132,8 +132,10 @@ def in_line(op: Op, effect: str, default: Any = None) -> Callable[..., Any]:
     ``RAW`` stands for the attribute of the operation's one word.
     """
     text = _IN_LINE.replace("EFFECT", effect.strip())
-    made: Callable[..., Any] = compiled(text, op.raw, op=op, DEFAULT=default)["perform"]
-    return made
+    perform: Callable[..., Any] = compiled(text, op.raw, op=op, DEFAULT=default)[
+        "perform"
+    ]
+    return perform
 
 
 class InLine(dict[str, Callable[..., Any]]):
