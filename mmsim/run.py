@@ -30,7 +30,16 @@ from mmsim.engine.memory.orders import SC, Orders
 from mmsim.engine.memory.weak import Planned, Reads, Sampled, WeakMemory, planned
 from mmsim.engine.memory.without import Barriers, WithoutBarrier
 from mmsim.engine.oops import ContextDied
-from mmsim.engine.policy import Policy, RandomWalk, Replay
+from mmsim.engine.policy import (
+    DRAWN,
+    EVEN,
+    MIX,
+    PORTFOLIO,
+    Policy,
+    Portfolio,
+    RandomWalk,
+    Replay,
+)
 from mmsim.engine.schedule import BadSchedule, Diverged, Schedule
 from mmsim.engine.seeds import run_seed, stream
 from mmsim.errors import InternalError, StaleSchedule, UsageError, one_line
@@ -39,7 +48,6 @@ from mmsim.model.era import ERAS, EraError
 from mmsim.scenarios.api import Variant
 
 POLICIES = policies.NAMES
-MIX = "mix"
 MEMORIES = orders.NAMES
 TOKENS: Mapping[str, Callable[[], Token]] = {
     "threads": lambda: threads(pin=present_core()),
@@ -72,10 +80,10 @@ class Runner:
 
     ``cpus`` is what was asked for: a UP variant runs with one.  ``gates``, if given, are booted in
     place of the variant's own, with the same seeds; and so is ``memory``, what a load may return
-    (`mmsim.engine.memory.orders`); ``barriers`` takes one away from weak memory.  Under the policy
-    `mix` a variant that names a policy of its own has that.  Raises UsageError
-    for an unknown engine, policy or memory, one that the kernel or the engine cannot have, or a
-    number of CPUs outside 1..64.
+    (`mmsim.engine.memory.orders`); ``barriers`` takes one away from weak memory.  Under `mix` and
+    `portfolio`, which draw a policy for each run, a variant that names one of its own has that.
+    Raises UsageError for an unknown engine, policy or memory, one that the kernel or the engine
+    cannot have, or a number of CPUs outside 1..64.
     """
 
     def __init__(
@@ -100,7 +108,7 @@ class Runner:
         self.variant = variant
         self.cpus = variant.effective_cpus(cpus)
         self.seed = seed
-        self.policy = (variant.policy if policy == MIX else "") or policy
+        self.policy = (variant.policy if policy in DRAWN else "") or policy
         self.engine = engine
         self.memory = memory or variant.memory or SC
         self._orders = _orders(self.memory, variant.era)
@@ -133,17 +141,24 @@ class Runner:
                 execution.close()
         self._token = self._free = None
 
-    def run(self, index: int, *, instruments: Sequence[Instrument] = ()) -> RunResult:
-        """Run number ``index`` of the campaign."""
+    def run(
+        self, index: int, portfolio: Portfolio = EVEN, *, instruments: Sequence[Instrument] = ()
+    ) -> RunResult:
+        """Run number ``index`` of the campaign.
+
+        Under the policy `portfolio` its policy is drawn from ``portfolio``.
+        """
         seed = run_seed(self.seed, self.variant.id, index)
         rng = stream(seed, "policy")
         if self.engine == "free":
             free = self._freely()
             q = rng.choice((0.5, 0.125, 0.03125))
             return self._run(seed, free, lambda m: free.run(m, q), instruments, index)
-        policy = policies.make(self.policy, rng, self._typical_length(), self._profile)
+        name = portfolio.draw(rng) if self.policy == PORTFOLIO else self.policy
+        policy = policies.make(name, rng, self._typical_length(), self._profile)
         result = self.run_with(policy, seed, instruments=instruments, index=index)
-        return replace(result, policy=policies.name_of(policy))
+        decides = policies.name_of(policy) if self.policy == MIX else name
+        return replace(result, policy=decides)
 
     def run_with(
         self,
@@ -315,7 +330,8 @@ class Runner:
         """Steps of one probe run: PCT's k.  A fixed seed, so that it is the same everywhere."""
         if not self._length:
             seed = run_seed(self.seed, self.variant.id + "/probe", 0)
-            watched = [self._profile] if self.policy in policies.PROFILED else []
+            profiled = self.policy in (*policies.PROFILED, PORTFOLIO)
+            watched = [self._profile] if profiled else []
             probe = self.run_with(RandomWalk(stream(seed, "policy")), seed, instruments=watched)
             self._length = max(probe.steps, 16)
         return self._length

@@ -17,11 +17,12 @@ from mmsim.ablation.compare import chance, differences, does_not_run, runs_to_sh
 from mmsim.ablation.flipped import reached
 from mmsim.ablation.places import Place
 from mmsim.ablation.source import Change, Changed, change
+from mmsim.engine.policy import MIX
 from mmsim.scenarios.api import NEVER, Variant
 from mmsim.stress import worker
 from mmsim.stress.cli import run
 from mmsim.stress.profile import Budget
-from mmsim.stress.settings import DEFAULT_ENGINE, DEFAULT_POLICY, Settings
+from mmsim.stress.settings import DEFAULT_ENGINE, Settings
 from mmsim.stress.source import Library, all_variants, find_variant
 from mmsim.stress.tally import Tally
 
@@ -89,7 +90,7 @@ class Plan:
             cpus=self.cpus,
             seed=self.seed,
             engine=DEFAULT_ENGINE,
-            policy=DEFAULT_POLICY,
+            policy=MIX,
             jobs=self.jobs or len(worker.cores()),
             seconds=None,
             profile="ablation",

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from mmsim.ablation.flipped import Flipped, Watched
 from mmsim.ablation.places import Place
 from mmsim.engine.instruments import Instrument
+from mmsim.engine.policy import EVEN, Portfolio
 from mmsim.errors import InternalError
 from mmsim.run import Runner, RunResult
 from mmsim.scenarios.api import Scenario, Variant
@@ -60,9 +61,11 @@ def change(variant: Variant, place: Place) -> Change:
 class HalfPatched(Runner):
     """Runs what may not be a program."""
 
-    def run(self, index: int, *, instruments: Sequence[Instrument] = ()) -> RunResult:
+    def run(
+        self, index: int, portfolio: Portfolio = EVEN, *, instruments: Sequence[Instrument] = ()
+    ) -> RunResult:
         try:
-            return super().run(index, instruments=instruments)
+            return super().run(index, portfolio, instruments=instruments)
         except InternalError:
             return RunResult(index, (), 0, 0, "", {DOES_NOT_RUN: 1})
 

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mmsim.claims.model import Claim, Settled, Tallies
+from mmsim.engine.policy import MIX
 from mmsim.stress import worker
 from mmsim.stress.cli import run
 from mmsim.stress.profile import Budget
-from mmsim.stress.settings import DEFAULT_ENGINE, DEFAULT_POLICY, Settings
+from mmsim.stress.settings import DEFAULT_ENGINE, Settings
 from mmsim.stress.source import Source, find_variant
 
 
@@ -55,7 +56,7 @@ def campaign(
         cpus=cpus,
         seed=seed,
         engine=DEFAULT_ENGINE,
-        policy=DEFAULT_POLICY,
+        policy=MIX,
         jobs=jobs or len(worker.cores()),
         seconds=None,
         profile="claims",

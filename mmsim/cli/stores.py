@@ -43,6 +43,8 @@ class Sides:
     changes: list[Change]
     verdicts: list[tuple[str, str, str]]
     """Variant, verdict before, verdict after, where both are settled and they differ."""
+    shares: list[str]
+    """Variants whose runs were shared among policies in another way: nothing can be said."""
     only: tuple[list[str], list[str]]
     """Variants that only the one has, or the other."""
 
@@ -105,6 +107,7 @@ def compared(before: Recount, after: Recount) -> Sides:
             for id in both
             if {one[id].verdict, two[id].verdict} == {AS_DECLARED, DIFFERS}
         ],
+        [id for id in both if one[id].portfolio != two[id].portfolio],
         (_missing(one, two), _missing(two, one)),
     )
 
@@ -145,6 +148,9 @@ def _lines(sides: Sides, names: tuple[str, str]) -> Iterator[str]:
         if ids:
             more = f" and {len(ids) - 6} more" if len(ids) > 6 else ""
             yield f"only in {word}: {', '.join(ids[:6])}{more}"
+    if sides.shares:
+        more = f" and {len(sides.shares) - 6} more" if len(sides.shares) > 6 else ""
+        yield f"other shares of policies, not compared: {', '.join(sides.shares[:6])}{more}"
     rest = [change.p for change in sides.changes if not change.significant]
     if rest:
         yield f"{len(rest):,} others differ by no more than luck (the smallest p {min(rest):.2g})"
@@ -204,6 +210,7 @@ def _document(sides: Sides) -> dict[str, Any]:
             }
             for change in sides.changes
         ],
+        "other_shares": list(sides.shares),
         "verdicts": [
             {"variant": id, "before": before, "after": after}
             for id, before, after in sides.verdicts

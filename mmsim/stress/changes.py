@@ -22,6 +22,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from mmsim.engine.policy.portfolio import Portfolio
 from mmsim.stress.statistics import fisher
 
 FALSE = 0.05
@@ -43,6 +44,8 @@ class Outcome:
     """Findings of each fingerprint."""
     titles: Mapping[str, str] = field(default_factory=dict)
     verdict: str = ""
+    portfolio: Portfolio | None = None
+    """How its runs were shared among policies; a rate is one with these shares."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,14 @@ class Change:
 
 
 def changes(before: Mapping[str, Outcome], after: Mapping[str, Outcome]) -> list[Change]:
-    """Every comparison of the variants that both have, the surest first."""
+    """Every comparison of the variants that both have, the surest first.
+
+    Not of those whose runs were shared among policies in another way.
+    """
     found: list[Change] = []
     for variant, one in before.items():
         two = after.get(variant)
-        if two is None or not one.runs or not two.runs:
+        if two is None or not one.runs or not two.runs or one.portfolio != two.portfolio:
             continue
         found += _of_rate(variant, one, two)
         found += _of_kinds(variant, one, two)

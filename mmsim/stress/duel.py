@@ -20,24 +20,25 @@ if TYPE_CHECKING:
 
 
 class Duel(Campaign):
-    """At most ``most`` runs of each; ends as soon as ``test`` is decided."""
+    """At most ``budget`` for each; ends as soon as ``test`` is decided."""
 
-    def __init__(self, first: Variant, second: Variant, test: Sequential, most: int) -> None:
-        super().__init__([(first, Budget(most)), (second, Budget(most))])
+    def __init__(self, first: Variant, second: Variant, test: Sequential, budget: Budget) -> None:
+        super().__init__([(first, budget), (second, budget)])
         self.test = test
         self._ready: dict[str, dict[int, BlockResult | None]] = {first.id: {}, second.id: {}}
         self._met = 0
 
     def put(self, block: Block, result: BlockResult | None) -> bool:
         """Take a result (None: lost); count it when that of the other is here, too."""
-        self.lanes[block.variant].open.discard(block.number)
+        lane = self.lanes[block.variant]
+        lane.open.discard(block.number)
         self._ready[block.variant][block.number] = result
         while self.test.decided is None and all(self._met in r for r in self._ready.values()):
             first, second = (ready.pop(self._met) for ready in self._ready.values())
             self._met += 1
             if first is not None and second is not None:
                 self._meet(first, second)
-        return self.lanes[block.variant].finished
+        return lane.finished
 
     def _meet(self, first: BlockResult, second: BlockResult) -> None:
         """Count two blocks of the same runs, up to the pair that decides."""

@@ -15,7 +15,7 @@ of the pair. Where it does not, the right variant's own runs are as good.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mmsim.stress.statistics import MISS, clean_by_luck, runs_needed
@@ -66,10 +66,27 @@ class Evidence:
         return self.p <= MISS
 
 
-def pairs(variants: Iterable[Variant], source: Source, cpus: int) -> tuple[Pair, ...]:
-    """A pair for each twin that one of these variants names."""
+def pairs(
+    variants: Iterable[Variant], source: Source, cpus: int, *, shares: bool = False
+) -> tuple[Pair, ...]:
+    """A pair for each twin that one of these variants names.
+
+    ``shares``: runs are shared among policies, twin by twin. A variant's own runs can have the
+    shares of one twin only, of the first with its cast; beside the others it is an arm.
+    """
+    from mmsim.scenarios.cast import on_cast_of
+
     known = {v.id: v for scenario in source.scenarios() for v in scenario.variants}
-    return tuple(pair(right, known[twin], cpus) for right in variants for twin in right.twins)
+    found: list[Pair] = []
+    for right in variants:
+        taken = False
+        for twin in right.twins:
+            one = pair(right, known[twin], cpus)
+            if one.own_cast and taken and shares:
+                one = replace(one, arm=on_cast_of(right, one.wrong))
+            taken |= one.own_cast
+            found.append(one)
+    return tuple(found)
 
 
 def pair(right: Variant, wrong: Variant, cpus: int) -> Pair:

@@ -7,6 +7,11 @@ variants move on together and every core has work to the end. Near the end one l
 alone; then its blocks are given out ahead of time, and those behind the last finding that was
 wanted are dropped uncounted.
 
+Under a portfolio of policies a block carries the shares that its runs are drawn with. A lane that
+learns them (`odds`) does so in rounds: nothing of a round is handed out before the one before it is
+counted, so the shares are a function of the counts, too. The right one of a pair has the shares of
+its twin, since a rate is one of these shares.
+
 How many runs the right one of a pair needs is known when its twin has been through: until then it
 gets its own least, and then the rest. That, too, is a function of the counts and of nothing else.
 """
@@ -17,6 +22,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from mmsim.engine.policy.portfolio import Portfolio, favouring
+from mmsim.stress.odds import LEARNT, Odds
 from mmsim.stress.pairs import Evidence, Pair
 from mmsim.stress.profile import Budget
 from mmsim.stress.statistics import runs_needed
@@ -51,9 +58,20 @@ class Lane:
     """Blocks handed out and not back yet."""
     twins: list[Lane] = field(default_factory=list)
     """Those whose rates decide how many runs it needs."""
+    portfolio: Portfolio | None = None
+    """Shares of the policies, as far as they are its own to say."""
+    odds: Odds | None = None
+    """What it learns; None if it does not, or has done so."""
+    follows: Lane | None = None
+    """The one whose shares it has."""
+    _round: int = SMALLEST
+    """Runs at the end of the round in which it learns."""
     _given_runs: int = 0
+    _counts: dict[int, int] = field(default_factory=dict)
+    """Sizes of the blocks that are handed out and not counted."""
     _waiting: dict[int, BlockResult | None] = field(default_factory=dict)
     _counted: int = 0
+    _counted_runs: int = 0
 
     @property
     def waits(self) -> bool:
@@ -73,6 +91,18 @@ class Lane:
         """Nothing to hand out now."""
         planned = self.planned
         return self.tally.enough or (planned is not None and self._given_runs >= planned)
+
+    @property
+    def ready(self) -> bool:
+        """The next block can be handed out: it is known which policies it is for."""
+        if self.follows is not None:
+            return self.follows.odds is None or self.follows.finished
+        return self.odds is None or self._given_runs < self._round
+
+    @property
+    def shares(self) -> Portfolio | None:
+        """Of policies, in the next block."""
+        return (self.follows or self).portfolio
 
     @property
     def finished(self) -> bool:
@@ -103,9 +133,12 @@ class Lane:
         count, planned = cut(self.given)[1], self.planned
         if planned is not None:
             count = min(count, planned - self._given_runs)
-        id = self.tally.variant.id
-        block = Block(id, self.given, self._given_runs, count, self.tally.missing)
+        if self.odds is not None:
+            count = min(count, self._round - self._given_runs)
+        tally, first = self.tally, self._given_runs
+        block = Block(tally.variant.id, self.given, first, count, tally.missing, self.shares)
         self.open.add(self.given)
+        self._counts[self.given] = count
         self.given += 1
         self._given_runs += count
         return block
@@ -113,6 +146,7 @@ class Lane:
     def resize(self, block: Block, count: int) -> Block:
         """Give the block that was handed out last another size; the next one begins behind it."""
         self._given_runs += count - block.count
+        self._counts[block.number] = count
         return replace(block, count=count)
 
     def put(self, number: int, result: BlockResult | None) -> None:
@@ -121,9 +155,33 @@ class Lane:
         self._waiting[number] = result
         while self._counted in self._waiting:
             ready = self._waiting.pop(self._counted)
+            self._counted_runs += self._counts.pop(self._counted)
             self._counted += 1
             if ready is not None:
                 self.tally.take(ready)
+            if self.odds is not None:
+                self._learn(self.odds, ready)
+
+    def _learn(self, odds: Odds, result: BlockResult | None) -> None:
+        """Count a block by policy; at the end of a round, draw the conclusion."""
+        if result is not None:
+            failing = {failure.offset for failure in result.failures}
+            for offset, name in enumerate(result.policies):
+                odds.add(name, offset in failing)
+        if self._counted_runs < self._round:
+            return
+        self._round += min(self._round + SMALLEST, LARGEST)
+        if odds.found >= LEARNT:
+            self.portfolio, self.odds = odds.portfolio(), None
+            self.tally.has_learnt()
+        else:
+            self.portfolio = favouring(odds.promising())
+
+
+def _lane(variant: Variant, budget: Budget) -> Lane:
+    tally = Tally(variant, budget.stop_after, learning=budget.learns)
+    odds = Odds() if budget.learns else None
+    return Lane(tally, budget.runs, budget.most, portfolio=budget.portfolio, odds=odds)
 
 
 class Campaign:
@@ -141,14 +199,15 @@ class Campaign:
     ) -> None:
         asked = list(budgets)
         self.pairs = tuple(pairs)
-        self.lanes = {
-            v.id: Lane(Tally(v, b.stop_after), b.runs, b.most) for v, b in (*asked, *beside)
-        }
+        self.lanes = {v.id: _lane(v, b) for v, b in (*asked, *beside)}
         self._asked = [v.id for v, _ in asked]
         self.lost: list[str] = []
         """What is missing from the counts, in words."""
         for pair in self.pairs:
-            self.lanes[pair.arm.id].twins.append(self.lanes[pair.wrong.id])
+            arm, wrong = self.lanes[pair.arm.id], self.lanes[pair.wrong.id]
+            arm.twins.append(wrong)
+            if arm.portfolio is not None and arm.follows is None:
+                arm.follows = wrong
 
     @property
     def tallies(self) -> list[Tally]:
@@ -192,7 +251,7 @@ class Campaign:
 
     def next_block(self) -> Block | None:
         """The block to run now: the lane that is least far; none ahead of time if others can go."""
-        lanes = [lane for lane in self.lanes.values() if not lane.exhausted]
+        lanes = [lane for lane in self.lanes.values() if lane.ready and not lane.exhausted]
         if not lanes:
             return None
         return min(lanes, key=lambda lane: (bool(lane.open), lane.given)).next_block()

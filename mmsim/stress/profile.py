@@ -41,6 +41,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmsim.engine.policy.portfolio import Portfolio
 from mmsim.errors import UsageError, one_line
 
 PLACE = Path("stress")
@@ -71,6 +72,10 @@ class Budget:
     stop_after: int | None = None
     most: int | None = None
     """Runs that a right variant may get for the sake of a pair; None: `runs` and no more."""
+    portfolio: Portfolio | None = None
+    """How the runs are shared among policies; None where the campaign has only one."""
+    learns: bool = False
+    """The shares are only those to begin with: see `odds`."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,8 @@ def _budget(name: str, data: object, where: str) -> Budget:
             raise UsageError(
                 f"profile {name}: unknown key {key!r} in {where}; allowed: {', '.join(_BUDGET)}"
             )
-    return Budget(*(_whole(name, data, key) for key in _BUDGET))
+    runs, stop_after, most = (_whole(name, data, key) for key in _BUDGET)
+    return Budget(runs, stop_after, most)
 
 
 def _override(name: str, data: Mapping[str, Any]) -> Override:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mmsim.engine import policy as policies
 from mmsim.errors import UsageError
-from mmsim.stress import worker
+from mmsim.stress import odds, worker
 from mmsim.stress.pairs import Pair, pairs
 from mmsim.stress.profile import Budget, Profile
 from mmsim.stress.source import Source, all_variants, select
@@ -20,7 +21,6 @@ MOST_CPUS = 64
 DEFAULT_CPUS = 8
 DEFAULT_SEED = 1
 DEFAULT_ENGINE = "threads"
-DEFAULT_POLICY = "mix"
 DEFAULT_PROFILE = "default"
 
 
@@ -71,7 +71,7 @@ class Settings:
 
     def run_line(self, variant: Variant) -> dict[str, str | int]:
         """What a report of a run says of it; a variant may have a policy of its own."""
-        own = variant.policy if self.scheduler == DEFAULT_POLICY else ""
+        own = variant.policy if self.scheduler in policies.DRAWN else ""
         return {"engine": self.engine, "policy": own or self.scheduler, "seed": self.seed}
 
     @property
@@ -115,16 +115,18 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
     seed = request.seed if request.seed is not None else profile.seed
     if (request.engine or profile.engine) == "free":
         variants = _in_order(variants, request.memory)
+    engine = _one_of("engine", request.engine or profile.engine, DEFAULT_ENGINE, source.engines())
+    names = source.policies()
+    policy = _one_of("policy", request.policy or profile.policy, names[0], names)
+    known = None
+    if policy == policies.PORTFOLIO and engine != "free":
+        known = odds.learnt() if request.file is None else {}
     settings = Settings(
-        variants=tuple((v, _budget(v, request, profile, seconds)) for v in variants),
+        variants=tuple((v, _budget(v, request, profile, seconds, known)) for v in variants),
         cpus=cpus,
         seed=DEFAULT_SEED if seed is None else seed,
-        engine=_one_of(
-            "engine", request.engine or profile.engine, DEFAULT_ENGINE, source.engines()
-        ),
-        policy=_one_of(
-            "policy", request.policy or profile.policy, DEFAULT_POLICY, source.policies()
-        ),
+        engine=engine,
+        policy=policy,
         jobs=request.jobs or len(worker.cores()),
         seconds=seconds,
         profile=profile.name,
@@ -134,25 +136,47 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
     )
     if not profile.pairs:
         return settings
-    compared = pairs(variants, source, cpus)
+    compared = pairs(variants, source, cpus, shares=known is not None)
     twins = {p.wrong.id: p.wrong for p in compared if p.wrong not in variants}
     arms = {p.arm.id: p.arm for p in compared if not p.own_cast}
-    beside = [(twin, _budget(twin, request, profile, seconds)) for twin in twins.values()]
+    beside = [(twin, _budget(twin, request, profile, seconds, known)) for twin in twins.values()]
     for arm in arms.values():
-        budget = _budget(arm, request, profile, seconds)
+        budget = _budget(arm, request, profile, seconds, known)
         if budget.most is not None:  # as many as the pair asks for, with no least of its own
             budget = replace(budget, runs=0)
         beside.append((arm, budget))
     return replace(settings, pairs=compared, beside=tuple(beside))
 
 
-def _budget(variant: Variant, request: Request, profile: Profile, seconds: float | None) -> Budget:
+def _budget(
+    variant: Variant,
+    request: Request,
+    profile: Profile,
+    seconds: float | None,
+    known: Mapping[str, odds.Odds] | None,
+) -> Budget:
+    """``known``: what has been learnt of policies; None where no portfolio is asked for."""
     if seconds is not None:
-        return Budget(None, request.stop_after)
-    if request.runs is not None:
-        return Budget(request.runs, request.stop_after)
-    budget = profile.budget(variant.id, variant.expect.value)
-    return replace(budget, stop_after=request.stop_after or budget.stop_after)
+        budget = Budget(None, request.stop_after)
+    elif request.runs is not None:
+        budget = Budget(request.runs, request.stop_after)
+    else:
+        budget = profile.budget(variant.id, variant.expect.value)
+        budget = replace(budget, stop_after=request.stop_after or budget.stop_after)
+    return budget if known is None else _shared(budget, variant, known)
+
+
+def _shared(budget: Budget, variant: Variant, known: Mapping[str, odds.Odds]) -> Budget:
+    """With the shares of policies; a race that nothing is known of is learnt on the way.
+
+    Not if fewer findings are wanted than learning takes.
+    """
+    if variant.expect.value == "Sometimes" and not variant.policy:
+        if variant.id in known:
+            return replace(budget, portfolio=known[variant.id].portfolio())
+        if budget.stop_after is None or budget.stop_after > odds.LEARNT:
+            return replace(budget, portfolio=policies.EVEN, learns=True)
+    return replace(budget, portfolio=policies.EVEN)
 
 
 def _in_order(variants: list[Variant], memory: str | None) -> list[Variant]:

@@ -89,6 +89,10 @@ def _variant(campaign: Campaign, tally: Tally, file: str | None) -> dict[str, An
         "low": rate.low,
         "high": rate.high,
         "stop_after": tally.stop_after,
+        "learning": {"runs": tally.learnt_runs, "findings": tally.learnt_findings},
+        "policies": {
+            name: {"runs": n, "findings": k} for name, (k, n) in sorted(tally.policies.items())
+        },
         "first_run": tally.first_run,
         "first_seconds": _rounded(tally.first_seconds),
         "seconds": _rounded(tally.seconds),

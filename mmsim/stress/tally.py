@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from mmsim.engine.policy.portfolio import Portfolio
 from mmsim.stress.statistics import Interval, Moments, exact, inverse
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Block:
     count: int
     enough: int | None = None
     """Findings after which the rest of the block is not worth running."""
+    portfolio: Portfolio | None = None
+    """What the policy of each run is drawn from, if the campaign has several."""
 
     def __str__(self) -> str:
         return f"{self.variant} runs {self.first}..{self.first + self.count - 1}"
@@ -105,7 +108,7 @@ class BlockResult:
     metrics: tuple[Mapping[str, float], ...] = ()
     """One mapping a run, in the order of the runs."""
     policies: tuple[str, ...] = ()
-    """Who decided in each run; `mix` draws one of the others."""
+    """Who decided in each run; `mix` and `portfolio` draw one of the others."""
     worker: str = ""
     """`host/pid`, or where in a cluster it was computed."""
     tries: int = 1
@@ -175,6 +178,11 @@ class Tally:
     stop_after: int | None = None
     runs: int = 0
     findings: int = 0
+    learning: bool = False
+    """The shares of its policies still change: nothing stops, these runs are no rate."""
+    learnt_runs: int = 0
+    """Runs, of all, that were spent on learning."""
+    learnt_findings: int = 0
     first_run: int | None = None
     """Runs until the first finding, that run included."""
     first_seconds: float | None = None
@@ -184,24 +192,39 @@ class Tally:
     extra: Counter[str] = field(default_factory=Counter)
     metrics: dict[str, Moments] = field(default_factory=dict)
     """A run that does not mention a metric has counted nothing: it is 0 there."""
+    policies: dict[str, list[int]] = field(default_factory=dict)
+    """Findings and runs by the policy that decided."""
     proved: str = ""
     """What an exhaustive search has shown of the variant, in words; empty: nothing."""
 
     @property
     def enough(self) -> bool:
-        return self.stop_after is not None and self.findings >= self.stop_after
+        return self.missing is not None and self.missing <= 0
 
     @property
     def rate(self) -> Interval:
-        """Findings a run, with the interval that belongs to the rule by which counting stopped."""
-        if self.enough and self.findings:
-            return inverse(self.findings, self.runs)
-        return exact(self.findings, self.runs)
+        """Findings a run, with the interval that belongs to the rule by which counting stopped.
+
+        Of the runs with fixed shares of policies; of all, as long as there are no such runs.
+        """
+        findings, runs = self.findings - self.learnt_findings, self.runs - self.learnt_runs
+        if runs == 0:
+            return exact(self.findings, self.runs)
+        if self.enough and findings:
+            return inverse(findings, runs)
+        return exact(findings, runs)
 
     @property
     def missing(self) -> int | None:
         """Findings still wanted."""
-        return None if self.stop_after is None else self.stop_after - self.findings
+        if self.stop_after is None or self.learning:
+            return None
+        return self.stop_after - (self.findings - self.learnt_findings)
+
+    def has_learnt(self) -> None:
+        """From now on runs count for the rate."""
+        self.learning = False
+        self.learnt_runs, self.learnt_findings = self.runs, self.findings
 
     def take(self, result: BlockResult) -> None:
         """Count the next block; stop inside it if enough findings are in."""
@@ -222,6 +245,11 @@ class Tally:
                 self.metrics[name] = Moments(n=self.runs + offset)
             for name, moments in self.metrics.items():
                 moments.add(row.get(name, 0.0))
+        failing = {failure.offset for failure in failures}
+        for offset, name in enumerate(result.policies[:runs]):
+            row_of = self.policies.setdefault(name, [0, 0])
+            row_of[0] += offset in failing
+            row_of[1] += 1
         self.runs += runs
         self.seconds += seconds
 

@@ -163,7 +163,11 @@ def _runs(
         if setting.deadline is not None and time.monotonic() >= setting.deadline:
             break
         try:
-            result = runner.run(block.first + offset)
+            result = (
+                runner.run(block.first + offset)
+                if block.portfolio is None
+                else runner.run(block.first + offset, block.portfolio)
+            )
         except Exception as error:
             error.add_note(f"in run {block.first + offset} of {block.variant}")
             raise

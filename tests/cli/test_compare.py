@@ -11,6 +11,7 @@ import pytest
 
 from mmsim.cli import main
 from mmsim.stress.duel import Duel
+from mmsim.stress.profile import Budget
 from mmsim.stress.statistics import Sequential, exact, fisher, runs_needed
 from mmsim.stress.worker import Setting, run_block
 from tests.stress.fake import FakeVariant, Verdict, draw, source
@@ -106,7 +107,7 @@ def test_the_pair_that_decides_does_not_depend_on_who_is_faster(place: int) -> N
     often = FakeVariant("900.often", Verdict.SOMETIMES, chance=0.5)
     rarely = FakeVariant("900.rarely", Verdict.SOMETIMES, chance=0.01)
     setting = Setting(source(often, rarely), cpus=2, seed=4, engine="threads", policy="mix")
-    duel = Duel(often, rarely, Sequential(), 4_000)
+    duel = Duel(often, rarely, Sequential(), Budget(4_000))
     given = []
     while True:
         while len(given) < 5 and (block := duel.next_block()) is not None:

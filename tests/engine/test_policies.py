@@ -218,7 +218,7 @@ def test_mix_draws_from_all(token: Token) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown policy 'fast': one of mix, random-walk"):
+    with pytest.raises(ValueError, match="unknown policy 'fast': one of portfolio, mix, "):
         policies.make("fast", Random(1), 10)
 
 

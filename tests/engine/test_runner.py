@@ -170,12 +170,12 @@ def test_going_on_past_the_first_finding() -> None:
     assert len(more.findings) > 1
 
 
-def test_a_variants_own_policy_takes_the_place_of_mix_and_of_no_other() -> None:
+def test_a_variants_own_policy_takes_the_place_of_what_draws_one_and_of_no_other() -> None:
     own = replace(SCENARIO.variants[0], policy="pct")
-    for asked, decides in (("mix", "pct"), ("geometric", "geometric")):
+    for asked, decides in (("mix", "pct"), ("portfolio", "pct"), ("geometric", "geometric")):
         with Runner(own, cpus=2, seed=1, policy=asked) as runner:
             assert {runner.run(index).policy for index in range(6)} == {decides}
-    with pytest.raises(UsageError, match="unknown policy 'pkt': one of mix, "):
+    with pytest.raises(UsageError, match="unknown policy 'pkt': one of portfolio, mix, "):
         Runner(replace(own, policy="pkt"), cpus=2, seed=1)
 
 

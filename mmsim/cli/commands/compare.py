@@ -15,17 +15,25 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mmsim.cli import stores
+from mmsim.engine.policy import EVEN, PORTFOLIO
 from mmsim.errors import UsageError
 from mmsim.scenarios.api import Variant
 from mmsim.scenarios.cast import on_cast_of, same_cast
-from mmsim.stress import store
+from mmsim.stress import odds, store
 from mmsim.stress.cli import run as run_campaign
 from mmsim.stress.duel import Duel
 from mmsim.stress.output import WIDTH, chance, console, percent
 from mmsim.stress.parser import whole
 from mmsim.stress.plan import Campaign
 from mmsim.stress.profile import Budget, Profile
-from mmsim.stress.settings import DEFAULT_CPUS, DEFAULT_SEED, MOST_CPUS, Request, Settings, resolve
+from mmsim.stress.settings import (
+    DEFAULT_CPUS,
+    DEFAULT_SEED,
+    MOST_CPUS,
+    Request,
+    Settings,
+    resolve,
+)
 from mmsim.stress.source import Library, find_variant
 from mmsim.stress.statistics import (
     MISS,
@@ -81,7 +89,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--cpus", type=whole(1, MOST_CPUS), default=DEFAULT_CPUS, metavar="N", help="(8)"
     )
     parser.add_argument("--engine", metavar="E", help="threads (default) or free")
-    parser.add_argument("--policy", metavar="P", help="who runs next under threads (mix)")
+    parser.add_argument("--policy", metavar="P", help="who runs next under threads (portfolio)")
     parser.add_argument(
         "--seed", type=whole(0), default=DEFAULT_SEED, metavar="N", help="of the campaign (1)"
     )
@@ -132,9 +140,10 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.flush()
     campaign: Campaign
     if options.sprt:
-        campaign = Duel(buggy, fixed, Sequential(), MOST_PAIRS)
+        campaign = Duel(buggy, fixed, Sequential(), _budget(MOST_PAIRS, options, settings))
     else:
-        campaign = Campaign([(v, Budget(options.runs)) for v in (buggy, fixed)])
+        budget = _budget(options.runs, options, settings)
+        campaign = Campaign([(v, budget) for v in (buggy, fixed)])
     outcome = run_campaign(settings, source, campaign=campaign)
     found = compared(campaign)
     code = _code(found) if outcome.complete else OPEN
@@ -177,6 +186,16 @@ def _settings(options: argparse.Namespace, source: Library) -> Settings:
         file=options.file,
     )
     return replace(resolve(request, Profile("compare", pairs=False), source), seconds=None)
+
+
+def _budget(runs: int, options: argparse.Namespace, settings: Settings) -> Budget:
+    """Of either: a rate is one under certain policies, those that find BUGGY's race."""
+    if settings.policy != PORTFOLIO:
+        return Budget(runs)
+    known = odds.learnt() if options.file is None else {}
+    return Budget(
+        runs, portfolio=known[options.buggy].portfolio() if options.buggy in known else EVEN
+    )
 
 
 def compared(campaign: Campaign) -> Comparison:

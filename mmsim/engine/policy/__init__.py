@@ -13,6 +13,8 @@ from mmsim.engine.policy.base import FOREVER, Policy
 from mmsim.engine.policy.delays import Delays, Preemptions
 from mmsim.engine.policy.geometric import Geometric
 from mmsim.engine.policy.pct import PCT
+from mmsim.engine.policy.portfolio import EVEN, Portfolio
+from mmsim.engine.policy.portfolio import NAME as PORTFOLIO
 from mmsim.engine.policy.pos import POS
 from mmsim.engine.policy.random_walk import RandomWalk
 from mmsim.engine.policy.replay import TURN, Replay
@@ -20,10 +22,14 @@ from mmsim.engine.policy.round_robin import RoundRobin
 from mmsim.engine.policy.surw import SURW, URW, Profile
 
 __all__ = [
+    "DRAWN",
+    "EVEN",
     "FOREVER",
+    "MIX",
     "NAMES",
     "PCT",
     "POLICIES",
+    "PORTFOLIO",
     "POS",
     "SURW",
     "TURN",
@@ -31,6 +37,7 @@ __all__ = [
     "Delays",
     "Geometric",
     "Policy",
+    "Portfolio",
     "Preemptions",
     "Profile",
     "RandomWalk",
@@ -39,6 +46,11 @@ __all__ = [
     "make",
     "name_of",
 ]
+
+
+MIX = "mix"
+DRAWN = (MIX, PORTFOLIO)
+"""Those that are another one in each run."""
 
 
 def _mix(rng: Random, steps: int) -> Policy:
@@ -57,6 +69,10 @@ def _random_walk(rng: Random, steps: int) -> Policy:
 
 def _geometric(rng: Random, steps: int) -> Policy:
     return Geometric(rng, (0.5, 0.125, 0.03125)[int(rng.random() * 3)])
+
+
+def _every(points: int) -> Callable[[Random, int], Policy]:
+    return lambda rng, steps: Geometric(rng, 1.0 / points)
 
 
 def _pos(rng: Random, steps: int) -> Policy:
@@ -84,9 +100,12 @@ def _few(rng: Random, most: int) -> int:
 
 
 POLICIES: dict[str, Callable[[Random, int], Policy]] = {
-    "mix": _mix,
+    MIX: _mix,
     "random-walk": _random_walk,
     "geometric": _geometric,
+    "geometric-8": _every(8),
+    "geometric-32": _every(32),
+    "geometric-128": _every(128),
     "pct": _pct,
     "pos": _pos,
     "delays": _delays,
@@ -97,18 +116,21 @@ PROFILED: dict[str, Callable[[Random, Profile], Policy]] = {
     "surw": SURW,
 }
 """Those that need a run before, of which they know how many effects each context has."""
-NAMES = (*POLICIES, *PROFILED)
+NAMES = (PORTFOLIO, *POLICIES, *PROFILED)
 
 
 def make(name: str, rng: Random, steps: int, profile: Profile | None = None) -> Policy:
     """A policy for one run.
 
-    ``geometric`` draws its q from {1/2, 1/8, 1/32}, ``pct`` its depth from a geometric law.
-    ``delays`` and ``preemptions`` their number.  ``steps`` is an estimate of the length of a run,
-    ``profile`` a run of the same set-up that was watched.  Raises ValueError for an unknown name.
+    ``geometric`` draws its q from {1/2, 1/8, 1/32}, ``pct`` its depth from a geometric law,
+    ``delays`` and ``preemptions`` their number, an even ``portfolio`` one of its members.
+    ``steps`` is an estimate of the length of a run, ``profile`` a run of the same set-up that was
+    watched.  Raises ValueError for an unknown name.
     """
     if name not in NAMES:
         raise ValueError(f"unknown policy {name!r}: one of {', '.join(NAMES)}")
+    if name == PORTFOLIO:
+        name = EVEN.draw(rng)
     if name in PROFILED:
         return PROFILED[name](rng, profile or Profile())
     return POLICIES[name](rng, steps)

@@ -336,13 +336,14 @@ def outcomes(counted: Recount) -> dict[str, Outcome]:
     campaign = counted.campaign
     return {
         id: Outcome(
-            runs=lane.tally.runs,
-            findings=lane.tally.findings,
+            runs=lane.tally.runs - lane.tally.learnt_runs,
+            findings=lane.tally.findings - lane.tally.learnt_findings,
             stopped=lane.tally.enough,
             may_stop=lane.tally.stop_after is not None,
             kinds={f: kind.count for f, kind in lane.tally.kinds.items()},
             titles={f: kind.sample.finding.title for f, kind in lane.tally.kinds.items()},
             verdict=verdict_of(campaign, lane.tally).verdict if lane.tally.runs else "",
+            portfolio=lane.shares,
         )
         for id, lane in campaign.lanes.items()
     }

@@ -35,7 +35,7 @@ def plan_hash(settings: Settings) -> str:
         "policy": settings.policy,
         "seconds": settings.seconds,
         "variants": [
-            [v.id, b.runs, b.most, b.stop_after, asked]
+            [v.id, b.runs, b.most, b.stop_after, asked, *values.of_shares(b)]
             for asked, group in ((True, settings.variants), (False, settings.beside))
             for v, b in group
         ],
@@ -206,7 +206,7 @@ def _begin(store: Store, settings: Settings, who: Identity, command: str) -> int
                     "budget": budget.runs,
                     "most": budget.most,
                     "stop_after": budget.stop_after,
-                    "declared": json.dumps(values.of_variant(variant)),
+                    "declared": json.dumps(values.of_variant(variant, budget)),
                 },
             )
         for place, pair in enumerate(settings.pairs):

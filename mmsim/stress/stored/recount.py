@@ -46,7 +46,7 @@ def settings_of(store: Store, row: Row) -> Settings:
     query = "SELECT * FROM variant WHERE campaign = ? ORDER BY place"
     for v in store.rows(query, row["id"]):
         variant = variants[v["id"]] = values.to_variant(dict(v), declared(v))
-        groups[bool(v["asked"])].append((variant, Budget(v["budget"], v["stop_after"], v["most"])))
+        groups[bool(v["asked"])].append((variant, values.to_budget(dict(v), declared(v))))
     pairs = store.rows("SELECT * FROM pair WHERE campaign = ? ORDER BY place", row["id"])
     return Settings(
         variants=tuple(groups[True]),

@@ -52,7 +52,7 @@ class Shelf:
 
         ``lost`` are the blocks that were given up, first run and size: those are passed over.
         """
-        while not lane.exhausted:
+        while lane.ready and not lane.exhausted:
             block, result = self.fit(lane, lane.next_block())
             if result is None:
                 if block.first not in lost:

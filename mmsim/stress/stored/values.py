@@ -9,11 +9,13 @@ reports need of it, and a field that is not known here is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from mmsim.detect.finding import Finding, Frame, PageSnapshot
+from mmsim.engine.policy.portfolio import MEMBERS, Portfolio
 from mmsim.scenarios.api import Verdict
+from mmsim.stress.profile import Budget
 
 if TYPE_CHECKING:
     from mmsim.scenarios.api import Variant
@@ -44,8 +46,8 @@ class StoredVariant:
     twins: tuple[str, ...] = ()
 
 
-def of_variant(variant: Variant) -> dict[str, Any]:
-    """What is declared, as JSON; the rest stands in columns."""
+def of_variant(variant: Variant, budget: Budget) -> dict[str, Any]:
+    """What is declared and planned, as JSON; the rest stands in columns."""
     scenario = variant.scenario
     return {
         "name": getattr(scenario, "name", ""),
@@ -55,7 +57,29 @@ def of_variant(variant: Variant) -> dict[str, Any]:
         "config": {k: v for k, v in variant.config.items() if isinstance(v, str | int | float)},
         "metrics": {name: str(expect) for name, expect in variant.metrics.items()},
         "twins": list(variant.twins),
+        "shares": of_shares(budget),
     }
+
+
+def of_shares(budget: Budget) -> list[float]:
+    """The shares of a portfolio's policies, and a 1 behind them if they are learnt on the way.
+
+    Nothing without a portfolio.
+    """
+    if budget.portfolio is None:
+        return []
+    return [*budget.portfolio.shares, *([1.0] if budget.learns else [])]
+
+
+def to_budget(row: Mapping[str, Any], declared: Mapping[str, Any]) -> Budget:
+    """The budget in a row of the table `variant`, with its column `declared`."""
+    budget = Budget(row["budget"], row["stop_after"], row["most"])
+    shares = declared.get("shares")
+    if not shares:
+        return budget
+    members = len(MEMBERS)
+    learns = len(shares) > members
+    return replace(budget, portfolio=Portfolio(tuple(shares[:members])), learns=learns)
 
 
 def scenario_id(variant: Variant) -> str:
