@@ -131,8 +131,8 @@ class Variant:
     ``against`` names the wrong twin, or twins, that a variant declared Never is compared with.
     ``memory`` is what it runs on if nobody says otherwise: "" is sequentially consistent, the
     others are named in `mmsim.engine.memory.orders`.
-    ``policy`` is who decides, where it has a window that the usual mix of policies hardly comes to.
-    It takes the place of `mix` and of no other policy that is asked for.
+    ``policy`` is who decides, where it has a window that most policies hardly come to.  It takes
+    the place of `portfolio` and `mix`, which draw one, and of no other policy that is asked for.
     """
 
     id: str

@@ -194,6 +194,8 @@ def _show(out: Console, outcome: Outcome, settings: Settings, parsed: argparse.N
         output.show_threads(out, campaign)
     if parsed.table or parsed.metrics == "all":
         output.show_metrics(out, campaign.tallies, parsed.metrics)
+    if parsed.table:
+        output.show_odds(out, campaign.tallies)
     output.show_open(out, campaign, None if parsed.table else output.room(campaign))
     output.show_reports(out, campaign, parsed.reports, settings)
     out.print()

@@ -94,7 +94,12 @@ def _how(group: argparse._ArgumentGroup) -> None:
         help="threads: one CPU at a time, deterministic (default); green: the same runs without "
         "OS threads, in less time; free: the operating system schedules",
     )
-    group.add_argument("--policy", metavar="P", help="who runs next under threads (default mix)")
+    group.add_argument(
+        "--policy",
+        metavar="P",
+        help="who runs next; default portfolio: several, most runs to the one that finds the race "
+        "(python -m mmsim odds)",
+    )
     group.add_argument(
         "--memory",
         choices=MEMORIES,

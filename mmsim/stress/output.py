@@ -204,6 +204,19 @@ def show_metrics(out: Console, tallies: Sequence[Tally], which: str) -> None:
         show_rows(out, table)
 
 
+def show_odds(out: Console, tallies: Sequence[Tally]) -> None:
+    """Failing runs of each policy, where runs were spread over several: which one finds the race?"""
+    several = [t for t in tallies if t.findings and len(t.policies) > 1]
+    names = sorted({name for t in several for name in t.policies})
+    table = _table("found/runs", *names, right=names)
+    for tally in several:
+        counts = (tally.policies.get(name) for name in names)
+        table.add_row(tally.variant.id, *("-" if c is None else f"{c[0]}/{c[1]}" for c in counts))
+    if table.row_count:
+        out.print()
+        show_rows(out, table)
+
+
 def show_reports(out: Console, campaign: Campaign, which: str, settings: Settings) -> None:
     """Kernel reports: the most instructive one, or those of each failing variant."""
     if which == "one":

@@ -25,9 +25,10 @@ HELP = "one variant under each scheduling policy: how often it fails, what it co
 DESCRIPTION = """\
 Runs VARIANT equally often under each policy. Windows differ in kind: one opens while
 a CPU is starved (pct), another while two of them alternate (random-walk), and the
-rates may be far apart. The mix, which is the default everywhere, draws one of
-random-walk, geometric and pct for each run. Below the rates stands what the variant
-has counted (m.count): whether a policy comes to the window at all.
+rates may be far apart. The stress runner spreads its runs over a portfolio, here in
+equal shares (python -m mmsim odds); the mix draws one of random-walk, geometric and
+pct for each run. Below the rates stands what the variant has counted (m.count):
+whether a policy comes to the window at all.
 
 exit code: 0, or 3 if it was interrupted
 """
