@@ -205,7 +205,7 @@ def show_metrics(out: Console, tallies: Sequence[Tally], which: str) -> None:
 
 
 def show_odds(out: Console, tallies: Sequence[Tally]) -> None:
-    """Failing runs of each policy, where runs were spread over several: which one finds the race?"""
+    """Failing runs of each policy, where runs were spread over several: who finds the race?"""
     several = [t for t in tallies if t.findings and len(t.policies) > 1]
     names = sorted({name for t in several for name in t.policies})
     table = _table("found/runs", *names, right=names)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mmsim.engine import policy as policies
+from mmsim.engine.policy import DRAWN, EVEN, PORTFOLIO
 from mmsim.errors import UsageError
 from mmsim.stress import odds, worker
 from mmsim.stress.pairs import Pair, pairs
@@ -71,7 +71,7 @@ class Settings:
 
     def run_line(self, variant: Variant) -> dict[str, str | int]:
         """What a report of a run says of it; a variant may have a policy of its own."""
-        own = variant.policy if self.scheduler in policies.DRAWN else ""
+        own = variant.policy if self.scheduler in DRAWN else ""
         return {"engine": self.engine, "policy": own or self.scheduler, "seed": self.seed}
 
     @property
@@ -119,7 +119,7 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
     names = source.policies()
     policy = _one_of("policy", request.policy or profile.policy, names[0], names)
     known = None
-    if policy == policies.PORTFOLIO and engine != "free":
+    if policy == PORTFOLIO and engine != "free":
         known = odds.learnt() if request.file is None else {}
     settings = Settings(
         variants=tuple((v, _budget(v, request, profile, seconds, known)) for v in variants),
@@ -175,8 +175,8 @@ def _shared(budget: Budget, variant: Variant, known: Mapping[str, odds.Odds]) ->
         if variant.id in known:
             return replace(budget, portfolio=known[variant.id].portfolio())
         if budget.stop_after is None or budget.stop_after > odds.LEARNT:
-            return replace(budget, portfolio=policies.EVEN, learns=True)
-    return replace(budget, portfolio=policies.EVEN)
+            return replace(budget, portfolio=EVEN, learns=True)
+    return replace(budget, portfolio=EVEN)
 
 
 def _in_order(variants: list[Variant], memory: str | None) -> list[Variant]:
