@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from random import Random
 from types import TracebackType
 
 from mmsim.detect.finding import Finding
@@ -55,6 +56,8 @@ TOKENS: Mapping[str, Callable[[], Token]] = {
 }
 ENGINES = (*TOKENS, "free")
 MAX_CPUS = 64
+PROBES = 4
+"""Runs that are watched for policies that have to know what a run touches."""
 NO_FINDING = "000000"
 LONGEST_CHECK = 1_000_000  # accesses; those of the scenarios here need some hundreds
 
@@ -121,7 +124,7 @@ class Runner:
         self._token: Token | None = None
         self._free: FreeCarrier | None = None
         self._length = 0  # steps of a typical run, for PCT
-        self._profile = policies.Profile()  # and its effects, for SURW
+        self._profiles: dict[int, policies.Profile] = {}  # and its effects, for SURW
 
     def __enter__(self) -> Runner:
         return self
@@ -155,7 +158,8 @@ class Runner:
             q = rng.choice((0.5, 0.125, 0.03125))
             return self._run(seed, free, lambda m: free.run(m, q), instruments, index)
         name = portfolio.draw(rng) if self.policy == PORTFOLIO else self.policy
-        policy = policies.make(name, rng, self._typical_length(), self._profile)
+        profile = self._a_profile(rng) if name in policies.PROFILED else None
+        policy = policies.make(name, rng, self._typical_length(), profile)
         result = self.run_with(policy, seed, instruments=instruments, index=index)
         decides = policies.name_of(policy) if self.policy == MIX else name
         return replace(result, policy=decides)
@@ -327,14 +331,25 @@ class Runner:
         return RunResult(index, findings, machine.steps, execution.handovers, line, machine.metrics)
 
     def _typical_length(self) -> int:
-        """Steps of one probe run: PCT's k.  A fixed seed, so that it is the same everywhere."""
+        """Steps of one probe run: PCT's k."""
         if not self._length:
-            seed = run_seed(self.seed, self.variant.id + "/probe", 0)
-            profiled = self.policy in (*policies.PROFILED, PORTFOLIO)
-            watched = [self._profile] if profiled else []
-            probe = self.run_with(RandomWalk(stream(seed, "policy")), seed, instruments=watched)
-            self._length = max(probe.steps, 16)
+            self._length = max(self._probe(0).steps, 16)
         return self._length
+
+    def _a_profile(self, rng: Random) -> policies.Profile:
+        """One of a few; each is made when it is asked for the first time."""
+        number = int(rng.random() * PROBES)
+        if number not in self._profiles:
+            profile = policies.Profile()
+            self._probe(number, profile)
+            self._profiles[number] = profile
+        return self._profiles[number]
+
+    def _probe(self, number: int, *watching: Instrument) -> RunResult:
+        """A run under a random walk. A fixed seed, so that it is the same everywhere."""
+        seed = run_seed(self.seed, self.variant.id + "/probe", number)
+        walk = RandomWalk(stream(seed, "policy"))
+        return self.run_with(walk, seed, instruments=watching)
 
     def _with_token(self) -> Token:
         if self._token is None:

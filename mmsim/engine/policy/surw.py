@@ -6,7 +6,9 @@ walk favours orders in which everybody is about equally far.  Here the orders of
 effects, those that touch one object, are about equally likely: whoever is *intended* goes first
 among those who are about to touch it, and a context is intended the more often the more such
 effects it has before it.  How many is known from a run before (:class:`Profile`); it is exact only
-if the runs are alike and nobody waits for another, so that departures from it are counted.
+if the runs are alike and nobody waits for another, so that departures from it are counted.  What is
+shared in one run may not be so in the next, and an object that nobody shared is never drawn. So
+whoever makes many runs has several profiles, and draws one for each.
 """
 
 from __future__ import annotations
