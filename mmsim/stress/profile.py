@@ -37,7 +37,7 @@ from __future__ import annotations
 import fnmatch
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,8 @@ class Profile:
     """Make lines of kinds of findings that the corpus does not have, and keep them in the store."""
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     overrides: tuple[Override, ...] = ()
+    built_in: bool = False
+    """It speaks of the variants of mmsim, whatever is run."""
 
     def budget(self, variant_id: str, verdict: str) -> Budget:
         """The budget of one variant: the last override that matches, else its verdict's."""
@@ -170,7 +172,7 @@ def load(name: str) -> Profile:
         raise UsageError(f"profile {_short(name)} is nested too deeply") from None
     except ValueError as error:  # no TOML, no UTF-8, a number of 5,000 digits, a NUL in the name
         raise UsageError(f"profile {_short(name)} is not valid TOML: {one_line(error)}") from None
-    return parse(path.stem, data)
+    return replace(parse(path.stem, data), built_in=name in known)
 
 
 def _short(value: object) -> str:

@@ -102,7 +102,7 @@ def resolve(request: Request, profile: Profile, source: Source) -> Settings:
     variants = chosen(request, profile, source)
     if not variants:
         raise UsageError("there is no variant to run")
-    if request.file is None:
+    if request.file is None and not profile.built_in:
         profile.check_ids(all_variants(source))
     cpus = request.cpus or profile.cpus or DEFAULT_CPUS
     if cpus > MOST_CPUS:
