@@ -105,7 +105,18 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mmsim.engine",
         ERRORS,
     ),
+    "mmsim.rare": (
+        "mmsim.rare",
+        "mmsim.stress.source",
+        "mmsim.run",
+        "mmsim.scenarios",
+        "mmsim.model.cite",
+        "mmsim.engine",
+        FINDING,
+        ERRORS,
+    ),
     "mmsim.scenarios.*.claims": ("mmsim.claims.model",),
+    "mmsim.scenarios.*.levels": ("mmsim.rare.levels",),
     "mmsim.ablation": (
         "mmsim.ablation",
         "mmsim.stress",
@@ -135,6 +146,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "mmsim.cli": (
         *TOP,
         "mmsim.proofs",
+        "mmsim.rare",
         "mmsim.labs",
         "mmsim.litmus",
         "mmsim.play",
