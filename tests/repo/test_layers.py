@@ -178,11 +178,13 @@ def layer(module: str) -> str:
     """The row of the table a module belongs to.
 
     A mail thread's claims stand in its folder, and stand on the runs: nothing there imports them.
+    So do its levels.
     """
     if module in ALLOWED:
         return module
-    if module.startswith("mmsim.scenarios.s") and module.endswith(".claims"):
-        return "mmsim.scenarios.*.claims"
+    for name in ("claims", "levels"):
+        if module.startswith("mmsim.scenarios.s") and module.endswith(f".{name}"):
+            return f"mmsim.scenarios.*.{name}"
     head = ".".join(module.split(".")[:2])
     return head if head in ALLOWED else KERNEL
 
