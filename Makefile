@@ -14,7 +14,7 @@ STAMP := $(VENV)/.mmsim-installed
 FORMATTED := conftest.py tests mmsim/run.py mmsim/errors.py mmsim/pytest_plugin.py \
 	mmsim/scenarios/api.py mmsim/scenarios/cast.py mmsim/scenarios/own_file.py mmsim/scenarios/registry.py \
 	mmsim/scenarios/small.py mmsim/scenarios/sequencer.py mmsim/scenarios/setup.py \
-	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation exploration litmus play proofs)) \
+	$(wildcard $(addprefix mmsim/,engine detect stress report cli claims ablation exploration litmus play proofs rare)) \
 	$(filter-out mmsim/labs/zone.py,$(wildcard mmsim/labs/*.py)) $(wildcard mmsim/labs/lab?/__init__.py)
 
 # Compiled code is kept even where the environment says not to: tests start hundreds of processes,

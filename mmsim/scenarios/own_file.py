@@ -2,9 +2,9 @@
 """A scenario file of the user's own: executed, and looked over before anything is run.
 
 The file is a Python program and is executed as one. It defines ``SCENARIO``, or ``SCENARIOS`` if
-there are several, and perhaps ``CLAIMS``. Whatever is wrong with it ends in a UsageError of one
-line that says where and what is allowed: a declaration that no run could be compared with is told
-before the runs, not after them.
+there are several, and perhaps ``CLAIMS`` and ``LEVELS``. Whatever is wrong with it ends in a
+UsageError of one line that says where and what is allowed: a declaration that no run could be
+compared with is told before the runs, not after them.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ LONGEST_ID = 100
 @dataclass(frozen=True)
 class OwnFile:
     """What a file defines. ``claims`` are told by ``python -m mmsim claims --file``, ``functions``
-    by ``where --file``.
+    by ``where --file``; ``levels`` are for ``rare --file``, None if there are none.
     """
 
     scenarios: tuple[Scenario, ...]
     claims: tuple[Any, ...]
     functions: tuple[FunctionType, ...]
+    levels: Any = None
 
 
 def load_file(path: str) -> OwnFile:
@@ -134,7 +135,8 @@ def _look_over(module: Any, file: Path) -> OwnFile:
     claims = getattr(module, "CLAIMS", ())
     if not isinstance(claims, tuple | list):
         raise UsageError("CLAIMS has to be a tuple of claims")
-    return OwnFile(scenarios, tuple(claims), _functions(module, file))
+    levels = getattr(module, "LEVELS", None)
+    return OwnFile(scenarios, tuple(claims), _functions(module, file), levels)
 
 
 def _functions(module: Any, file: Path) -> tuple[FunctionType, ...]:

@@ -62,6 +62,10 @@ class Library:
         """Those written in the file; none if there is no file."""
         return () if self.file is None else self._own(self.file).functions
 
+    def levels(self) -> Any:
+        """The steps of its races, for `rare`; None if there is no file, or none in it."""
+        return None if self.file is None else self._own(self.file).levels
+
     def _own(self, file: str) -> OwnFile:
         from mmsim.scenarios.own_file import load_file
 

@@ -105,7 +105,18 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mmsim.engine",
         ERRORS,
     ),
+    "mmsim.rare": (
+        "mmsim.rare",
+        "mmsim.stress.source",
+        "mmsim.run",
+        "mmsim.scenarios",
+        "mmsim.model.cite",
+        "mmsim.engine",
+        FINDING,
+        ERRORS,
+    ),
     "mmsim.scenarios.*.claims": ("mmsim.claims.model",),
+    "mmsim.scenarios.*.levels": ("mmsim.rare.levels",),
     "mmsim.ablation": (
         "mmsim.ablation",
         "mmsim.stress",
@@ -135,6 +146,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "mmsim.cli": (
         *TOP,
         "mmsim.proofs",
+        "mmsim.rare",
         "mmsim.labs",
         "mmsim.litmus",
         "mmsim.play",
@@ -166,11 +178,13 @@ def layer(module: str) -> str:
     """The row of the table a module belongs to.
 
     A mail thread's claims stand in its folder, and stand on the runs: nothing there imports them.
+    So do its levels.
     """
     if module in ALLOWED:
         return module
-    if module.startswith("mmsim.scenarios.s") and module.endswith(".claims"):
-        return "mmsim.scenarios.*.claims"
+    for name in ("claims", "levels"):
+        if module.startswith("mmsim.scenarios.s") and module.endswith(f".{name}"):
+            return f"mmsim.scenarios.*.{name}"
     head = ".".join(module.split(".")[:2])
     return head if head in ALLOWED else KERNEL
 
