@@ -34,7 +34,7 @@ told from some thousand runs, and where the way is narrow is told with it.
 
   python -m mmsim rare 001.419-dbg --quantum 1024     the chance, step by step
   python -m mmsim rare 001.419-dbg --list-levels      the steps, and how far plain runs come
-  python -m mmsim rare 002.flawed --policy random-walk
+  python -m mmsim rare 001.419-dbg --policy random-walk
   python -m mmsim rare 001.419-dbg --levels 2,4       split runs at these steps only
   python -m mmsim rare 910.mine --file mine.py        a race of your own, with LEVELS = {...}
 
