@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from mmsim.ablation.places import Place, place_of
+from mmsim.ablation.places import Place, place_named, place_of
 from mmsim.engine.door import door
 from mmsim.model.gate import patched
 
@@ -27,20 +27,43 @@ def _asking(gate: str) -> Place:
 
 
 class Flipped(frozenset[str]):
-    """``gates``, but at ``place`` its gate is turned over."""
+    """``gates``, but at ``place`` its gate is turned over; so often it was asked there."""
 
     place: Place
+    asked: int
 
     def __new__(cls, gates: Iterable[str], place: Place) -> Flipped:
         self = super().__new__(cls, gates)
         self.place = place
+        self.asked = 0
         return self
 
     def __contains__(self, gate: object) -> bool:
         on = super().__contains__(gate)
         if gate == self.place.gate and _asking(self.place.gate) == self.place:
+            self.asked += 1
             return not on
         return on
+
+
+def turned(gates: Iterable[str], name: str | None, file: str | None = None) -> Flipped | None:
+    """``gates`` with the place of that name turned over; None: no name.  Raises UsageError."""
+    return None if not name else Flipped(gates, place_named(name, file))
+
+
+class Listening(frozenset[str]):
+    """``gates`` as they are; ``met`` are the places that asked."""
+
+    met: set[Place]
+
+    def __new__(cls, gates: Iterable[str]) -> Listening:
+        self = super().__new__(cls, gates)
+        self.met = set()
+        return self
+
+    def __contains__(self, gate: object) -> bool:
+        self.met.add(_asking(str(gate)))
+        return super().__contains__(gate)
 
 
 class Watched(frozenset[str]):

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import CodeType
 
 import mmsim
+from mmsim.errors import UsageError, nearest
 
 PACKAGE = Path(mmsim.__file__).resolve().parent
 FILES = ("*.py", "linux/*.py", "model/*.py", "v2_4/*.py", "v3_13/*.py", "scenarios/*/*.py")
@@ -45,6 +46,17 @@ def places(own: str | None = None) -> tuple[Place, ...]:
         files.append(Path(own).resolve())
     found = {place for file in files if file.name != JUDGE for place in places_in(file)}
     return tuple(sorted(found))
+
+
+def place_named(name: str, own: str | None = None) -> Place:
+    """The place that is printed as ``name``, GATE@FUNCTION.  Raises UsageError if there is none."""
+    known = {str(place): place for place in places(own)}
+    if name not in known:
+        raise UsageError(
+            f"no hunk {name!r}{nearest(name, known)}: it has to be GATE@FUNCTION, as "
+            "`ablate --prove` prints it"
+        )
+    return known[name]
 
 
 def places_in(file: Path) -> Iterator[Place]:

@@ -86,18 +86,20 @@ def replay(
     keep_going: bool = False,
     memory: str | None = None,
     barriers: Barriers | None = None,
+    gates: frozenset[str] | None = None,
 ) -> Told:
     """Replay a schedule with its own number of CPUs. Raises UsageError or StaleSchedule.
 
     With another ``memory`` than its own: the same order of effects, and what comes of it there.
-    ``barriers`` takes away the one that it was recorded without.
+    ``barriers`` takes away the one that it was recorded without; ``gates`` are booted in place of
+    the variant's own.
     """
     try:
         recorded = Schedule.parse(schedule)
     except BadSchedule as error:
         raise UsageError(str(error)) from error
     recorder = Recorder()
-    with Runner(variant, cpus=recorded.cpus, seed=0, barriers=barriers) as runner:
+    with Runner(variant, cpus=recorded.cpus, seed=0, barriers=barriers, gates=gates) as runner:
         result = runner.replay(
             recorded, instruments=[recorder], keep_going=keep_going, memory=memory
         )

@@ -112,9 +112,12 @@ class _Look(Instrument):
 
 
 class Explorer:
-    """A context manager.  Entering it runs the variant at random, to learn its words."""
+    """A context manager.  Entering it runs the variant at random, to learn its words.
 
-    def __init__(self, question: Question) -> None:
+    ``gates``, if given, are booted in place of the variant's own.
+    """
+
+    def __init__(self, question: Question, gates: frozenset[str] | None = None) -> None:
         self.question = question
         self.variant = question.find()
         self.search: Search = Dpor() if question.bound is None else Bounded(question.bound)
@@ -127,7 +130,12 @@ class Explorer:
             )
         self._seed = run_seed(question.seed, self.variant.id, 0)
         self._runner = Runner(
-            self.variant, cpus=question.cpus, seed=question.seed, engine="green", memory=SC
+            self.variant,
+            cpus=question.cpus,
+            seed=question.seed,
+            engine="green",
+            gates=gates,
+            memory=SC,
         )
         self.findings: dict[str, Found] = {}
 

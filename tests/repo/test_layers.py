@@ -119,6 +119,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "mmsim.scenarios.*.levels": ("mmsim.rare.levels",),
     "mmsim.ablation": (
         "mmsim.ablation",
+        "mmsim.exploration",
+        "mmsim.proofs",
         "mmsim.stress",
         "mmsim.run",
         "mmsim.scenarios",

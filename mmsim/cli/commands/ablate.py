@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mmsim.ablation.measure import Effect, Incomplete, Plan, of_variant, search
 from mmsim.ablation.places import Place, places
+from mmsim.cli import standing
 from mmsim.errors import UsageError, nearest
 from mmsim.model.gate import GATES
 from mmsim.stress import store
@@ -34,8 +35,30 @@ chance (p < 1e-5). Where nothing differs, the whole gate is turned over as well:
 says how many runs it takes to see a hunk that matters as much, and fewer are too few
 to tell. A hunk that changes nothing in any variant is named at the end. A FILE.py is
 a program, and is executed.
+
+With --prove no run is drawn: each VARIANT declared Never is explored in every order
+of its small casts, as by `prove`, with one place turned over at a time. A hunk of
+its patches is left out; a mutation, which takes a lock, an order, a second look or
+a reference away, is put in at one of its places, and then in the casts as well
+where that is known to fail. Each hunk is
+
+  load-bearing           with the finding, and a line that `replay --turn` shows
+  not load-bearing,      in these casts: every execution was run, and none needs it
+  open                   a limit was reached first, which says nothing
+  does not run           half a patch is no program here: not a difference
+  no execution comes     to it: these casts have no use for it
+
+Without a VARIANT those of docs/ablation.md. The exit code of --prove is 0 if every
+hunk is settled, 1 if one is open or a variant is not clean as it is, 3 if it was
+interrupted: what was settled is printed and written.
+
+examples:
+  python -m mmsim ablate 002.pagelocked --runs 500
+  python -m mmsim ablate --prove 004.merged
+  python -m mmsim ablate --prove 002.pagelocked --cast skb-kswapd --json hunks.json
 """
 INCOMPLETE = 3
+RUNS = 200
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,16 +66,43 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--file", metavar="FILE.py", help="the variants of a file of your own; it is executed"
     )
-    parser.add_argument("--runs", type=whole(2), default=200, help="runs of each side (200)")
+    parser.add_argument("--runs", type=whole(2), help=f"runs of each side ({RUNS})")
+    parser.add_argument("--cpus", type=whole(1, MOST_CPUS), help="simulated CPUs (8)")
+    parser.add_argument("--seed", type=whole(0), help="of the campaigns (1)")
     parser.add_argument(
-        "--cpus", type=whole(1, MOST_CPUS), default=DEFAULT_CPUS, help="simulated CPUs (8)"
+        "--jobs", type=whole(1, MOST_JOBS), help="worker processes (all cores; with --prove 1)"
     )
-    parser.add_argument("--seed", type=whole(0), default=DEFAULT_SEED, help="of the campaigns (1)")
-    parser.add_argument("--jobs", type=whole(1, MOST_JOBS), help="worker processes (all cores)")
     parser.add_argument("--json", metavar="FILE", help="write the effects there as well")
+    proof = parser.add_argument_group("with --prove")
+    proof.add_argument(
+        "--prove", action="store_true", help="explore the small casts instead of running campaigns"
+    )
+    proof.add_argument("--cast", metavar="NAME", help="only this small cast, planned or not")
+    proof.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help=f"stop a hunk after so many seconds of one core ({standing.SECONDS:.0f}; 0: no limit)",
+    )
+    proof.add_argument(
+        "--limit", type=whole(1), metavar="N", help="stop a hunk after so many executions"
+    )
+    record = proof.add_mutually_exclusive_group()
+    record.add_argument("--write", action="store_true", help="record it, for docs/ablation.md")
+    record.add_argument("--check", action="store_true", help="compare with the record")
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.prove:
+        if options.seconds is None:
+            options.seconds = standing.SECONDS
+        return standing.run(options)
+    for name in ("cast", "seconds", "limit", "write", "check"):
+        if getattr(options, name):
+            raise UsageError(f"--{name} goes with --prove")
+    for name, usual in (("runs", RUNS), ("cpus", DEFAULT_CPUS), ("seed", DEFAULT_SEED)):
+        if getattr(options, name) is None:
+            setattr(options, name, usual)
     known = all_variants(Library(options.file))
     for word in options.what:
         if word not in known and word not in GATES:

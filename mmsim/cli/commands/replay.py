@@ -9,6 +9,7 @@ import shlex
 from contextlib import nullcontext
 from dataclasses import asdict
 
+from mmsim.ablation.flipped import turned
 from mmsim.cli import explain, pictures
 from mmsim.cli.calls import recorded
 from mmsim.engine.memory.orders import NAMES as MEMORIES
@@ -46,6 +47,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BARRIER",
         help="it was recorded with this barrier off, as `barriers` prints it: KIND/FUNCTION, and "
         "/WORD of an atomic",
+    )
+    parser.add_argument(
+        "--turn",
+        metavar="HUNK",
+        help="it was recorded with this hunk turned over, as `ablate --prove` prints it: "
+        "GATE@FUNCTION",
     )
     end = parser.add_mutually_exclusive_group()
     end.add_argument(
@@ -96,12 +103,15 @@ def run(options: argparse.Namespace) -> int:
             keep_going=options.keep_going,
             memory=options.memory,
             barriers=off(options.without),
+            gates=turned(variant.gates, options.turn, options.file),
         )
     command = reproduce(variant.id, options.schedule, options.file)
     if options.cast:
         command += f" --cast {shlex.quote(options.cast)}"
     if options.without:
         command += f" --without {shlex.quote(options.without)}"
+    if options.turn:
+        command += f" --turn {shlex.quote(options.turn)}"
     findings = told.result.findings
     pictures.write(told, command, options)
     if options.json:

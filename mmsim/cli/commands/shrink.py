@@ -9,6 +9,7 @@ import sys
 import time
 from functools import partial
 
+from mmsim.ablation.flipped import turned
 from mmsim.cli.commands.replay import off
 from mmsim.engine.memory.orders import NAMES as MEMORIES
 from mmsim.errors import UsageError
@@ -45,6 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--memory", choices=MEMORIES, help="shrink under this memory; default: the schedule's"
     )
     parser.add_argument("--without", metavar="BARRIER", help="with this barrier off, as for replay")
+    parser.add_argument("--turn", metavar="HUNK", help="with this hunk turned over, as for replay")
     parser.add_argument("--file", metavar="FILE.py", help="a file of your own; it is executed")
 
 
@@ -63,7 +65,11 @@ def run(options: argparse.Namespace) -> int:
             told = time.monotonic()
             print(f"{variant.id}: {runs} runs", file=sys.stderr, flush=True)
 
-    boots = partial(Runner, barriers=off(options.without))
+    boots = partial(
+        Runner,
+        barriers=off(options.without),
+        gates=turned(variant.gates, options.turn, options.file),
+    )
     shrinking = Shrinking(
         variant, options.schedule, source, tell, memory=options.memory, boots=boots
     )
@@ -77,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     stopped = "" if shrunk.complete else "; --seconds was over before everything was tried"
     print(f"  {shrinking.runs} runs in {time.monotonic() - begun:.1f} s{stopped}")
     command = ["python", "-m", "mmsim", "replay", options.variant, line]
-    for option in ("cast", "without", "file"):
+    for option in ("cast", "without", "turn", "file"):
         if getattr(options, option):
             command += [f"--{option}", getattr(options, option)]
     print(f"  {shlex.join(command)}")
