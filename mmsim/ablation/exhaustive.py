@@ -39,7 +39,7 @@ from mmsim.proofs.prove import (
     pairs_of,
 )
 from mmsim.run import Runner
-from mmsim.scenarios.api import Variant
+from mmsim.scenarios.api import NEVER, Variant
 from mmsim.scenarios.cast import with_cast
 from mmsim.scenarios.small import SmallCast
 from mmsim.stress.shrinking import Shrinking, limit
@@ -195,7 +195,11 @@ def casts_for(hunk: Hunk, variant: Variant) -> list[Cast]:
     if hunk.turned == OFF or hunk.file is not None:
         return []
     own = {cast.name for cast in casts_of(variant)}
-    others = (v for v in variant.scenario.variants if hunk.place.gate in v.gates and pairs_of(v))
+    others = (
+        v
+        for v in variant.scenario.variants
+        if hunk.place.gate in v.gates and v.expect is not NEVER and pairs_of(v)
+    )
     known = {cast.name: cast for v in others for cast in casts_of(v)}
     return [cast for name, cast in known.items() if name not in own]
 
