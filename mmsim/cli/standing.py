@@ -277,7 +277,8 @@ def _summary(rows: Iterable[Row]) -> str:
     counted = Counter(row["verdict"] for row in rows)
     parts = [f"{counted[verdict]} {words}" for verdict, words in WORDS.items() if counted[verdict]]
     total = sum(counted.values())
-    return "\n".join(textwrap.wrap(f"{total} hunks: {'; '.join(parts)}", WIDTH))
+    text = f"{total} hunk{'s' * (total != 1)}: {'; '.join(parts)}"
+    return "\n".join(textwrap.wrap(text, WIDTH))
 
 
 def _public(row: Row, file: str | None) -> Row:
