@@ -21,7 +21,7 @@ FORMATTED := conftest.py tests mmsim/run.py mmsim/errors.py mmsim/pytest_plugin.
 # and each of them would compile all of mmsim, which takes longer than what most of them do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help stress test slow browser picture lint format bench clean
+.PHONY: help stress test slow browser picture lint format bench bench-search clean
 
 help:
 	@echo 'make stress   reproduce the races: python -m mmsim.stress --cpus $(CPUS)'
@@ -30,6 +30,7 @@ help:
 	@echo 'make browser  the tests that need a Chromium;  make picture  takes docs/page.png anew'
 	@echo 'make lint     ruff and mypy only;  make format  rewrites the layout'
 	@echo 'make bench    speed of the engine and of every scenario'
+	@echo 'make bench-search  what finds first, and how fast, beside frontrun (BENCH=... options)'
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -70,6 +71,9 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m mmsim bench
+
+bench-search: $(STAMP)
+	$(BIN)/python benchmarks/search.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

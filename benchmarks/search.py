@@ -25,6 +25,7 @@ import json
 import math
 import os
 import subprocess
+import sys
 import tempfile
 import time
 import venv
@@ -58,6 +59,7 @@ CPUS = 8
 ROUNDS = 3
 ATTEMPTS = 150  # of frontrun in a round
 SCHEDULES = 3_000  # of ours
+QUICK = 500  # of each of ours, with --quick
 THREADS, TIMES = 2, 5
 TRACES = 34_904  # of that program, as Nidhugg and GenMC count them
 CURVE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
@@ -79,6 +81,9 @@ def main() -> None:
         "--small", action="store_true", help="first: policies, too, with the small cast"
     )
     parser.add_argument("--policies", nargs="+", choices=NAMES, default=list(NAMES), metavar="P")
+    parser.add_argument(
+        "--quick", action="store_true", help="lost: fewer schedules, and DPOR not to its end"
+    )
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"({ROUNDS})")
     options = parser.parse_args()
     if unknown := sorted({*options.part} - {*PARTS}):
@@ -121,6 +126,7 @@ def lost(options: argparse.Namespace) -> None:
     rates: dict[str, list[float]] = {}
     ratios: dict[str, list[float]] = {}
     notes: dict[str, str] = {}
+    told: dict[str, Any] | None = None
     with frontrun() as theirs:
         for _ in range(options.rounds):
             told = theirs() if theirs is not None else None
@@ -135,22 +141,24 @@ def lost(options: argparse.Namespace) -> None:
                     )
             for carrier, make_token in (("threads", pinned), ("greenlets", greenlets)):
                 for policy in ("mix", "random-walk"):
-                    rate, share = sampled(make_token, policy)
+                    runs = QUICK if options.quick else SCHEDULES
+                    rate, share = sampled(make_token, policy, runs)
                     row_name = f"{carrier}, {policy}"
                     rates.setdefault(row_name, []).append(rate)
                     notes[row_name] = f"{share:.0%} lost an increment"
                     if told is not None:
                         other = told["random"]["schedules"] / told["random"]["cpu"]
                         ratios.setdefault(row_name, []).append(rate / other)
-            rate, search = explored()
-            rates.setdefault("DPOR, greenlets", []).append(rate)
-            right = "" if search.executions == TRACES else f", NOT {TRACES:,}"
-            notes["DPOR, greenlets"] = (
-                f"{search.executions:,} executions{right}, {search.blocked} cut short"
-            )
-            if told is not None:
-                other = told["dpor"]["schedules"] / told["dpor"]["cpu"]
-                ratios.setdefault("DPOR, greenlets", []).append(rate / other)
+        rate, search = explored(QUICK if options.quick else None)
+        name = "DPOR, greenlets"
+        wrong = not search.unfinished and search.executions != TRACES
+        rates[name] = [rate]
+        notes[name] = (
+            f"{search.executions:,} executions{f', NOT {TRACES:,}' if wrong else ''}"
+            f"{', and more' if search.unfinished else ''}, {search.blocked} cut short"
+        )
+        if told is not None:
+            ratios[name] = [rate / told["dpor"]["schedules"] * told["dpor"]["cpu"]]
     print(f"{THREADS} threads, {TIMES} increments each; schedules a second, beside frontrun")
     for name, several in rates.items():
         beside = f"{median(ratios[name]):7.1f} x" if name in ratios else " " * 9
@@ -165,27 +173,28 @@ def pinned() -> Token:
     return threads(pin=present_core())
 
 
-def sampled(make_token: Callable[[], Token], policy: str) -> tuple[float, float]:
+def sampled(make_token: Callable[[], Token], policy: str, runs: int) -> tuple[float, float]:
     """Schedules a second, and the share of them that lose an increment."""
     token = make_token()
     failed = 0
     for warm in range(100):
         increments(token, make(policy, Random(warm), 20))
     begun = time.process_time()
-    for seed in range(SCHEDULES):
+    for seed in range(runs):
         machine = increments(token, make(policy, Random(seed), 20))
         failed += machine.vm.v_value != THREADS * TIMES
     spent = time.process_time() - begun
     token.close()
-    return SCHEDULES / spent, failed / SCHEDULES
+    return runs / spent, failed / runs
 
 
-def explored() -> tuple[float, Search]:
+def explored(limit: int | None) -> tuple[float, Search]:
     token = greenlets()
     search = Dpor()
     begun = time.process_time()
     for _ in executions(search, partial(increments, token)):
-        pass
+        if search.executions == limit:
+            break
     spent = time.process_time() - begun
     token.close()
     return search.executions / spent, search
@@ -198,9 +207,9 @@ def frontrun() -> Iterator[Callable[[], dict[str, Any]] | None]:
         bin = Path(folder, "bin")
         python = str(bin / "python")
         try:
-            venv.create(folder, with_pip=True)
-            install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            _output([*install, "frontrun"])
+            venv.create(folder)
+            pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+            _output([*pip, "install", "--quiet", "frontrun"])
         except (OSError, subprocess.CalledProcessError) as error:
             said = str(getattr(error, "stderr", "") or error).strip().splitlines()
             print(f"frontrun cannot be installed: {said[-1] if said else error}")
