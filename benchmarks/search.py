@@ -13,9 +13,10 @@
                with survival curves; and by `explore` in its small casts
 
 Without a PART all of them, the quick ones first.  Seconds are of the processor, so that a busy
-computer does not matter much; figures that are compared come out of this one run, and what is
-said of them are ratios and medians.  A seed that has found nothing by the limit is *censored*: it
-counts as longer, and where half of them are, the median is "> limit".
+computer does not matter much, and beside frontrun, whose threads wait a lot, of the clock as well.
+Figures that are compared come out of this one run; what is said of them are ratios and medians.
+A seed that has found nothing by the limit is *censored*: it counts as longer, and where half of
+them are, the median is "> limit".
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from scipy.stats import CensoredData, binomtest, ecdf
 
@@ -123,34 +124,29 @@ def increments(token: Token, policy: Policy) -> Machine:
 
 def lost(options: argparse.Namespace) -> None:
     """Rounds in which they take turns; the ratio is that of a round, and its median counts."""
-    rates: dict[str, list[float]] = {}
-    ratios: dict[str, list[float]] = {}
+    rates: dict[str, list[Rate]] = {}
+    beside: dict[str, list[Rate]] = {}
     notes: dict[str, str] = {}
     told: dict[str, Any] | None = None
     with frontrun() as theirs:
         for _ in range(options.rounds):
             told = theirs() if theirs is not None else None
             if told is not None:
-                name = f"frontrun {told['version']}"
                 for kind in ("random", "dpor"):
-                    row = told[kind]
-                    rates.setdefault(f"{name} {kind}", []).append(row["schedules"] / row["cpu"])
-                    notes[f"{name} {kind}"] = (
-                        f"{row['lost']} of {row['schedules']:.0f} lost an increment; "
-                        f"{row['schedules'] / row['clock']:.0f} by the clock"
-                    )
+                    row, name = told[kind], f"frontrun {told['version']} {kind}"
+                    rates.setdefault(name, []).append(_rate(row))
+                    notes[name] = f"{row['lost']} of {row['schedules']} lost an increment"
             for carrier, make_token in (("threads", pinned), ("greenlets", greenlets)):
-                for policy in ("mix", "random-walk"):
+                for policy in ("mix", "random-walk", "pct"):
                     runs = QUICK if options.quick else SCHEDULES
                     rate, share = sampled(make_token, policy, runs)
-                    row_name = f"{carrier}, {policy}"
-                    rates.setdefault(row_name, []).append(rate)
-                    notes[row_name] = f"{share:.0%} lost an increment"
+                    name = f"{carrier}, {policy}"
+                    rates.setdefault(name, []).append(rate)
+                    notes[name] = f"{share:.0%} lost an increment"
                     if told is not None:
-                        other = told["random"]["schedules"] / told["random"]["cpu"]
-                        ratios.setdefault(row_name, []).append(rate / other)
-        rate, search = explored(QUICK if options.quick else None)
+                        beside.setdefault(name, []).append(rate / _rate(told["random"]))
         name = "DPOR, greenlets"
+        rate, search = explored(QUICK if options.quick else None)
         wrong = not search.unfinished and search.executions != TRACES
         rates[name] = [rate]
         notes[name] = (
@@ -158,46 +154,71 @@ def lost(options: argparse.Namespace) -> None:
             f"{', and more' if search.unfinished else ''}, {search.blocked} cut short"
         )
         if told is not None:
-            ratios[name] = [rate / told["dpor"]["schedules"] * told["dpor"]["cpu"]]
-    print(f"{THREADS} threads, {TIMES} increments each; schedules a second, beside frontrun")
+            beside[name] = [rate / _rate(told["dpor"])]
+    print(f"{THREADS} threads, {TIMES} increments each; schedules a second, and beside frontrun")
+    print(f"  {'':<24}{'processor':>10}{'clock':>8}{'ratios':>16}")
     for name, several in rates.items():
-        beside = f"{median(ratios[name]):7.1f} x" if name in ratios else " " * 9
-        print(f"  {name:<24}{median(several):>9,.0f}{beside}  {notes[name]}")
+        cpu, clock = middle(several)
+        ratio = ""
+        if name in beside:
+            ratio = "{:.1f} x {:.1f} x".format(*middle(beside[name]))
+        print(f"  {name:<24}{cpu:>10,.0f}{clock:>8,.0f}{ratio:>16}  {notes[name]}")
     for name, least in (("threads, mix", 30), ("greenlets, mix", 45)):
-        if name in ratios:
-            ratio = median(ratios[name])
-            print(f"  {name}: {ratio:.1f} x, wanted {least} x: {'yes' if ratio >= least else 'NO'}")
+        if name in beside:
+            cpu, clock = middle(beside[name])
+            reached = "yes" if clock >= least else "NO"
+            print(f"  {name}: {clock:.1f} x by the clock, wanted {least} x: {reached}")
+
+
+class Rate(NamedTuple):
+    """Schedules a second, of the processor and of the clock; or two ratios of such."""
+
+    cpu: float
+    clock: float
+
+    def __truediv__(self, other: Rate) -> Rate:
+        return Rate(self.cpu / other.cpu, self.clock / other.clock)
+
+
+def _rate(row: dict[str, float]) -> Rate:
+    return Rate(row["schedules"] / row["cpu"], row["schedules"] / row["clock"])
+
+
+def middle(rates: Sequence[Rate]) -> Rate:
+    """The medians."""
+    return Rate(median(rate.cpu for rate in rates), median(rate.clock for rate in rates))
 
 
 def pinned() -> Token:
     return threads(pin=present_core())
 
 
-def sampled(make_token: Callable[[], Token], policy: str, runs: int) -> tuple[float, float]:
+def sampled(make_token: Callable[[], Token], policy: str, runs: int) -> tuple[Rate, float]:
     """Schedules a second, and the share of them that lose an increment."""
     token = make_token()
     failed = 0
     for warm in range(100):
         increments(token, make(policy, Random(warm), 20))
-    begun = time.process_time()
+    begun, at = time.process_time(), time.perf_counter()
     for seed in range(runs):
         machine = increments(token, make(policy, Random(seed), 20))
         failed += machine.vm.v_value != THREADS * TIMES
-    spent = time.process_time() - begun
+    rate = Rate(runs / (time.process_time() - begun), runs / (time.perf_counter() - at))
     token.close()
-    return runs / spent, failed / runs
+    return rate, failed / runs
 
 
-def explored(limit: int | None) -> tuple[float, Search]:
+def explored(limit: int | None) -> tuple[Rate, Search]:
     token = greenlets()
     search = Dpor()
-    begun = time.process_time()
+    begun, at = time.process_time(), time.perf_counter()
     for _ in executions(search, partial(increments, token)):
         if search.executions == limit:
             break
-    spent = time.process_time() - begun
+    n = search.executions
+    rate = Rate(n / (time.process_time() - begun), n / (time.perf_counter() - at))
     token.close()
-    return search.executions / spent, search
+    return rate, search
 
 
 @contextmanager
