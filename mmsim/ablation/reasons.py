@@ -3,4 +3,10 @@
 
 from __future__ import annotations
 
-REASONS: dict[str, str] = {}
+REASONS: dict[str, str] = {
+    # GATE@FUNCTION
+    "check-under-lock@isolate_migratepages_block_v4_19": "a proposal, and right, too: the same "
+    "comparison, made later",
+    "v1-recheck@isolate_migratepages_block_v4_19": "a page that is pinned after the first look is "
+    "refused by migration, which compares the count again; what is saved is work",
+}

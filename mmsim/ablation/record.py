@@ -26,6 +26,7 @@ PLAN: Mapping[str, tuple[str, ...]] = {
     "000": ("000.54-base", "000.517-base", "000.isolate-lock-first-release"),
     "001": (
         "001.419-nodbg",
+        "001.v1-opencoded",
         "001.v1-pins",
         "001.remove-vm-bug",
         "001.get-first",
