@@ -7,6 +7,8 @@ REASONS: dict[str, str] = {
     # GATE@FUNCTION
     "check-under-lock@isolate_migratepages_block_v4_19": "a proposal, and right, too: the same "
     "comparison, made later",
+    "hugh-2002-02-06@__free_pages_ok": "an assertion of what must not be; in this variant nobody "
+    "frees in an interrupt",
     "v1-recheck@isolate_migratepages_block_v4_19": "a page that is pinned after the first look is "
     "refused by migration, which compares the count again; what is saved is work",
 }

@@ -59,7 +59,7 @@ WORDS = {
     NOT_HERE: "not load-bearing, in these casts",
     OPEN: "open",
     NOT_RUN: "does not run",
-    NOT_REACHED: "no execution comes to it",
+    NOT_REACHED: "never reached",
 }
 
 

@@ -46,7 +46,7 @@ where that is known to fail. Each hunk is
   not load-bearing,      in these casts: every execution was run, and none needs it
   open                   a limit was reached first, which says nothing
   does not run           half a patch is no program here: not a difference
-  no execution comes     to it: these casts have no use for it
+  never reached          no execution of these casts comes to it
 
 Without a VARIANT those of docs/ablation.md. The exit code of --prove is 0 if every
 hunk is settled, 1 if one is open or a variant is not clean as it is, 3 if it was
