@@ -96,8 +96,14 @@ def _patches(rows: Sequence[Row]) -> Iterator[str]:
             if verdict != LOAD_BEARING and functions[verdict]
         )
         carried = ", ".join(functions[LOAD_BEARING])
-        nothing = "" if mine else "in no right variant"
+        planned = any(v.id in ids for ids in PLAN.values() for v in having(gate.name))
+        nothing = "" if mine else "not on record yet" if planned else "in no right variant"
         yield f"| {gate.name} | {carried or nothing} | {others} |"
+
+
+def having(gate: str) -> list[Variant]:
+    """The variants that have it."""
+    return [v for scenario in scenarios() for v in scenario.variants if gate in v.gates]
 
 
 def _best(rows: Iterable[Row]) -> Mapping[str, str]:
