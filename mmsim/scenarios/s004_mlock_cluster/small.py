@@ -19,15 +19,17 @@ from mmsim.scenarios.s004_mlock_cluster.casts import (
     write,
 )
 from mmsim.scenarios.small import SmallCast
+from mmsim.v3_13.gup import mm_populate
 from mmsim.v3_13.memory import zap_pte_range
 from mmsim.v3_13.mm_types import VM_NONLINEAR
 from mmsim.v3_13.munlock import sys_mlock, sys_munlock
 from mmsim.v3_13.page_alloc import alloc_contig_range
-from mmsim.v3_13.truncate import truncate_pagecache
+from mmsim.v3_13.truncate import truncate_inode_pages, truncate_pagecache
 
 FRAMES = 3 * PAGES  # a CPU that allocates takes some for itself, and another may have to as well
 LIMITS = "reclaim looks at one page"
 MIGRATION = "migration makes three passes"
+ONCE = "migration makes one pass, which sleeps for page locks"
 
 
 def alone(s):
@@ -226,6 +228,17 @@ def cow(s):
     s.act("trinity-a", write, vma)
 
 
+def cow_marked(s):
+    """The same of a page that is marked, and that two others map."""
+    p0 = s.page(mlocked=True, culled=False)
+    vma = s.mmap("trinity-a", (p0,), VM_WRITE | VM_LOCKED)
+    anon_vma_link(vma, anon_vma(f"anon{s.number}", s.number))
+    s.mmap("trinity-b", (p0,), VM_SHARED)
+    s.mmap("trinity-c", (p0,), VM_SHARED)
+    s.reclaim(nr=1)
+    s.act("trinity-a", write, vma)
+
+
 def cow_migrated(s):
     """The same while the page is migrated."""
     p0, vma = _private(s, mlocked=True)
@@ -233,12 +246,16 @@ def cow_migrated(s):
     s.act("trinity-a", write, vma)
 
 
-def _faulted(s):
+def _unmapped(s, fn):
     p0 = s.page()
     vma = s.mmap("trinity-a", (p0,), VM_SHARED)
     zap_pte_range(vma, vma.v_vm_start, vma.v_vm_end)
-    s.act("trinity-a", sys_mlock, vma)
+    s.act("trinity-a", fn, vma)
     return p0
+
+
+def _faulted(s):
+    return _unmapped(s, sys_mlock)
 
 
 def faulted_truncated(s):
@@ -281,9 +298,34 @@ def truncated_munlocked(s):
     s.act("trinity-c", truncate, s.mapping, 1)
 
 
-def _small(stage, limits=LIMITS, cpus=2, irq=False):
+def populated_truncated(s):
+    """The page that mmap(2) with MAP_POPULATE faults in leaves its file."""
+    _unmapped(s, mm_populate)
+    s.act("trinity-b", truncate_pagecache, s.mapping, 0)
+
+
+def populated_evicted(s):
+    """The same, where truncate(2) has found nothing to unmap yet and comes to the page itself."""
+    _unmapped(s, mm_populate)
+    s.act("trinity-b", truncate_inode_pages, s.mapping, 0)
+
+
+def faulted_evicted(s):
+    """The page that mlock(2) faults in leaves its file: truncate(2) has found nothing to unmap."""
+    _faulted(s)
+    s.act("trinity-b", truncate_inode_pages, s.mapping, 0)
+
+
+def populated_migrated(s):
+    """The page that mmap(2) with MAP_POPULATE faults in leaves its frame."""
+    p0 = _unmapped(s, mm_populate)
+    s.act("cma", alloc_contig_range, p0)
+
+
+def _small(stage, limits=LIMITS, cpus=2, irq=False, passes=(2, 1)):
     def setup(m, v):
         boot(m, FRAMES)
+        m.vm.migrate_passes = passes
         s = Stage(m, 1)
         stage(s)
         memblock_free_all(m.vm)
@@ -296,6 +338,12 @@ def _small(stage, limits=LIMITS, cpus=2, irq=False):
 
 
 BOTH = f"{LIMITS}; {MIGRATION}"
+
+
+def _once(stage, cpus=2, reclaims=False):
+    """The same with one pass of migration: the last of the kernel's ten, which waits for locks."""
+    return _small(stage, f"{LIMITS}; {ONCE}" if reclaims else ONCE, cpus, passes=(0, 1))
+
 
 SMALL = {
     "alone": _small(alone),
@@ -320,10 +368,21 @@ SMALL = {
     "migrate-read": _small(migrated_read, MIGRATION),
     "pinned": _small(pinned, MIGRATION),
     "cow": _small(cow),
+    "cow-marked": _small(cow_marked),
     "cow-migrate": _small(cow_migrated, MIGRATION),
     "fault-truncate": _small(faulted_truncated, ""),
     "fault-migrate": _small(faulted_migrated, MIGRATION),
     "fault-reclaim": _small(faulted_reclaimed),
+    "populate-truncate": _small(populated_truncated, ""),
+    "populate-evict": _small(populated_evicted, ""),
+    "fault-evict": _small(faulted_evicted, ""),
+    "populate-migrate-once": _once(populated_migrated),
+    "migrate-munlock-once": _once(migrated),
+    "migrate-mlock-once": _once(migrated_and_back),
+    "migrate-reclaim-once": _once(migrated_window, reclaims=True),
+    "pinned-once": _once(pinned),
+    "cow-migrate-once": _once(cow_migrated),
+    "fault-migrate-once": _once(faulted_migrated),
     "munlock-softirq": _small(munlocked, irq=True),
     "munlock-reclaimers": _small(two_reclaimers_munlock, cpus=3),
     "munlock-migrate": _small(munlocked_migrated, BOTH, cpus=3),
