@@ -73,12 +73,22 @@ def exec_large(s):
     s.spawn(unpin_and_execve, pages, s.cache(order=1), s.stage.live, comm="sh")
 
 
-def exec_huge(s):
-    """The same, and what comes next is a huge page in the same frame and its free neighbour."""
+def _exec_huge(s, owners):
     s.stage.pgdat.zone.pageset_high = s.stage.pgdat.zone.pageset_batch = 1
     page = s.stage.anon()
     s.stage.hole()
-    s.spawn(exec_with_huge_heap, [page], anon_vma("heap", 40), s.stage.disk, 0, comm="sh")
+    heap = anon_vma("heap", 40)
+    s.spawn(exec_with_huge_heap, [page], heap, s.stage.disk, 0, owners, comm="sh")
+
+
+def exec_huge(s):
+    """The same, and what comes next is a huge page in the same frame and its free neighbour."""
+    _exec_huge(s, None)
+
+
+def exec_huge_stays(s):
+    """The same, and the process lives on."""
+    _exec_huge(s, s.stage.owners)
 
 
 def dd(s):
@@ -145,6 +155,7 @@ SMALL = {
     "scan-exec-files": _small(scan, exec, files, frames=3),
     "scan-exec-large": _small(scan, exec_large, frames=2),
     "scan-exec-huge": _small(scan, exec_huge, frames=2),
+    "scan-exec-huge-stays": _small(scan, exec_huge_stays, frames=2),
     "scan-dd": _small(scan, dd, frames=1),
     "scan-huge": _small(scan, huge, frames=2),
     "scan-slabs": _small(scan, slabs, frames=2),

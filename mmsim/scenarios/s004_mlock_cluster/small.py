@@ -22,6 +22,7 @@ from mmsim.scenarios.small import SmallCast
 from mmsim.v3_13.gup import mm_populate
 from mmsim.v3_13.memory import zap_pte_range
 from mmsim.v3_13.mm_types import VM_NONLINEAR
+from mmsim.v3_13.mmap import exit_mmap
 from mmsim.v3_13.munlock import sys_mlock, sys_munlock
 from mmsim.v3_13.page_alloc import alloc_contig_range
 from mmsim.v3_13.truncate import truncate_inode_pages, truncate_pagecache
@@ -107,6 +108,23 @@ def _own(nonlinear):
     return stage
 
 
+def own_munlocked(s):
+    """The same, of a vma that has been VM_LOCKED since before its page was faulted in."""
+    p0 = s.page()
+    vma = s.mmap("trinity-a", (p0,), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
+    s.reclaim(nr=1)
+    s.act("trinity-a", sys_munlock, vma)
+
+
+def exiting_locked(s):
+    """The mm of a VM_LOCKED vma exits; its page is not marked yet, and mapped elsewhere."""
+    p0 = s.page()
+    vma = s.mmap("trinity-a", (p0,), VM_SHARED | VM_LOCKED)
+    s.mmap("trinity-b", (p0,), VM_SHARED)
+    s.reclaim(nr=1)
+    s.act("trinity-a", exit_mmap, vma.vm_mm)
+
+
 def _exiting(nonlinear):
     def stage(s):
         p0 = s.page()
@@ -124,6 +142,15 @@ def busy(s):
     p0, p1 = s.page(), s.page(mlocked=True)
     vma = s.mmap("trinity-a", (p1, p0), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
     s.mmap("trinity-b", (p0, p1), VM_SHARED)
+    s.reclaim(nr=1)
+    s.act("trinity-a", sys_munlock, vma)
+
+
+def busy_marked(s):
+    """The same, where the other mm maps only the page that is marked."""
+    p0, p1 = s.page(), s.page(mlocked=True)
+    vma = s.mmap("trinity-a", (p1, p0), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
+    s.mmap("trinity-b", (p1,), VM_SHARED)
     s.reclaim(nr=1)
     s.act("trinity-a", sys_munlock, vma)
 
@@ -160,6 +187,15 @@ def charged(s):
     vma = s.mmap("trinity-a", (p0,), VM_SHARED)
     other = s.mmap("trinity-b", (p0,), VM_SHARED)
     s.act("trinity-a", mlock_munlock, vma, 1)
+    s.act("trinity-b", move_charges, other, 1)
+
+
+def charged_mlock(s):
+    """A page is isolated and put back while it is mlocked."""
+    p0 = s.page()
+    vma = s.mmap("trinity-a", (p0,), VM_SHARED)
+    other = s.mmap("trinity-b", (p0,), VM_SHARED)
+    s.act("trinity-a", sys_mlock, vma)
     s.act("trinity-b", move_charges, other, 1)
 
 
@@ -290,6 +326,18 @@ def migrated_munlocked_read(s):
     s.act("cat", read, s.mapping, 0)
 
 
+def truncated_window_read(s):
+    """Reclaim marks a page that is truncated, and read meanwhile."""
+    truncated_window(s)
+    s.act("cat", read, s.mapping, 0)
+
+
+def busy_beside_read(s):
+    """Reclaim does not get mmap_sem of a nonlinear vma, and the page that is marked is read."""
+    busy_beside(s)
+    s.act("cat", read, s.mapping, 1)
+
+
 def truncated_munlocked(s):
     """Reclaim, munlock(2) and truncate of one page."""
     vma = _window(s)
@@ -357,10 +405,14 @@ SMALL = {
     "exit": _small(_exiting(0)),
     "exit-nonlinear": _small(_exiting(VM_NONLINEAR)),
     "busy": _small(busy),
+    "own-munlock": _small(own_munlocked),
+    "exit-locked": _small(exiting_locked),
+    "busy-marked": _small(busy_marked),
     "busy-beside": _small(busy_beside),
     "truncate-munlock": _small(truncated, ""),
     "truncate-reclaim": _small(truncated_window),
     "charge": _small(charged, ""),
+    "charge-mlock": _small(charged_mlock, ""),
     "charge-munlock": _small(charged_munlock, ""),
     "migrate-munlock": _small(migrated, MIGRATION),
     "migrate-mlock": _small(migrated_and_back, MIGRATION),
@@ -387,5 +439,7 @@ SMALL = {
     "munlock-reclaimers": _small(two_reclaimers_munlock, cpus=3),
     "munlock-migrate": _small(munlocked_migrated, BOTH, cpus=3),
     "munlock-truncate": _small(truncated_munlocked, cpus=3),
+    "truncate-reclaim-read": _small(truncated_window_read, cpus=3),
+    "busy-beside-read": _small(busy_beside_read, cpus=3),
     "migrate-munlock-read": _small(migrated_munlocked_read, MIGRATION, cpus=3),
 }
