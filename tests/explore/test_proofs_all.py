@@ -33,9 +33,7 @@ def test_the_same_verdict(pair: Pair) -> None:
     assert before.verdict == now.verdict
 
 
-NEVER = [
-    v for s in scenarios() for v in s.variants if v.expect is Verdict.NEVER and in_order(v)
-]
+NEVER = [v for s in scenarios() for v in s.variants if v.expect is Verdict.NEVER and in_order(v)]
 
 
 def proofs(variant: Variant) -> list[Proof]:
