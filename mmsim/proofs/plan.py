@@ -38,7 +38,9 @@ PLAN: Mapping[str, Sequence[str]] = {
     "000.isolate-testclear-first-517": ("exit-kswapd",),
     "000.isolate-lock-first-release": ("exit-kswapd", "exit-kswapd-scanner"),
     "000.isolate-lock-first-release-unless-zero": ("exit-kswapd", "exit-kswapd-scanner"),
-    "000.isolate-lock-first-release-testone": ("exit-kswapd", "exit-kswapd-scanner"),
+    # not exit-kswapd-scanner: a scanner of 2006 takes its reference, unless zero, while reclaim has
+    # raised the count from zero, and puts the page that is being freed (tests/explore/test_proofs.py)
+    "000.isolate-lock-first-release-testone": ("exit-kswapd",),
     "000.isolate-lock-first-release-count": ("exit-kswapd",),
     "000.isolate-lock-first-release-norecheck": ("exit-kswapd",),
     "000.putback-late-setlru": ("exit-kswapd",),
@@ -279,7 +281,7 @@ PLAN: Mapping[str, Sequence[str]] = {
     "004.munlock-page-lock-no-refcheck": ("migrate-munlock-once",),
     "004.munlock-nopin": ("truncate-munlock",),
     "004.migrate-no-refcheck": ("migrate-munlock",),
-    "004.migrate-mapped": ("migrate-munlock-once",),
+    "004.migrate-mapped": ("migrate-munlock-nonlinear-once",),
     "004.nonatomic-mlocked": ("charge-mlock",),
     "004.munlock-put-in-lock": ("truncate-munlock",),
     "004.putback-no-recheck": ("charge-munlock",),

@@ -62,6 +62,17 @@ def packet(s):
     s.stage.machine.irq(net_rx_action, *args, comm="ksoftirqd", cpu=0, kind="softirq")
 
 
+def ksoftirqd(s):
+    """The same in a thread, on another CPU: there were more packets than an interrupt may handle."""
+    page = s.stage.anon(refs=1, mapcount=0)
+    s.spawn(net_rx_action, page, s.cache(), s.stage.live, comm="ksoftirqd")
+
+
+def pins(s):
+    """Somebody who goes by frame number pins a page for a moment: the first one."""
+    s.spawn(get_user_pages_fast, s.stage.vm.mem_map[0], s.stage.disk, 1, comm="dd")
+
+
 def exec(s):
     """A process executes: its page goes, and a slab is needed."""
     s.spawn(execve, [s.stage.anon()], s.cache(), s.stage.live, comm="sh")
@@ -161,6 +172,8 @@ SMALL = {
     "scan-slabs": _small(scan, slabs, frames=2),
     "scan-shm": _small(scan, shm, frames=2),
     "scan-unlink": _small(scan, unlink, frames=1),
+    "scan-dd-dd": _small(scan, dd, pins, frames=1, cpus=3),
+    "scan-ksoftirqd-dd": _small(scan, ksoftirqd, pins, frames=1, cpus=3),
     "scan-kswapd": _small(scan, exec, reclaim, frames=1, cpus=3),
     "direct-packet": _small(direct, packet, frames=1),
     "direct-exec": _small(direct, exec, frames=1),

@@ -216,6 +216,14 @@ def migrated(s):
     s.act("trinity-a", sys_munlock, vma)
 
 
+def migrated_nonlinear(s):
+    """The same in a nonlinear vma, where VM_LOCKED keeps the pte in its place."""
+    p0 = s.page(mlocked=True)
+    vma = s.mmap("trinity-a", (p0,), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
+    s.act("cma", alloc_contig_range, p0)
+    s.act("trinity-a", sys_munlock, vma)
+
+
 def migrated_and_back(s):
     """A page is migrated while it is munlocked and mlocked."""
     p0 = s.page(mlocked=True)
@@ -333,9 +341,9 @@ def truncated_window_read(s):
 
 
 def busy_beside_read(s):
-    """Reclaim does not get mmap_sem of a nonlinear vma, and the page that is marked is read."""
+    """Reclaim does not get mmap_sem of a nonlinear vma; the page that it has come for is read."""
     busy_beside(s)
-    s.act("cat", read, s.mapping, 1)
+    s.act("cat", read, s.mapping, 0)
 
 
 def truncated_munlocked(s):
@@ -430,6 +438,7 @@ SMALL = {
     "fault-evict": _small(faulted_evicted, ""),
     "populate-migrate-once": _once(populated_migrated),
     "migrate-munlock-once": _once(migrated),
+    "migrate-munlock-nonlinear-once": _once(migrated_nonlinear),
     "migrate-mlock-once": _once(migrated_and_back),
     "migrate-reclaim-once": _once(migrated_window, reclaims=True),
     "pinned-once": _once(pinned),
