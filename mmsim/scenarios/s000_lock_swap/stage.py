@@ -290,8 +290,6 @@ SMALL = {
         "user", "driver", "fault", together=True, heap=(), transfers=1
     ),
     "mover-reader": _small("mover", "reader", file_pages=1),
-    "mover-kswapd": _small("mover", "kswapd", file_pages=1, scan=1),
-    "mover-reader-kswapd": _small("mover", "reader", "kswapd", file_pages=1, scan=1),
     "rm-kswapd-disk": _small("rm", "kswapd", file_pages=1, scan=1, ios=1),
     "rm-kswapd-scanner": _small("rm", "kswapd", "scanner", file_pages=1, scan=1),
     "rm-offliner-scanner": _small("rm", "offliner", "scanner", file_pages=1),

@@ -63,7 +63,7 @@ def packet(s):
 
 
 def ksoftirqd(s):
-    """The same in a thread, on another CPU: there were more packets than an interrupt may handle."""
+    """The same in a thread, on another CPU: there were too many packets for an interrupt."""
     page = s.stage.anon(refs=1, mapcount=0)
     s.spawn(net_rx_action, page, s.cache(), s.stage.live, comm="ksoftirqd")
 

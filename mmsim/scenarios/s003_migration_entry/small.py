@@ -162,12 +162,6 @@ def walks(s):
     s.spawn(pfn_walker, first, first + len(s.vm.mem_map), 1, comm="walker")
 
 
-def walks_by(s):
-    """The same, of somebody who looks at the page that moves and at no other."""
-    pfn = s.mem.pages[0].pfn
-    s.spawn(pfn_walker, pfn, pfn + 1, 1, comm="walker")
-
-
 def pairs(s):
     """Two frames are locked at a time, the page that moves and the frame that it moves to."""
     low = s.mem.pages[0].pfn
@@ -269,14 +263,11 @@ SMALL = {
     "readahead": SmallCast(_reading_ahead(()), 1, LIMITS),
     "readahead-user": SmallCast(_reading_ahead((writes,)), 2, LIMITS),
     "compact-user-once": _small(compact, writes, passes=ONCE),
-    "compact-device-asks": _small(compact, device_asks),
     "compact-device-asks-once": _small(compact, device_asks, passes=ONCE),
-    "compact-device-once": _small(compact, device, passes=ONCE),
     "stack-unused-compact": SmallCast(partial(_stack, using=0), 2, LIMITS),
     "fresh-stays-walker": _small(new_page_stays, walks, kind="", frames=1),
     "stack-compact-once": SmallCast(partial(_stack, passes=ONCE), 2, ONE_PASS),
     "compact-gup-user-once": _small(compact, touches, writes, cpus=3, passes=ONCE),
-    "compact-walker-user-once": _small(compact, walks_by, writes, cpus=3, passes=ONCE),
     "compact-exit-gup-once": _small(compact, exits, touches, cpus=3, passes=ONCE),
     "compact-gup-user": _small(compact, touches, writes, cpus=3),
     "compact-gup-device": _small(compact, touches, device, cpus=3),

@@ -30,6 +30,7 @@ from mmsim.v3_13.truncate import truncate_inode_pages, truncate_pagecache
 FRAMES = 3 * PAGES  # a CPU that allocates takes some for itself, and another may have to as well
 LIMITS = "reclaim looks at one page"
 MIGRATION = "migration makes three passes"
+TRIED = "migration makes one pass, which only tries page locks"
 ONCE = "migration makes one pass, which sleeps for page locks"
 
 
@@ -366,18 +367,6 @@ def populated_evicted(s):
     s.act("trinity-b", truncate_inode_pages, s.mapping, 0)
 
 
-def faulted_evicted(s):
-    """The page that mlock(2) faults in leaves its file: truncate(2) has found nothing to unmap."""
-    _faulted(s)
-    s.act("trinity-b", truncate_inode_pages, s.mapping, 0)
-
-
-def populated_migrated(s):
-    """The page that mmap(2) with MAP_POPULATE faults in leaves its frame."""
-    p0 = _unmapped(s, mm_populate)
-    s.act("cma", alloc_contig_range, p0)
-
-
 def _small(stage, limits=LIMITS, cpus=2, irq=False, passes=(2, 1)):
     def setup(m, v):
         boot(m, FRAMES)
@@ -396,9 +385,14 @@ def _small(stage, limits=LIMITS, cpus=2, irq=False, passes=(2, 1)):
 BOTH = f"{LIMITS}; {MIGRATION}"
 
 
-def _once(stage, cpus=2, reclaims=False):
+def _tried(stage):
+    """The same with one pass of those that do not wait."""
+    return _small(stage, TRIED, passes=(1, 0))
+
+
+def _once(stage):
     """The same with one pass of migration: the last of the kernel's ten, which waits for locks."""
-    return _small(stage, f"{LIMITS}; {ONCE}" if reclaims else ONCE, cpus, passes=(0, 1))
+    return _small(stage, ONCE, passes=(0, 1))
 
 
 SMALL = {
@@ -435,15 +429,10 @@ SMALL = {
     "fault-reclaim": _small(faulted_reclaimed),
     "populate-truncate": _small(populated_truncated, ""),
     "populate-evict": _small(populated_evicted, ""),
-    "fault-evict": _small(faulted_evicted, ""),
-    "populate-migrate-once": _once(populated_migrated),
     "migrate-munlock-once": _once(migrated),
+    "migrate-munlock-tried": _tried(migrated),
     "migrate-munlock-nonlinear-once": _once(migrated_nonlinear),
-    "migrate-mlock-once": _once(migrated_and_back),
-    "migrate-reclaim-once": _once(migrated_window, reclaims=True),
-    "pinned-once": _once(pinned),
     "cow-migrate-once": _once(cow_migrated),
-    "fault-migrate-once": _once(faulted_migrated),
     "munlock-softirq": _small(munlocked, irq=True),
     "munlock-reclaimers": _small(two_reclaimers_munlock, cpus=3),
     "munlock-migrate": _small(munlocked_migrated, BOTH, cpus=3),
