@@ -295,7 +295,7 @@ PLAN: Mapping[str, Sequence[str]] = {
     "004.exit-race": ("exit-locked/1",),
     "004.nr-mlock": ("munlock",),
     "004.unmap-busy": ("busy-marked/1",),
-    "004.unmap-busy-skip": ("busy-beside",),
+    "004.unmap-busy-skip": ("busy-beside", "busy-beside-read"),
     "004.migrate-forgets": ("migrate-read",),
     "004.migrate-remembers": ("migrate-read",),
 }
