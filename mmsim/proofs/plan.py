@@ -75,7 +75,7 @@ PLAN: Mapping[str, Sequence[str]] = {
     "001.get-first-no-minus-one": ("scan-packet",),
     "001.isolate-no-recheck": ("scan-exec",),
     "001.block-no-recheck": ("scan-exec",),
-    "001.block-no-recheck-thp": ("scan-exec-huge-stays", "scan-exec-huge-stays/2"),
+    "001.block-no-recheck-thp": ("scan-exec-huge-stays",),
     "001.block-no-compound-recheck": ("scan-exec-huge-stays",),
     "001.compound-after-get": ("scan-huge",),
     "001.compound-under-lock": ("scan-huge",),
