@@ -112,10 +112,15 @@ def _finds(variants: Iterable[Variant], record: Mapping[Key, Proof]) -> Iterator
                 proof.cast,
                 ", ".join(proof.tasks),
                 ", ".join(proof.interrupts) or "none",
-                str(proof.first or f"not in {proof.executions:,}"),
+                _first(proof),
                 titles.replace("|", "\\|"),
             )
             yield f"| {' | '.join(cells)} |"
+
+
+def _first(proof: Proof) -> str:
+    first = str(proof.first) if proof.first else f"not in {proof.executions:,}"
+    return first if proof.bound is None else f"{first} (k = {proof.bound})"
 
 
 def _verdict(proof: Proof) -> str:

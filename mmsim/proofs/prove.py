@@ -146,8 +146,8 @@ def prove(
         restarts = search.restarts
         while search.more():
             result = _next(search, runner, seed)
-            if search.restarts != restarts:
-                restarts, found_at = search.restarts, None
+            if search.restarts != restarts:  # nothing counts so far, nor what this one came to
+                restarts, found_at, result = search.restarts, None, None
                 findings.clear()
             for finding in result.findings[:1] if result is not None else ():
                 found_at = found_at or search.executions

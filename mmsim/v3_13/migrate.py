@@ -34,6 +34,7 @@ from mmsim.mm_types import (
     set_pte_at,
 )
 from mmsim.model.cite import cite
+from mmsim.model.era import kernel
 from mmsim.model.gate import patched
 from mmsim.page import (
     ClearPagePrivate,
@@ -63,7 +64,6 @@ from mmsim.v3_13.rmap import TTU_IGNORE_MLOCK, TTU_MIGRATION, try_to_unmap
 from mmsim.v3_13.vmscan_isolate import putback_lru_page
 
 EAGAIN = 11
-PASSES = 3  # 10 in the kernel
 
 
 # -- putting mappings back -------------------------------------------------------------------------
@@ -231,11 +231,12 @@ def unmap_and_move(page, force):
 def migrate_pages(migratepages):
     """Move the pages of a private list; how many could not be.  *Locks:* may sleep.
 
-    The first passes do not wait for page locks.
+    Ten passes, waiting for page locks from the fourth on, unless set-up has chosen fewer.
     """
+    polite, forced = kernel().migrate_passes
     failed = 0
     retry = True
-    for n in range(PASSES):
+    for n in range(polite + forced):
         if not retry:
             break
         retry = False
@@ -243,7 +244,7 @@ def migrate_pages(migratepages):
         node = migratepages.next
         while node is not migratepages:
             page, node = node.owner, node.next
-            if unmap_and_move(page, n > 1):
+            if unmap_and_move(page, n >= polite):
                 retry = True
                 failed += 1
     while not list_empty(migratepages):

@@ -26,9 +26,8 @@ def truncate_inode_page(mapping, page):
 
 
 @cite("mm/truncate.c", "3.13", thread="004")
-def truncate_pagecache(mapping, index):
-    """truncate(2) as far as one page goes.  *Locks:* takes the page lock; may sleep."""
-    unmap_mapping_range(mapping, index)
+def truncate_inode_pages(mapping, index):
+    """Take one page out of its file.  *Locks:* takes the page lock; may sleep."""
     page = find_get_page(mapping, index)
     if page is None:
         return
@@ -37,3 +36,10 @@ def truncate_pagecache(mapping, index):
     truncate_inode_page(mapping, page)
     unlock_page(page)
     pagevec_release(pvec)
+
+
+@cite("mm/truncate.c", "3.13", thread="004")
+def truncate_pagecache(mapping, index):
+    """truncate(2) as far as one page goes.  *Locks:* takes the page lock; may sleep."""
+    unmap_mapping_range(mapping, index)
+    truncate_inode_pages(mapping, index)

@@ -126,6 +126,19 @@ def test_swapoff_breaks_the_patch_in_both_places() -> None:
     assert titles == {"kernel BUG at page_alloc.c:82!", "kernel BUG at page_alloc.c:93!"}
 
 
+def test_a_reference_that_is_taken_back_is_there_for_others_meanwhile() -> None:
+    """Reclaim of 2.6.7 raises a count of zero and lowers it again, under the LRU lock.
+
+    Nobody of its time took a reference without that lock, or one of his own.  Since 2006 some do,
+    unless the count is zero, which then it is not: the scanner's put frees what exit is freeing.
+    """
+    testone = find_variant("000.isolate-lock-first-release-testone")
+    proof = prove(Pair(testone, "exit-kswapd-scanner"), first=True)
+    assert [finding["title"] for finding in proof.findings] == [
+        "BUG: Bad page state: nonzero mapcount"
+    ]
+
+
 def test_what_is_proved_is_recorded_and_goes_stale(
     empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def every_order(
         split = Split(n, m)
         with machine.booted():
             vm: Any = boot_mm(machine, pages=2 * PAGES)
+            vm.migrate_passes = 2, 1
             vm.mappings, vm.mms = [], []
             for metric in METRICS:
                 machine.count(metric, 0)

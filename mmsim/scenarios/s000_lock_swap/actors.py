@@ -182,9 +182,9 @@ def fault_and_exit(memcg, faults, anon):
         exit_mmap([page])
 
 
-def use_and_exit(pages):
+def use_and_exit(pages, looks=TRANSFERS):
     """A process whose pages a device has pinned: it looks at each now and then, and exits."""
-    for _ in range(TRANSFERS):
+    for _ in range(looks):
         for page in pages:
             mark_page_accessed(page)
     exit_mmap(pages)
@@ -223,7 +223,7 @@ def map_buffer(nr_pages):
     exit_mmap(pages)
 
 
-def driver(pages):
+def driver(pages, transfers=TRANSFERS):
     """An out-of-tree module that has pinned user pages, and lets them go when its DMA is over.
 
     The gates are what such modules have been seen to do.
@@ -236,7 +236,7 @@ def driver(pages):
         if patched("driver-clears-lru"):
             page.lru.next = NULL
             page.lru.prev = NULL
-        for _ in range(TRANSFERS):
+        for _ in range(transfers):
             if patched("nonatomic-page-flag"):
                 __SetPageUptodate(page)
             else:
@@ -247,11 +247,11 @@ def driver(pages):
         if patched("driver-extra-put"):
             put_page(page)
         if patched("driver-late-flag"):
-            for _ in range(TRANSFERS):
+            for _ in range(transfers):
                 __SetPageUptodate(page)
 
 
-def driver_with_buffer(pages):
+def driver_with_buffer(pages, transfers=TRANSFERS):
     """The same module, which then allocates a buffer of its own, on the same CPU."""
-    driver(pages)
+    driver(pages, transfers)
     map_buffer(len(pages))

@@ -45,7 +45,8 @@ class Few:
     ``heap`` and a huge one on node 0.  Reclaim looks at ``scan`` pages of a list, ``rounds`` times,
     on the active lists first if ``aging``.  ``ios`` writes end, the first of a huge page.
     ``faults`` pages are touched by a new process.  Walks by frame number look at the last ``walk``
-    frames in use, or at all of them.  All on CPU 0 if ``together``.
+    frames in use, or at all of them.  A driver has ``transfers`` to each page, and its process
+    looks at it as often.  All on CPU 0 if ``together``.
     """
 
     roles: tuple[str, ...]
@@ -57,6 +58,7 @@ class Few:
     ios: int = 0
     faults: int = 1
     walk: int | None = None
+    transfers: int = 3
     together: bool = False
 
 

@@ -58,6 +58,7 @@ class Stage:
         self.variant = variant
         self.few = few
         self.file_pages = FILE_PAGES if few is None else few.file_pages
+        self.transfers = actors.TRANSFERS if few is None else few.transfers
         if few is None:
             self.cast, people = cast_of(machine, variant)
             tasks = max(len(machine.cpus), FEWEST)
@@ -92,7 +93,7 @@ class Stage:
 
     def frames(self, exits):
         """Frames needed on a node: an even number."""
-        files = sum(role in ("rm", "truncate") for role in self.roles)
+        files = sum(role in ("rm", "truncate") for role in self.roles) or "mover" in self.roles
         need = [4 + -(-self.file_pages // NODES) * files] * NODES
         for i in exits:
             need[i % NODES] += 3  # a huge page, and perhaps a frame to align it
@@ -192,20 +193,22 @@ class Stage:
             self.inode.v_i_count += 1
             return actors.reader, self.inode
         if role == "mover":
+            if self.shared is None:
+                self.shared = self.file()
             self.shared.v_i_count += 1  # which stays: the file is mapped
             return actors.charge_mover, self.shared, vm.memcgs[1], vm.memcgs[2]
         if role == "swapin":
             return actors.do_swap_page, self.read_ahead[number], vm.memcgs[1]
         if role == "driver":
-            return actors.driver, self.pin(2)
+            return actors.driver, self.pin(2), self.transfers
         if role == "fault":
             faults = FAULTS if self.few is None else self.few.faults
             return actors.fault_and_exit, vm.memcgs[1], faults, self.anon
         if role == "buffered":
-            return actors.driver_with_buffer, self.pin(2)
+            return actors.driver_with_buffer, self.pin(2), self.transfers
         if role == "user":
             self.heap = self.exits.pop()
-            return actors.use_and_exit, self.heap
+            return actors.use_and_exit, self.heap, self.transfers
         assert role == "exit"
         self.heap = self.exits.pop()
         return actors.exit_mmap, self.heap
@@ -241,7 +244,9 @@ def check(machine, variant):
 def _small(*roles, **how):
     few = Few(roles, **how)
     cpus = 1 if few.together else max(2, len(roles))
-    limits = [f"{few.file_pages} pages a file"]
+    limits = [f"{few.file_pages} page{'s' * (few.file_pages > 1)} a file"]
+    if few.transfers != actors.TRANSFERS:
+        limits.append("a driver sets a flag once")
     if "kswapd" in roles:
         limits.append(f"reclaim looks at {few.scan} pages a list")
     return SmallCast(lambda m, v: setup(m, v, few), cpus, ", ".join(limits))
@@ -280,6 +285,11 @@ SMALL = {
     "swapin-scanner": _small("swapin", "scanner"),
     "user-driver": _small("user", "driver", together=True, heap=(1,)),
     "user-driver-fault": _small("user", "driver", "fault", together=True, heap=()),
+    "rm-buffered-once": _small("rm", "buffered", together=True, file_pages=1, transfers=1),
+    "user-driver-fault-once": _small(
+        "user", "driver", "fault", together=True, heap=(), transfers=1
+    ),
+    "mover-reader": _small("mover", "reader", file_pages=1),
     "rm-kswapd-disk": _small("rm", "kswapd", file_pages=1, scan=1, ios=1),
     "rm-kswapd-scanner": _small("rm", "kswapd", "scanner", file_pages=1, scan=1),
     "rm-offliner-scanner": _small("rm", "offliner", "scanner", file_pages=1),

@@ -150,8 +150,11 @@ def huge_fault(anon, rounds):
         put_page(page)
 
 
-def exec_with_huge_heap(pages, anon, disk, work):
-    """The old address space goes; in the new one a huge page is faulted in, and used."""
+def exec_with_huge_heap(pages, anon, disk, work, owners=None):
+    """The old address space goes; in the new one a huge page is faulted in, and used.
+
+    Then the process exits, unless there are ``owners`` to add the page to.
+    """
     exit_mmap(pages)
     page = alloc_pages(1, compound=True)
     if page is None:
@@ -162,7 +165,10 @@ def exec_with_huge_heap(pages, anon, disk, work):
     lru_cache_add(page)  # compound: not kept in the pagevec
     for _ in range(work):
         atomic_inc(disk, "sectors")
-    exit_mmap([page])
+    if owners is None:
+        exit_mmap([page])
+    else:
+        owners.append(page)
 
 
 @cite("mm/shmem.c", "5.17", thread="001", symbol="shmem_undo_range")

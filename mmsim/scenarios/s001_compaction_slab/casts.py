@@ -62,6 +62,17 @@ def packet(s):
     s.stage.machine.irq(net_rx_action, *args, comm="ksoftirqd", cpu=0, kind="softirq")
 
 
+def ksoftirqd(s):
+    """The same in a thread, on another CPU: there were too many packets for an interrupt."""
+    page = s.stage.anon(refs=1, mapcount=0)
+    s.spawn(net_rx_action, page, s.cache(), s.stage.live, comm="ksoftirqd")
+
+
+def pins(s):
+    """Somebody who goes by frame number pins a page for a moment: the first one."""
+    s.spawn(get_user_pages_fast, s.stage.vm.mem_map[0], s.stage.disk, 1, comm="dd")
+
+
 def exec(s):
     """A process executes: its page goes, and a slab is needed."""
     s.spawn(execve, [s.stage.anon()], s.cache(), s.stage.live, comm="sh")
@@ -73,12 +84,22 @@ def exec_large(s):
     s.spawn(unpin_and_execve, pages, s.cache(order=1), s.stage.live, comm="sh")
 
 
-def exec_huge(s):
-    """The same, and what comes next is a huge page in the same frame and its free neighbour."""
+def _exec_huge(s, owners):
     s.stage.pgdat.zone.pageset_high = s.stage.pgdat.zone.pageset_batch = 1
     page = s.stage.anon()
     s.stage.hole()
-    s.spawn(exec_with_huge_heap, [page], anon_vma("heap", 40), s.stage.disk, 0, comm="sh")
+    heap = anon_vma("heap", 40)
+    s.spawn(exec_with_huge_heap, [page], heap, s.stage.disk, 0, owners, comm="sh")
+
+
+def exec_huge(s):
+    """The same, and what comes next is a huge page in the same frame and its free neighbour."""
+    _exec_huge(s, None)
+
+
+def exec_huge_stays(s):
+    """The same, and the process lives on."""
+    _exec_huge(s, s.stage.owners)
 
 
 def dd(s):
@@ -145,11 +166,14 @@ SMALL = {
     "scan-exec-files": _small(scan, exec, files, frames=3),
     "scan-exec-large": _small(scan, exec_large, frames=2),
     "scan-exec-huge": _small(scan, exec_huge, frames=2),
+    "scan-exec-huge-stays": _small(scan, exec_huge_stays, frames=2),
     "scan-dd": _small(scan, dd, frames=1),
     "scan-huge": _small(scan, huge, frames=2),
     "scan-slabs": _small(scan, slabs, frames=2),
     "scan-shm": _small(scan, shm, frames=2),
     "scan-unlink": _small(scan, unlink, frames=1),
+    "scan-dd-dd": _small(scan, dd, pins, frames=1, cpus=3),
+    "scan-ksoftirqd-dd": _small(scan, ksoftirqd, pins, frames=1, cpus=3),
     "scan-kswapd": _small(scan, exec, reclaim, frames=1, cpus=3),
     "direct-packet": _small(direct, packet, frames=1),
     "direct-exec": _small(direct, exec, frames=1),

@@ -117,6 +117,18 @@ def file_user(mapping, index, rounds):
         put_page(page)
 
 
+def file_reader(mapping, index):
+    """read(2) of a page that nobody has in memory: it is locked until its contents are there."""
+    page = alloc_page()
+    if page is None:
+        return
+    if filemap_add_folio(mapping, page, index) == 0:
+        page.data = f"{mapping.name}:{index}"
+        SetPageUptodate(page)
+        unlock_page(page)
+    put_page(page)
+
+
 class readahead:
     """One read in flight: locked pages, and the interrupt that will unlock them."""
 

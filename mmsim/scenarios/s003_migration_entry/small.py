@@ -6,6 +6,8 @@ kernel makes three and seven: a page that somebody has a reference to is tried a
 is another run through all the windows.
 """
 
+from functools import partial
+
 from mmsim.engine.context import HARDIRQ
 from mmsim.memblock import memblock_free_all
 from mmsim.mm_types import (
@@ -22,6 +24,7 @@ from mmsim.scenarios.s003_migration_entry.actors import (
     device_reader,
     exec_user,
     exiter,
+    file_reader,
     file_user,
     pair_walker,
     pfn_walker,
@@ -39,6 +42,7 @@ from mmsim.scenarios.s003_migration_entry.casts import (
     device_of,
     moving,
 )
+from mmsim.scenarios.s003_migration_entry.devices import mirror, mirror_fault
 from mmsim.scenarios.s003_migration_entry.stage import (
     TEXT,
     boot,
@@ -56,15 +60,17 @@ from mmsim.scenarios.small import SmallCast
 
 PASSES = 1, 1
 LIMITS = "migration: one pass that tries page locks, one that sleeps for them"
+ONCE = 0, 1
+ONE_PASS = "migration: one pass, which sleeps for page locks"
 
 
 class Small:
     """A machine on its way up, with memory of ``kind``: the parts take CPUs in their order."""
 
-    def __init__(self, m, kind, frames, pages):
+    def __init__(self, m, kind, frames, pages, passes=PASSES):
         self.m = m
         self.vm = boot(m, frames)
-        self.vm.migrate_passes = PASSES
+        self.vm.migrate_passes = passes
         self.mem = memory_of(self.vm, kind, pages) if kind else None
         self.cpu = 0
 
@@ -120,6 +126,13 @@ def device(s):
     s.cpu += 1
 
 
+def device_asks(s):
+    """A device has not had the page yet, and asks for it once."""
+    copy = mirror(s.mem.mms[0], s.mem.places[0])
+    copy.task = s.m.spawn(mirror_fault, copy, comm=f"device{s.cpu}", cpu=s.cpu)
+    s.cpu += 1
+
+
 def reads_into(s):
     """A driver reads into the page, which is locked until the interrupt."""
     io = bio()
@@ -128,14 +141,19 @@ def reads_into(s):
     s.spawn(device_reader, s.mem.mms[0], s.mem.places[0], io, comm="driver")
 
 
-def stack(s):
+def stack(s, using=1):
     """A program is started on the stack that is being moved."""
-    s.spawn(exec_user, s.mem, STACK_SHIFT, 0, 1, comm="exec")
+    s.spawn(exec_user, s.mem, STACK_SHIFT, 0, using, comm="exec")
 
 
 def new_page(s):
     """A file is read that nobody has in memory."""
     s.spawn(file_user, new_file(s.vm), 0, 1, comm="cat")
+
+
+def new_page_stays(s):
+    """A file is read that nobody has in memory, and kept there."""
+    s.spawn(file_reader, new_file(s.vm), 0, comm="cat")
 
 
 def walks(s):
@@ -184,23 +202,23 @@ def of_driver(s):
     driver_page(s.vm)
 
 
-def _small(*parts, kind="own", frames=3, pages=1, cpus=2):
+def _small(*parts, kind="own", frames=3, pages=1, cpus=2, passes=PASSES):
     def setup(m, v):
-        s = Small(m, kind, frames, pages)
+        s = Small(m, kind, frames, pages, passes)
         for part in parts:
             part(s)
         memblock_free_all(s.vm)
 
-    return SmallCast(setup, cpus, LIMITS)
+    return SmallCast(setup, cpus, LIMITS if passes is PASSES else ONE_PASS)
 
 
-def _stack(m, v):
+def _stack(m, v, passes=PASSES, using=1):
     flags = VM_READ | VM_WRITE | VM_GROWSDOWN | VM_STACK_INCOMPLETE_SETUP
-    s = Small(m, "", 4, 1)
+    s = Small(m, "", 4, 1, passes)
     s.mem = memory_of(s.vm, "own", 1, STACK, flags)
     start = STACK - STACK_SHIFT
     s.mem.mms[0].map_tables(start, start + 0x1000)
-    stack(s)  # first: the search begins with the last races of an execution in their order
+    stack(s, using)  # first: the search begins with the last races of an execution in their order
     compact(s)
     memblock_free_all(s.vm)
 
@@ -244,6 +262,13 @@ SMALL = {
     "driver-walkers": _small(of_driver, walks, walks, kind="", frames=1),
     "readahead": SmallCast(_reading_ahead(()), 1, LIMITS),
     "readahead-user": SmallCast(_reading_ahead((writes,)), 2, LIMITS),
+    "compact-user-once": _small(compact, writes, passes=ONCE),
+    "compact-device-asks-once": _small(compact, device_asks, passes=ONCE),
+    "stack-unused-compact": SmallCast(partial(_stack, using=0), 2, LIMITS),
+    "fresh-stays-walker": _small(new_page_stays, walks, kind="", frames=1),
+    "stack-compact-once": SmallCast(partial(_stack, passes=ONCE), 2, ONE_PASS),
+    "compact-gup-user-once": _small(compact, touches, writes, cpus=3, passes=ONCE),
+    "compact-exit-gup-once": _small(compact, exits, touches, cpus=3, passes=ONCE),
     "compact-gup-user": _small(compact, touches, writes, cpus=3),
     "compact-gup-device": _small(compact, touches, device, cpus=3),
     "compact-users": _small(compact, writes, writes, cpus=3),

@@ -53,6 +53,7 @@ class request_queue(Struct):
 def boot(m, pages):
     """Memory of so many frames, nobody's yet."""
     m.vm = boot_mm(m, pages=pages)
+    m.vm.migrate_passes = 2, 1
     m.vm.mappings = []
     m.vm.mms = []
     for name in METRICS:

@@ -19,15 +19,19 @@ from mmsim.scenarios.s004_mlock_cluster.casts import (
     write,
 )
 from mmsim.scenarios.small import SmallCast
+from mmsim.v3_13.gup import mm_populate
 from mmsim.v3_13.memory import zap_pte_range
 from mmsim.v3_13.mm_types import VM_NONLINEAR
+from mmsim.v3_13.mmap import exit_mmap
 from mmsim.v3_13.munlock import sys_mlock, sys_munlock
 from mmsim.v3_13.page_alloc import alloc_contig_range
-from mmsim.v3_13.truncate import truncate_pagecache
+from mmsim.v3_13.truncate import truncate_inode_pages, truncate_pagecache
 
 FRAMES = 3 * PAGES  # a CPU that allocates takes some for itself, and another may have to as well
 LIMITS = "reclaim looks at one page"
 MIGRATION = "migration makes three passes"
+TRIED = "migration makes one pass, which only tries page locks"
+ONCE = "migration makes one pass, which sleeps for page locks"
 
 
 def alone(s):
@@ -105,6 +109,23 @@ def _own(nonlinear):
     return stage
 
 
+def own_munlocked(s):
+    """The same, of a vma that has been VM_LOCKED since before its page was faulted in."""
+    p0 = s.page()
+    vma = s.mmap("trinity-a", (p0,), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
+    s.reclaim(nr=1)
+    s.act("trinity-a", sys_munlock, vma)
+
+
+def exiting_locked(s):
+    """The mm of a VM_LOCKED vma exits; its page is not marked yet, and mapped elsewhere."""
+    p0 = s.page()
+    vma = s.mmap("trinity-a", (p0,), VM_SHARED | VM_LOCKED)
+    s.mmap("trinity-b", (p0,), VM_SHARED)
+    s.reclaim(nr=1)
+    s.act("trinity-a", exit_mmap, vma.vm_mm)
+
+
 def _exiting(nonlinear):
     def stage(s):
         p0 = s.page()
@@ -122,6 +143,15 @@ def busy(s):
     p0, p1 = s.page(), s.page(mlocked=True)
     vma = s.mmap("trinity-a", (p1, p0), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
     s.mmap("trinity-b", (p0, p1), VM_SHARED)
+    s.reclaim(nr=1)
+    s.act("trinity-a", sys_munlock, vma)
+
+
+def busy_marked(s):
+    """The same, where the other mm maps only the page that is marked."""
+    p0, p1 = s.page(), s.page(mlocked=True)
+    vma = s.mmap("trinity-a", (p1, p0), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
+    s.mmap("trinity-b", (p1,), VM_SHARED)
     s.reclaim(nr=1)
     s.act("trinity-a", sys_munlock, vma)
 
@@ -161,6 +191,15 @@ def charged(s):
     s.act("trinity-b", move_charges, other, 1)
 
 
+def charged_mlock(s):
+    """A page is isolated and put back while it is mlocked."""
+    p0 = s.page()
+    vma = s.mmap("trinity-a", (p0,), VM_SHARED)
+    other = s.mmap("trinity-b", (p0,), VM_SHARED)
+    s.act("trinity-a", sys_mlock, vma)
+    s.act("trinity-b", move_charges, other, 1)
+
+
 def charged_munlock(s):
     """A page is isolated and put back while it is munlocked."""
     p0 = s.page(mlocked=True)
@@ -174,6 +213,14 @@ def migrated(s):
     """A page is migrated while it is munlocked."""
     p0 = s.page(mlocked=True)
     vma = s.mmap("trinity-a", (p0,), VM_SHARED | VM_LOCKED)
+    s.act("cma", alloc_contig_range, p0)
+    s.act("trinity-a", sys_munlock, vma)
+
+
+def migrated_nonlinear(s):
+    """The same in a nonlinear vma, where VM_LOCKED keeps the pte in its place."""
+    p0 = s.page(mlocked=True)
+    vma = s.mmap("trinity-a", (p0,), VM_SHARED | VM_LOCKED | VM_NONLINEAR)
     s.act("cma", alloc_contig_range, p0)
     s.act("trinity-a", sys_munlock, vma)
 
@@ -226,6 +273,17 @@ def cow(s):
     s.act("trinity-a", write, vma)
 
 
+def cow_marked(s):
+    """The same of a page that is marked, and that two others map."""
+    p0 = s.page(mlocked=True, culled=False)
+    vma = s.mmap("trinity-a", (p0,), VM_WRITE | VM_LOCKED)
+    anon_vma_link(vma, anon_vma(f"anon{s.number}", s.number))
+    s.mmap("trinity-b", (p0,), VM_SHARED)
+    s.mmap("trinity-c", (p0,), VM_SHARED)
+    s.reclaim(nr=1)
+    s.act("trinity-a", write, vma)
+
+
 def cow_migrated(s):
     """The same while the page is migrated."""
     p0, vma = _private(s, mlocked=True)
@@ -233,12 +291,16 @@ def cow_migrated(s):
     s.act("trinity-a", write, vma)
 
 
-def _faulted(s):
+def _unmapped(s, fn):
     p0 = s.page()
     vma = s.mmap("trinity-a", (p0,), VM_SHARED)
     zap_pte_range(vma, vma.v_vm_start, vma.v_vm_end)
-    s.act("trinity-a", sys_mlock, vma)
+    s.act("trinity-a", fn, vma)
     return p0
+
+
+def _faulted(s):
+    return _unmapped(s, sys_mlock)
 
 
 def faulted_truncated(s):
@@ -273,6 +335,18 @@ def migrated_munlocked_read(s):
     s.act("cat", read, s.mapping, 0)
 
 
+def truncated_window_read(s):
+    """Reclaim marks a page that is truncated, and read meanwhile."""
+    truncated_window(s)
+    s.act("cat", read, s.mapping, 0)
+
+
+def busy_beside_read(s):
+    """Reclaim does not get mmap_sem of a nonlinear vma; the page that it has come for is read."""
+    busy_beside(s)
+    s.act("cat", read, s.mapping, 0)
+
+
 def truncated_munlocked(s):
     """Reclaim, munlock(2) and truncate of one page."""
     vma = _window(s)
@@ -281,9 +355,22 @@ def truncated_munlocked(s):
     s.act("trinity-c", truncate, s.mapping, 1)
 
 
-def _small(stage, limits=LIMITS, cpus=2, irq=False):
+def populated_truncated(s):
+    """The page that mmap(2) with MAP_POPULATE faults in leaves its file."""
+    _unmapped(s, mm_populate)
+    s.act("trinity-b", truncate_pagecache, s.mapping, 0)
+
+
+def populated_evicted(s):
+    """The same, where truncate(2) has found nothing to unmap yet and comes to the page itself."""
+    _unmapped(s, mm_populate)
+    s.act("trinity-b", truncate_inode_pages, s.mapping, 0)
+
+
+def _small(stage, limits=LIMITS, cpus=2, irq=False, passes=(2, 1)):
     def setup(m, v):
         boot(m, FRAMES)
+        m.vm.migrate_passes = passes
         s = Stage(m, 1)
         stage(s)
         memblock_free_all(m.vm)
@@ -297,6 +384,17 @@ def _small(stage, limits=LIMITS, cpus=2, irq=False):
 
 BOTH = f"{LIMITS}; {MIGRATION}"
 
+
+def _tried(stage):
+    """The same with one pass of those that do not wait."""
+    return _small(stage, TRIED, passes=(1, 0))
+
+
+def _once(stage):
+    """The same with one pass of migration: the last of the kernel's ten, which waits for locks."""
+    return _small(stage, ONCE, passes=(0, 1))
+
+
 SMALL = {
     "alone": _small(alone),
     "munlock": _small(munlocked),
@@ -309,10 +407,14 @@ SMALL = {
     "exit": _small(_exiting(0)),
     "exit-nonlinear": _small(_exiting(VM_NONLINEAR)),
     "busy": _small(busy),
+    "own-munlock": _small(own_munlocked),
+    "exit-locked": _small(exiting_locked),
+    "busy-marked": _small(busy_marked),
     "busy-beside": _small(busy_beside),
     "truncate-munlock": _small(truncated, ""),
     "truncate-reclaim": _small(truncated_window),
     "charge": _small(charged, ""),
+    "charge-mlock": _small(charged_mlock, ""),
     "charge-munlock": _small(charged_munlock, ""),
     "migrate-munlock": _small(migrated, MIGRATION),
     "migrate-mlock": _small(migrated_and_back, MIGRATION),
@@ -320,13 +422,22 @@ SMALL = {
     "migrate-read": _small(migrated_read, MIGRATION),
     "pinned": _small(pinned, MIGRATION),
     "cow": _small(cow),
+    "cow-marked": _small(cow_marked),
     "cow-migrate": _small(cow_migrated, MIGRATION),
     "fault-truncate": _small(faulted_truncated, ""),
     "fault-migrate": _small(faulted_migrated, MIGRATION),
     "fault-reclaim": _small(faulted_reclaimed),
+    "populate-truncate": _small(populated_truncated, ""),
+    "populate-evict": _small(populated_evicted, ""),
+    "migrate-munlock-once": _once(migrated),
+    "migrate-munlock-tried": _tried(migrated),
+    "migrate-munlock-nonlinear-once": _once(migrated_nonlinear),
+    "cow-migrate-once": _once(cow_migrated),
     "munlock-softirq": _small(munlocked, irq=True),
     "munlock-reclaimers": _small(two_reclaimers_munlock, cpus=3),
     "munlock-migrate": _small(munlocked_migrated, BOTH, cpus=3),
     "munlock-truncate": _small(truncated_munlocked, cpus=3),
+    "truncate-reclaim-read": _small(truncated_window_read, cpus=3),
+    "busy-beside-read": _small(busy_beside_read, cpus=3),
     "migrate-munlock-read": _small(migrated_munlocked_read, MIGRATION, cpus=3),
 }
