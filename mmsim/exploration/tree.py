@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from mmsim.engine.explore import Frame, Knowledge, add, explored
+from mmsim.engine.explore import Frame, Knowledge, explored
 from mmsim.exploration.explorer import Found, Part
 
 ROOT = (-1,)

@@ -2,7 +2,7 @@
 """Exploration: all executions of a small cast, up to the order of what is independent."""
 
 from mmsim.engine.explore.bounded import Bounded
-from mmsim.engine.explore.dpor import Dpor, add
+from mmsim.engine.explore.dpor import Dpor
 from mmsim.engine.explore.nodes import Frame, Knowledge, Request, explored
 from mmsim.engine.explore.search import Blocked, Search, Stopped, TooLong, executions
 from mmsim.engine.explore.words import NotQuiet
@@ -18,7 +18,7 @@ __all__ = [
     "Search",
     "Stopped",
     "TooLong",
-    "add",
+
     "executions",
     "explored",
 ]

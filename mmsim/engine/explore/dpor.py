@@ -20,26 +20,26 @@ that critical section lies in between.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Sequence
-from typing import Protocol
+from typing import NamedTuple
 
 from mmsim.engine.context import Context
 from mmsim.engine.events import printable
-from mmsim.engine.explore.nodes import Node, Request
-from mmsim.engine.explore.search import Blocked, Search, lets_in
+from mmsim.engine.explore.nodes import Node, Request, Step, Twig, grow, place
+from mmsim.engine.explore.search import Blocked, Search, join, lets_in
 from mmsim.engine.explore.words import EVERY_BIT, Touches, meet
-from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK
+from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK, Op
 
 
 class _Event:
-    __slots__ = ("clock", "ctx", "kind", "number", "process", "touches", "what")
+    __slots__ = ("clock", "ctx", "kind", "number", "op", "process", "touches", "what")
 
     def __init__(
-        self, ctx: int, process: int, kind: str, touches: Touches, clock: list[int], number: int
+        self, ctx: int, process: int, op: Op, touches: Touches, clock: list[int], number: int
     ) -> None:
         self.ctx = ctx
         self.process = process
-        self.kind = kind
+        self.op = op
+        self.kind = op.kind
         self.touches = touches
         self.clock = clock
         self.number = number  # among those of its process, from 1
@@ -47,6 +47,18 @@ class _Event:
 
 
 NO_WORDS = ("", "")
+class _Race(NamedTuple):
+    """The events ``one`` and ``other``, in this order, by their index.
+
+    ``until``, if it is not 0, is an event of the other's CPU before which the other has to come.
+    """
+
+    one: int
+    other: int
+    until: int
+    what: tuple[str, str]
+
+
 _Access = tuple[int, int, int, _Event]
 """What an event does to a word: the event's index, bits read, bits written, the event."""
 
@@ -56,6 +68,7 @@ class Dpor(Search):
 
     def _forget(self) -> None:
         super()._forget()
+        self.strayed = 0  # sequences that could not be followed
         self._clear()
 
     def _clear(self) -> None:
@@ -63,6 +76,7 @@ class Dpor(Search):
         self._by_word: defaultdict[int, list[_Access]] = defaultdict(list)
         self._by_process: defaultdict[int, list[int]] = defaultdict(list)
         self._by_ctx: defaultdict[int, list[int]] = defaultdict(list)
+        self._races: list[_Race] = []  # whose other order is not known to be covered
 
     def _back_to(self, depth: int) -> None:
         events = self._events
@@ -72,6 +86,9 @@ class Dpor(Search):
                 self._by_word[touch[0]].pop()
             self._by_process[event.process].pop()
             self._by_ctx[event.ctx].pop()
+        races = self._races
+        while races and races[-1].other >= depth:
+            races.pop()
 
     def _last(self) -> list[int]:
         return self._events[-1].clock if self._events else []
@@ -80,7 +97,7 @@ class Dpor(Search):
         clock: list[int] = []
         for numbers in self._by_process.values():
             if numbers:
-                clock = _join(clock, self._events[numbers[-1]].clock)
+                clock = join(clock, self._events[numbers[-1]].clock)
         return clock
 
     def _enter(self, node: Node) -> None:
@@ -90,6 +107,16 @@ class Dpor(Search):
                 self._fall_asleep(node, before)
 
     def _first(self, node: Node, can: list[Context], current: Context | None) -> Context:
+        if self._twigs:
+            twigs, self._twigs = self._twigs, []
+            first = twigs[0].step.ctx
+            for ctx in can:
+                if ctx.id == first:
+                    node.back = [twig.step.ctx for twig in twigs]
+                    node.then = {twig.step.ctx: twig for twig in twigs}
+                    self._twigs = twigs[0].then
+                    return ctx
+            self.strayed += 1
         sleep = node.sleep
         if current is not None and current.id not in sleep and current in can:
             return current
@@ -102,36 +129,43 @@ class Dpor(Search):
         """Who was seen before there, and does not depend on what came then, was seen here."""
         event = self._events[-1]
         here, touched = event.process, event.touches
-        for id, (process, touches) in before.sleep.items():
-            if process != here and not meet(touches, touched):
-                node.sleep[id] = process, touches
+        for id, step in before.sleep.items():
+            if step.process != here and not meet(step.touches, touched):
+                node.sleep[id] = step
         for id in before.done:
-            touches = before.acts[id]
-            process = self._machine.contexts[id].cpu.id
-            if process != here and not meet(touches, touched):
-                node.sleep[id] = process, touches
+            step = self._step(before, id)
+            if step.process != here and not meet(step.touches, touched):
+                node.sleep[id] = step
+
+    def _step(self, node: Node, id: int) -> Step:
+        """The event of ``id`` after ``node``."""
+        touches = node.acts.get(id)
+        if touches is None:
+            return node.then[id].step
+        return Step(id, self._machine.contexts[id].cpu.id, touches)
 
     def _event(self, node: Node, ctx: Context, touches: Touches) -> None:
         events = self._events
-        id, process, kind = ctx.id, ctx.cpu.id, ctx.pending[0].kind
+        id, process, op = ctx.id, ctx.cpu.id, ctx.pending[0]
+        kind = op.kind
         by_word = self._by_word
         own = self._by_ctx[id]
         here = self._by_process[process]
         clock = events[own[-1]].clock.copy() if own else [0] * len(self._machine.cpus)
         waker = self._wakers.get(id)
         if waker:
-            clock = _join(clock, waker)
-        is_lock, is_trylock = kind is LOCK, kind is TRYLOCK
+            clock = join(clock, waker)
+        is_lock = kind is LOCK
         # Taking a lock races with whoever took it before; only then does its release order them.
-        if is_lock or is_trylock:
+        if is_lock:
             for touch in touches:
-                if touch.takes or is_trylock:
-                    self._race_for(touch.word, is_trylock, ctx, process, clock)
+                if touch.takes:
+                    self._race_for(touch.word, ctx, process, clock)
         for event in self._conflicts(touches, process) if touches else ():
             if clock[event.process] < event.number:
                 if not is_lock:
                     self._race(event, ctx, process, clock)
-                clock = _join(clock, event.clock)
+                clock = join(clock, event.clock)
         if here:
             if events[here[-1]].ctx != id:
                 for j in reversed(here):
@@ -142,10 +176,10 @@ class Dpor(Search):
                         if clock[process] < event.number:
                             self._race(event, ctx, process, clock)
                         break
-            clock = _join(clock, events[here[-1]].clock)
+            clock = join(clock, events[here[-1]].clock)
         number = len(here) + 1
         clock[process] = number
-        event = _Event(id, process, kind, touches, clock, number)
+        event = _Event(id, process, op, touches, clock, number)
         if self.telling:
             event.what = in_words(ctx)
         i = len(events)
@@ -155,17 +189,25 @@ class Dpor(Search):
         here.append(i)
         own.append(i)
 
-    def _race_for(
-        self, word: int, is_trylock: bool, ctx: Context, process: int, clock: list[int]
-    ) -> None:
-        """Races of one that takes a lock with those that took it."""
+    def _race_for(self, word: int, ctx: Context, process: int, clock: list[int]) -> None:
+        """Races of one that takes a lock with who took it before, and who looked at it since.
+
+        Who looked while it was taken did so before it could be had.
+        """
+        free = True
         for _, _, writes, event in reversed(self._by_word[word]):
             kind = event.kind
-            if kind is UNLOCK and not is_trylock:
+            if kind is UNLOCK:
+                free = False
                 continue
-            if event.process != process and clock[event.process] < event.number:
+            takes = kind is LOCK or (kind is TRYLOCK and writes)
+            if (
+                (free or takes)
+                and event.process != process
+                and clock[event.process] < event.number
+            ):
                 self._race(event, ctx, process, clock)
-            if kind is LOCK or (kind is TRYLOCK and writes):
+            if takes:
                 break
 
     def _conflicts(self, touches: Touches, process: int) -> list[_Event]:
@@ -183,37 +225,99 @@ class Dpor(Search):
         return [event for _, event in found]
 
     def _race(self, one: _Event, other: Context, process: int, clock: list[int]) -> None:
-        """See to it that what ``other`` is about to do also happens before event ``one``."""
+        """Note that ``other`` could do before event ``one`` what it is about to do.
+
+        Unless that is covered for good: somebody who begins a way to do so has a turn.
+        """
         events = self._events
-        ctx = other.id
         j = self._by_process[one.process][one.number - 1]
-        node = self.nodes[j]
         number, where = one.number, one.process
-        first: dict[int, int] = {}  # of those that do not depend on j, each process's first
-        initials: list[int] = []
+        until = 0
         for k in range(j + 1, len(events)):
             event = events[k]
-            theirs = event.clock
-            if theirs[where] >= number:
+            if event.process == process != where and event.clock[where] >= number:
+                until = self._until(j, k, other)
+                break
+        if until < 0:
+            return  # its CPU does not let it
+        what = (one.what, in_words(other)) if self.telling else NO_WORDS
+        self._races.append(_Race(j, len(events), until, what))
+
+    def _until(self, j: int, k: int, ctx: Context) -> int:
+        """``ctx`` came after event k of its CPU, which comes after event j: where could it before?
+
+        The last event of its CPU before which it could; -1 if there is none.
+        """
+        process = ctx.cpu.id
+        own = self._by_ctx[ctx.id]
+        for m in reversed(self._by_process[process]):
+            if m <= j or (own and m <= own[-1]):
+                break
+            if m <= k and lets_in(self.nodes[m].cpus[process], ctx):
+                return m
+        return -1
+
+    def _reverse(self) -> None:
+        self._races = [race for race in self._races if not self._covered(race)]
+
+    def _covered(self, race: _Race) -> bool:
+        """See to it that a race goes the other way, too; True if nothing else can undo that.
+
+        If somebody who has a turn, and neither takes part in the race nor comes before it, could come
+        first, this order is covered.  Another execution in which the two race may show another.
+        """
+        j, i, until, what = race
+        node = self.nodes[j]
+        steps, short = self._way(race)
+        asleep = list(node.sleep.values())
+        asleep += [self._step(node, id) for id in (*node.done, node.cur)]
+        for step in asleep:
+            if place(step, steps) >= 0:
+                return False
+        if j < self._floor:
+            self.requests.setdefault(Request(j, tuple(map(self._told, steps)), what))
+            return False
+        begun = len(node.done) + 1
+        assert node.back[:begun] == [*node.done, node.cur]
+        twigs = [node.then[id] for id in node.back[begun:]]
+        known = len(twigs)
+        if grow(twigs, steps):
+            if len(twigs) > known:
+                twig = twigs[-1]
+                node.back.append(twig.step.ctx)
+                node.then[twig.step.ctx] = twig
+            if self.telling:
+                self.reversed[what] += 1
+        return False
+
+    def _way(self, race: _Race) -> tuple[list[Step], int]:
+        """A way for the later event of a race to come before the earlier one.
+
+        All that happened from then on, without what depends on the earlier event; and how many
+        events it takes up to the later one.
+        """
+        events = self._events
+        j, i, until, _ = race
+        one, other = events[j], events[i]
+        out = [(one.process, one.number)]
+        if until:
+            out.append((other.process, events[until].number))
+        steps: list[Step] = []
+        short = 0
+        for k in range(j + 1, len(events)):
+            event = events[k]
+            clock = event.clock
+            if k == i:
+                might = self.words.at_most(other.op, other.touches)
+                steps.append(Step(other.ctx, other.process, might))
+                short = len(steps)
                 continue
-            for p, n in first.items():
-                if theirs[p] >= n:
+            for process, number in out:
+                if clock[process] >= number:
                     break
             else:
-                if event.ctx in node.back or event.ctx in node.sleep:
-                    return
-                initials.append(event.ctx)
-            first.setdefault(event.process, event.number)
-        if all(p != process and clock[p] < n for p, n in first.items()):
-            if ctx in node.back or ctx in node.sleep:
-                return
-            initials.insert(0, ctx)
-        what = (one.what, in_words(other)) if self.telling else NO_WORDS
-        request = Request(j, tuple(initials), what)
-        if j < self._floor:
-            self.requests.setdefault(request[:2], request)
-        elif add(node, request) and self.telling:
-            self.reversed[what] += 1
+                steps.append(Step(event.ctx, event.process, event.touches))
+        return steps, short
 
 
 def in_words(ctx: Context) -> str:
@@ -221,37 +325,3 @@ def in_words(ctx: Context) -> str:
     op, obj, _ = ctx.pending
     parts = [f"{ctx.comm}:", op.verb, printable(obj), op.label or op.kind]
     return " ".join(part for part in parts if part)
-
-
-class Reversing(Protocol):
-    """A node, or what is kept of it."""
-
-    @property
-    def can(self) -> Sequence[int]: ...
-    @property
-    def back(self) -> list[int]: ...
-    @property
-    def sleep(self) -> Container[int]: ...
-
-
-def add(node: Reversing, request: Request) -> bool:
-    """Give a turn to one of those who can reverse the race; False if somebody has one already."""
-    back, sleep = node.back, node.sleep
-    for id in request.initials:
-        if id in back or id in sleep:
-            return False
-    for id in request.initials:
-        if id in node.can:
-            back.append(id)
-            return True
-    new = [id for id in node.can if id not in back and id not in sleep]
-    back.extend(new)  # nobody of them could, so nobody is left out
-    return bool(new)
-
-
-def _join(one: list[int], other: list[int]) -> list[int]:
-    if not one:
-        return other.copy()
-    if not other:
-        return one.copy()
-    return [a if a > b else b for a, b in zip(one, other, strict=True)]

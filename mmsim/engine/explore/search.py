@@ -22,7 +22,17 @@ from typing import Any, TypeVar
 from mmsim.engine.choices import Choices
 from mmsim.engine.context import DONE, FRESH, HARDIRQ, SLEEPING, TASK, Context, Cpu
 from mmsim.engine.door import door
-from mmsim.engine.explore.nodes import Frame, Knowledge, Node, Request, explored
+from mmsim.engine.explore.nodes import (
+    Frame,
+    Knowledge,
+    Node,
+    Request,
+    Step,
+    Told,
+    ToldTwig,
+    Twig,
+    explored,
+)
 from mmsim.engine.explore.words import EVERY_BIT, NOTHING, NotQuiet, Touch, Touches, Words
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.op import (
@@ -100,7 +110,8 @@ class Search(Policy):
         self._script: list[Frame] = []  # nodes to be built anew
         self._depth = 0  # nodes at the beginning of the execution
         self._floor = 0  # so many nodes belong to somebody else's search
-        self.requests: dict[tuple[int, tuple[int, ...]], Request] = {}
+        self._twigs: list[Twig] = []  # what is to come next
+        self.requests: dict[Request, None] = {}
         self.reversed: Counter[tuple[str, str]] = Counter()  # races, and how often
 
     # -- from one execution to the next -------------------------------------------------------
@@ -130,6 +141,7 @@ class Search(Policy):
         self._count = 0  # effects since the last pick
         self._begun = self._free = False
         self._depth = len(self._script) or len(self.nodes)
+        self._twigs = []
         self._plan: tuple[Node, Context] | None = None
         self._fault: Stopped | NotQuiet | None = None
         return True
@@ -150,6 +162,7 @@ class Search(Policy):
             self.cut += 1
         else:
             self.executions += 1
+        self._reverse()
         self._begun = False
         self._over = not self._turn()
 
@@ -194,7 +207,8 @@ class Search(Policy):
                 list(node.can),
                 list(node.back),
                 list(node.done),
-                list(node.sleep),
+                [self._told(step) for step in node.sleep.values()],
+                {id: self._told_twig(twig) for id, twig in node.then.items()},
             )
             for node in self.nodes[: self._depth if self._begun else None]
         ]
@@ -209,6 +223,18 @@ class Search(Policy):
         self._forget()
         self._script = list(frames)
         self._floor = floor
+
+    def _told(self, step: Step) -> Told:
+        id, process, touches = step
+        return Told(id, process, None if touches is None else self.words.spelled(touches))
+
+    def _told_twig(self, twig: Twig) -> ToldTwig:
+        return self._told(twig.step), [self._told_twig(one) for one in twig.then]
+
+    def _heard(self, told: ToldTwig) -> Twig:
+        (id, process, touches), then = told
+        step = Step(id, process, None if touches is None else self.words.read(touches))
+        return Twig(step, [self._heard(twig) for twig in then])
 
     @property
     def knowledge(self) -> Knowledge:
@@ -238,6 +264,9 @@ class Search(Policy):
 
     def _event(self, node: Node, ctx: Context, touches: Touches) -> None:
         """``ctx`` is about to perform an event."""
+
+    def _reverse(self) -> None:
+        """The execution is over: see to it that races of its events go the other way, too."""
 
     # -- the policy ---------------------------------------------------------------------------
 
@@ -347,6 +376,7 @@ class Search(Policy):
             if self.nodes:  # the node where this execution parts from those before
                 node = self.nodes[-1]
                 self._load(node)
+                self._twigs = node.then[node.cur].then if node.cur in node.then else []
                 by_id = {ctx.id: ctx for ctx in enabled}
                 return self._go(node, by_id[node.cur])
             self._at_boot()
@@ -354,10 +384,12 @@ class Search(Policy):
         self._quantum = 0
         for ctx in enabled:
             kind = ctx.pending[0].kind
-            if kind is RELAX or (
-                kind is START and ctx.kind is TASK and ctx.cpu.id not in self._multi
-            ):  # nobody else can tell
+            if kind is RELAX:  # what happened last is what it waited for
+                clock = join(self._wakers.get(ctx.id, []), self._last())
+                self._wakers = {**self._wakers, ctx.id: clock}
                 return ctx
+            if kind is START and ctx.kind is TASK and ctx.cpu.id not in self._multi:
+                return ctx  # nobody else can tell
         can = [c for c in enabled if not _waits(c)]
         if not can:  # they try in vain, and the execution sees who is stuck
             return enabled[0]
@@ -380,6 +412,7 @@ class Search(Policy):
         node.done = []
         node.back = []
         node.sleep = {}
+        node.then = {}
         node.preemptions = 0
         node.log = len(self._log), self._count
         node.state = self._asleep, self._jumps, self._wakers, self._offered
@@ -411,12 +444,14 @@ class Search(Policy):
             raise RuntimeError(f"an execution is not repeatable: others can go on at {depth}")
         node.back = list(frame.back)
         node.done = list(frame.done)
+        node.then = {id: self._heard(told) for id, told in frame.then.items()}
         by_id = {ctx.id: ctx for ctx in can}
         for id in node.done:
             if id not in node.acts:
                 node.acts[id] = self._touches(by_id[id]) or NOTHING
         if depth + 1 == len(self._script):
             self._script = []
+            self._twigs = node.then[frame.cur].then if frame.cur in node.then else []
         return by_id[frame.cur]
 
     def _go(self, node: Node, ctx: Context) -> Context:
@@ -539,6 +574,15 @@ class Search(Policy):
         ):
             return OFFER
         return None
+
+
+def join(one: list[int], other: list[int]) -> list[int]:
+    """What both clocks have seen.  An empty one has seen nothing."""
+    if not one:
+        return other.copy()
+    if not other:
+        return one.copy()
+    return [a if a > b else b for a, b in zip(one, other, strict=True)]
 
 
 def _waits(ctx: Context) -> bool:

@@ -11,11 +11,11 @@ A word is named by the identity of its object, so that it is the same one in eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from mmsim.engine.context import Context
-from mmsim.engine.op import ALL, LOCK, Bits, Op, Pending, footprint
+from mmsim.engine.op import ALL, LOCK, Op, Pending, footprint
 from mmsim.engine.schedule import Diverged
 
 EVERY_BIT: Final = -1
@@ -37,6 +37,9 @@ class Touch(NamedTuple):
     writes: int
     takes: bool
 
+
+Spelled = tuple[str, str, str, bool]
+"""A touch for other processes: the word's name, names of bits read, and written; ``takes``."""
 
 Touches = tuple[Touch, ...]
 NOTHING: Final[Touches] = ()
@@ -79,7 +82,10 @@ class Words:
         self._owner: dict[int, int] = {}  # word -> the context that touches it, or EVERYBODY
         self._written: set[int] = set()
         self._quiet: dict[int, int] = {}  # word -> its only context; EVERYBODY: only read
-        self._names: list[tuple[Any, str]] = []
+        self._names: list[str] = []
+        self._named: dict[str, int] = {}
+        self._spelled: dict[Touch, Spelled] = {}
+        self._read: dict[Spelled, Touch] = {}
         self._known: dict[Any, Touches] = {}  # what an operation of a context on an object touches
         self._not_quiet: set[str] = set()  # names of words that turned out shared
         self.mistaken = False  # a word was taken for quiet since the last settle(), and is not
@@ -89,7 +95,13 @@ class Words:
         name = name_of(obj), word
         number = self._numbers.get(name)
         if number is None:
-            number = self._numbers[name] = len(self._numbers)
+            number = self._numbers[name] = self._number(repr(name))
+        return number
+
+    def _number(self, name: str) -> int:
+        number = self._named.get(name)
+        if number is None:
+            number = self._named[name] = len(self._names)
             self._names.append(name)
         return number
 
@@ -136,9 +148,50 @@ class Words:
                     if whose == ctx.id or (whose == EVERYBODY and not writes):
                         continue
                     del quiet[word]
-                    self._not_quiet.add(repr(self._names[word]))
+                    self._not_quiet.add(self._names[word])
                     self.mistaken = True
                 out.append(Touch(word, reads, writes, takes))
+        return tuple(out)
+
+    def at_most(self, op: Op, touches: Touches) -> Touches | None:
+        """What an operation that has these touches now could touch in another state, too.
+
+        None: anything.
+        """
+        if op.also is not None:
+            return None
+        if op.fails is None:
+            return touches
+        writes = self._mask(op.writes)
+        return tuple([touch._replace(writes=touch.writes | writes) for touch in touches])
+
+    def spelled(self, touches: Touches) -> tuple[Spelled, ...]:
+        """The same for other processes, whose numbers of words and bits are others."""
+        return tuple([self._spell(touch) for touch in touches])
+
+    def _spell(self, touch: Touch) -> Spelled:
+        known = self._spelled.get(touch)
+        if known is None:
+            word, reads, writes, takes = touch
+            known = self._names[word], self._bits_of(reads), self._bits_of(writes), takes
+            self._spelled[touch] = known
+        return known
+
+    def _bits_of(self, mask: int) -> str:
+        if mask == EVERY_BIT:
+            return "*"
+        return " ".join(sorted(bit for bit, i in self._bits.items() if mask >> i & 1))
+
+    def read(self, spelled: Iterable[Spelled]) -> Touches:
+        """What another process has spelled, in our numbers."""
+        out = []
+        for touch in spelled:
+            known = self._read.get(touch)
+            if known is None:
+                name, reads, writes, takes = touch
+                masks = self._mask(reads.split()), self._mask(writes.split())
+                known = self._read[touch] = Touch(self._number(name), *masks, takes)
+            out.append(known)
         return tuple(out)
 
     def settle(self) -> None:
@@ -147,7 +200,7 @@ class Words:
             word: EVERYBODY if word not in self._written else owner
             for word, owner in self._owner.items()
             if (owner != EVERYBODY or word not in self._written)
-            and repr(self._names[word]) not in self._not_quiet
+            and self._names[word] not in self._not_quiet
         }
         self.start_again()
 
@@ -165,7 +218,7 @@ class Words:
         """These are not quiet: somebody else's search has shown it."""
         self._not_quiet.update(not_quiet)
         for word in list(self._quiet):
-            if repr(self._names[word]) in self._not_quiet:
+            if self._names[word] in self._not_quiet:
                 del self._quiet[word]
         self.start_again()
 
@@ -173,7 +226,7 @@ class Words:
         """Words that are not quiet, and words in all."""
         return len(self._owner) - len(self._quiet), len(self._owner)
 
-    def _mask(self, bits: Bits) -> int:
+    def _mask(self, bits: Collection[str]) -> int:
         if bits is ALL or "*" in bits:
             return EVERY_BIT
         mask = 0
