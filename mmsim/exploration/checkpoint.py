@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsim.engine.explore import Frame, Knowledge
+from mmsim.engine.explore import Frame, Knowledge, Step, Twig
 from mmsim.errors import UsageError
 from mmsim.exploration.explorer import Found, Question
 from mmsim.exploration.tree import Tree
 
-FORMAT = "mmsim-explore-1"
+FORMAT = "mmsim-explore-2"
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,27 @@ def load(file: Path) -> Checkpoint:
 
 
 def _frame_out(frame: Frame) -> list[Any]:
-    return [frame.cur, frame.can, frame.back, frame.done, frame.sleep]
+    then = [twig.flat() for twig in frame.then.values()]
+    return [frame.cur, frame.can, frame.back, frame.done, list(frame.sleep.values()), then]
 
 
 def _frame_in(frame: Any) -> Frame:
-    cur, *lists = frame
-    can, back, done, sleep = ([int(id) for id in ids] for ids in lists)
-    return Frame(int(cur), can, back, done, sleep)
+    cur, *lists, asleep, then = frame
+    can, back, done = ([int(id) for id in ids] for ids in lists)
+    sleep = [_step_in(step) for step in asleep]
+    twigs = [Twig.of([(int(i), _step_in(step)) for i, step in flat]) for flat in then]
+    return Frame(
+        int(cur),
+        can,
+        back,
+        done,
+        {step.ctx: step for step in sleep},
+        {twig.step.ctx: twig for twig in twigs},
+    )
+
+
+def _step_in(step: Any) -> Step:
+    id, process, touches = step
+    if touches is not None:
+        touches = tuple([(str(w), str(r), str(x), bool(takes)) for w, r, x, takes in touches])
+    return Step(int(id), int(process), touches)

@@ -27,7 +27,7 @@ from typing import NamedTuple
 from mmsim.engine.explore import Frame, Knowledge
 from mmsim.errors import InternalError
 from mmsim.exploration.explorer import Explorer, Part, Question
-from mmsim.exploration.tree import Tree, path
+from mmsim.exploration.tree import Key, Tree, key
 
 SLICE = 0.4  # seconds after which a branch is broken off
 FIRST = 0.05  # of the first one, so that there is something to share soon
@@ -39,7 +39,7 @@ DEATHS = 3  # of processes with the same branch
 class Task(NamedTuple):
     """A branch: the last frame's ``cur``, and what is known."""
 
-    key: tuple[int, ...]
+    key: Key | None
     frames: list[Frame]
     knowledge: Knowledge
     seconds: float
@@ -56,8 +56,8 @@ class _Seat:
 class _Account:
     """What became of the branches that were given out."""
 
-    done: dict[tuple[int, ...], Part] = field(default_factory=dict)
-    deaths: dict[tuple[int, ...], int] = field(default_factory=dict)
+    done: dict[Key, Part] = field(default_factory=dict)
+    deaths: dict[Key | None, int] = field(default_factory=dict)
 
 
 class Crew:
@@ -128,7 +128,7 @@ class Crew:
                 raise part
             if part.again is not None:
                 self._start_again(part.again)
-            elif task is not None and task.key:
+            elif task is not None and task.key is not None:
                 self._account.done[task.key] = part
         self._share()
 
@@ -138,7 +138,7 @@ class Crew:
         self._tree.start_again(knowledge)
         self._account = _Account()
         for seat in self._seats:
-            seat.task = seat.task and seat.task._replace(key=())  # of no use any more
+            seat.task = seat.task and seat.task._replace(key=None)  # of no use any more
 
     def _share(self) -> None:
         idle = [seat for seat in self._seats if seat.task is None]
@@ -150,12 +150,12 @@ class Crew:
         wanted = tree.branches(self._jobs * AHEAD + len(known))
         for seat in idle:
             for frames in wanted:
-                key = path(frames)
-                if key in known:
+                name = key(frames)
+                if name in known:
                     continue
-                known.add(key)
+                known.add(name)
                 seconds = SLICE if tree.frames else FIRST
-                seat.task = Task(key, frames, tree.knowledge, seconds)
+                seat.task = Task(name, frames, tree.knowledge, seconds)
                 try:
                     seat.pipe.send(seat.task)
                 except OSError:
@@ -164,10 +164,10 @@ class Crew:
 
     def _bury(self, seat: _Seat) -> None:
         """A process has died: another takes its place, and somebody gets its branch."""
-        key = seat.task.key if seat.task is not None else ()
+        name = seat.task.key if seat.task is not None else None
         deaths = self._account.deaths
-        deaths[key] = deaths.get(key, 0) + 1
-        if deaths[key] >= DEATHS:
+        deaths[name] = deaths.get(name, 0) + 1
+        if deaths[name] >= DEATHS:
             raise InternalError(
                 f"{self._question.variant}: {DEATHS} processes died exploring one branch"
             )

@@ -214,6 +214,6 @@ class Explorer:
             search.cut,
             list(self.findings.values()),
             search.frames()[floor:] if search.unfinished else [],
-            list(search.requests.values()),
+            list(search.requests),
             reversed=dict(search.reversed),
         )

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from mmsim.engine.explore import Frame, Knowledge, explored
+from mmsim.engine.explore import Frame, Knowledge, add, explored, meet_spelled
 from mmsim.exploration.explorer import Found, Part
 
+Path = tuple[int, ...]
+Key = tuple[Path, tuple[tuple[int, int], ...]]
 ROOT = (-1,)
 
 
@@ -39,12 +41,15 @@ class Tree:
         return 1.0 if self.complete else explored(self.frames)
 
     @property
-    def key(self) -> tuple[int, ...]:
-        """The path of the branch that comes next."""
-        return path(self.frames)
+    def key(self) -> Key:
+        """Of the branch that comes next."""
+        return key(self.frames)
 
     def branches(self, most: int) -> list[list[Frame]]:
-        """Branches that are certain to be needed, at most so many; the next one first."""
+        """Branches that are certain to be needed, at most so many; the next one first.
+
+        More may have to come in a branch until its turn has come: see :func:`key`.
+        """
         out = [list(self.frames)]
         for depth in range(len(self.frames) - 1, -1, -1):
             frame = self.frames[depth]
@@ -68,9 +73,12 @@ class Tree:
         self.blocked += part.blocked
         self.cut += part.cut
         self.reversed.update(part.reversed)
-        for request in part.requests:
-            if add(self.frames[request.depth], request) and request.what[0]:
-                self.reversed[request.what] += 1
+        for depth, steps, what in part.requests:
+            frame = self.frames[depth]
+            begun = [frame.then[id].step for id in (*frame.done, frame.cur)]
+            begun += frame.sleep.values()
+            if add(frame, begun, steps, meet_spelled) and what[0]:
+                self.reversed[what] += 1
         if part.rest:
             self.frames += part.rest
         else:
@@ -101,6 +109,11 @@ class Tree:
         self.__dict__.update(fresh.__dict__)
 
 
-def path(frames: list[Frame]) -> tuple[int, ...]:
-    """The choices that lead to a branch."""
-    return tuple(frame.cur for frame in frames) or ROOT
+def key(frames: list[Frame]) -> Key:
+    """The choices that lead to a branch, and what is to come in it: that may grow."""
+    if not frames:
+        return ROOT, ()
+    last = frames[-1]
+    twig = last.then.get(last.cur)
+    to_come = () if twig is None else tuple([(i, step.ctx) for i, step in twig.flat()])
+    return tuple([frame.cur for frame in frames]), to_come

@@ -15,7 +15,7 @@ from mmsim.exploration.checkpoint import Checkpoint
 from mmsim.exploration.crew import Crew
 from mmsim.exploration.estimate import Estimate
 from mmsim.exploration.explorer import Explorer, Question
-from mmsim.exploration.tree import Tree, path
+from mmsim.exploration.tree import Tree, key
 
 FLAWED = Question("002.flawed", "tv")  # 72 executions, two kinds of findings, an interrupt
 PATCHED = ["explore", "002.pagelocked", "--cast", "tv", "--seconds", "0"]
@@ -55,12 +55,12 @@ def test_branches_taken_from_the_wrong_end_and_in_small_pieces() -> None:
         parts = {}
         while not tree.complete:
             for frames in reversed(tree.branches(5)):
-                if path(frames) not in parts:
+                if key(frames) not in parts:
                     explorer.load(frames, len(frames), tree.knowledge)
-                    parts[path(frames)] = explorer.part(len(frames), after(3))
+                    parts[key(frames)] = explorer.part(len(frames), after(3))
             tree.take(parts.pop(tree.key))
         assert totals(tree) == totals(want)
-        assert not parts  # nothing was explored that was not needed
+        assert len(parts) <= 2  # explored before all that was to come there was known
 
 
 @pytest.mark.parametrize("bound", [None, 1])
@@ -157,7 +157,7 @@ def test_what_cannot_be_gone_on_with(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     question = Question("002.pagelocked", "tv")
-    Path("other.json").write_text('{"format": "mmsim-explore-1", "counts": 3}')
+    Path("other.json").write_text('{"format": "mmsim-explore-2", "counts": 3}')
     code = Explorer(question).code
     Checkpoint(question, code, Tree(), 0.0).save(Path("good.json"))
     Checkpoint(question, "abcdef", Tree(), 0.0).save(Path("old.json"))

@@ -3,9 +3,9 @@
 
 from mmsim.engine.explore.bounded import Bounded
 from mmsim.engine.explore.dpor import Dpor
-from mmsim.engine.explore.nodes import Frame, Knowledge, Request, explored
+from mmsim.engine.explore.nodes import Frame, Knowledge, Request, Step, Twig, add, explored
 from mmsim.engine.explore.search import Blocked, Search, Stopped, TooLong, executions
-from mmsim.engine.explore.words import NotQuiet
+from mmsim.engine.explore.words import NotQuiet, meet_spelled
 
 __all__ = [
     "Blocked",
@@ -16,9 +16,13 @@ __all__ = [
     "NotQuiet",
     "Request",
     "Search",
+    "Step",
     "Stopped",
     "TooLong",
+    "Twig",
+    "add",
 
     "executions",
     "explored",
+    "meet_spelled",
 ]

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from mmsim.engine.context import Context
 from mmsim.engine.events import printable
-from mmsim.engine.explore.nodes import Node, Request, Step, Twig, grow, place
+from mmsim.engine.explore.nodes import Node, Request, Step, Twig, add, place
 from mmsim.engine.explore.search import Blocked, Search, join, lets_in
 from mmsim.engine.explore.words import EVERY_BIT, Touches, meet
 from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK, Op
@@ -107,17 +107,21 @@ class Dpor(Search):
                 self._fall_asleep(node, before)
 
     def _first(self, node: Node, can: list[Context], current: Context | None) -> Context:
-        if self._twigs:
-            twigs, self._twigs = self._twigs, []
-            first = twigs[0].step.ctx
-            for ctx in can:
-                if ctx.id == first:
-                    node.back = [twig.step.ctx for twig in twigs]
-                    node.then = {twig.step.ctx: twig for twig in twigs}
-                    self._twigs = twigs[0].then
-                    return ctx
-            self.strayed += 1
         sleep = node.sleep
+        if self._twigs:
+            twigs = [twig for twig in self._twigs if twig.step.ctx not in sleep]
+            self._twigs = []
+            if twigs:
+                first = twigs[0].step.ctx
+                for ctx in can:
+                    if ctx.id == first:
+                        self._twigs = twigs[0].then
+                        node.back = [twig.step.ctx for twig in twigs]
+                        node.then = {twig.step.ctx: twig for twig in twigs}
+                        return ctx
+                self.strayed += 1
+                node.back = [id for id in node.can if id not in sleep]  # nobody is left out
+                node.then = {id: Twig(Step(id, -1, None)) for id in node.back}
         if current is not None and current.id not in sleep and current in can:
             return current
         for ctx in can:
@@ -136,13 +140,6 @@ class Dpor(Search):
             step = self._step(before, id)
             if step.process != here and not meet(step.touches, touched):
                 node.sleep[id] = step
-
-    def _step(self, node: Node, id: int) -> Step:
-        """The event of ``id`` after ``node``."""
-        touches = node.acts.get(id)
-        if touches is None:
-            return node.then[id].step
-        return Step(id, self._machine.contexts[id].cpu.id, touches)
 
     def _event(self, node: Node, ctx: Context, touches: Touches) -> None:
         events = self._events
@@ -258,66 +255,42 @@ class Dpor(Search):
         return -1
 
     def _reverse(self) -> None:
-        self._races = [race for race in self._races if not self._covered(race)]
+        nodes = self.nodes
+        for race in self._races:
+            j = race.one
+            node = nodes[j]
+            steps = self._way(race)
+            begun = [self._step(node, id) for id in (*node.done, node.cur)]
+            begun += node.sleep.values()
+            if j < self._floor:
+                if all(place(step, steps) < 0 for step in begun):
+                    self.requests[Request(j, tuple(map(self._told, steps)), race.what)] = None
+            elif add(node, begun, steps) and self.telling:
+                self.reversed[race.what] += 1
 
-    def _covered(self, race: _Race) -> bool:
-        """See to it that a race goes the other way, too; True if nothing else can undo that.
-
-        If somebody who has a turn, and neither takes part in the race nor comes before it, could come
-        first, this order is covered.  Another execution in which the two race may show another.
-        """
-        j, i, until, what = race
-        node = self.nodes[j]
-        steps, short = self._way(race)
-        asleep = list(node.sleep.values())
-        asleep += [self._step(node, id) for id in (*node.done, node.cur)]
-        for step in asleep:
-            if place(step, steps) >= 0:
-                return False
-        if j < self._floor:
-            self.requests.setdefault(Request(j, tuple(map(self._told, steps)), what))
-            return False
-        begun = len(node.done) + 1
-        assert node.back[:begun] == [*node.done, node.cur]
-        twigs = [node.then[id] for id in node.back[begun:]]
-        known = len(twigs)
-        if grow(twigs, steps):
-            if len(twigs) > known:
-                twig = twigs[-1]
-                node.back.append(twig.step.ctx)
-                node.then[twig.step.ctx] = twig
-            if self.telling:
-                self.reversed[what] += 1
-        return False
-
-    def _way(self, race: _Race) -> tuple[list[Step], int]:
+    def _way(self, race: _Race) -> list[Step]:
         """A way for the later event of a race to come before the earlier one.
 
-        All that happened from then on, without what depends on the earlier event; and how many
-        events it takes up to the later one.
+        It is all that happened from there on, without what depends on the earlier event, and with
+        the later one as soon as it can.
         """
         events = self._events
         j, i, until, _ = race
         one, other = events[j], events[i]
-        out = [(one.process, one.number)]
-        if until:
-            out.append((other.process, events[until].number))
-        steps: list[Step] = []
-        short = 0
-        for k in range(j + 1, len(events)):
-            event = events[k]
-            clock = event.clock
-            if k == i:
-                might = self.words.at_most(other.op, other.touches)
-                steps.append(Step(other.ctx, other.process, might))
-                short = len(steps)
-                continue
-            for process, number in out:
-                if clock[process] >= number:
-                    break
-            else:
-                steps.append(Step(event.ctx, event.process, event.touches))
-        return steps, short
+        where, number = one.process, one.number
+        here, last = other.process, events[until].number if until else 1 << 30
+        steps = [
+            Step(event.ctx, event.process, event.touches)
+            for event in events[j + 1 : i]
+            if event.clock[where] < number and event.clock[here] < last
+        ]
+        steps.append(Step(other.ctx, here, self.words.at_most(other.op, other.touches)))
+        steps += [
+            Step(event.ctx, event.process, event.touches)
+            for event in events[i + 1 :]
+            if event.clock[where] < number and event.clock[here] < last
+        ]
+        return steps
 
 
 def in_words(ctx: Context) -> str:

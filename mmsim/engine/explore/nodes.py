@@ -3,39 +3,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mmsim.engine.context import Context
-from mmsim.engine.explore.words import Spelled, Touches, meet
+from mmsim.engine.explore.words import Touches, meet
+
+Meet = Callable[[Any, Any], bool]
+"""Does the order of two operations with these touches matter?"""
 
 
 class Step(NamedTuple):
     """An event to come: who performs it, on which CPU, and what it touches.
 
-    ``touches`` is None if that cannot be told beforehand, so that it may depend on anything.
+    ``touches`` is None if that cannot be told beforehand, so that it may depend on anything.  In
+    what is handed to other processes it is spelled: see :meth:`Words.spelled`.
     """
 
     ctx: int
     process: int
-    touches: Touches | None
+    touches: tuple[Any, ...] | None
 
 
 class Twig:
     """A tree of events to come: one, and those of which one comes next, in this order.
 
-    A *wakeup tree* is a node's twigs.  Where a twig has none, whatever comes next will do.
+    Where it ends, whatever comes next will do.  The twigs of a node are its *wakeup tree*.
     """
 
     __slots__ = ("step", "then")
 
-    def __init__(self, step: Step, then: list[Twig]) -> None:
+    def __init__(self, step: Step) -> None:
         self.step = step
-        self.then = then
+        self.then: list[Twig] = []
 
-    def __reduce__(self):
-        return Twig, (self.step, self.then)
+    def flat(self) -> list[tuple[int, Step]]:
+        """Its events, and behind which of them each comes: the number in this list, or -1."""
+        out: list[tuple[int, Step]] = []
+        left = [(-1, self)]
+        while left:
+            behind, twig = left.pop()
+            left += [(len(out), one) for one in reversed(twig.then)]
+            out.append((behind, twig.step))
+        return out
+
+    @classmethod
+    def of(cls, flat: Iterable[tuple[int, Step]]) -> Twig:
+        """The twig with these events."""
+        twigs: list[Twig] = []
+        for behind, step in flat:
+            twig = cls(step)
+            if twigs:
+                twigs[behind].then.append(twig)
+            twigs.append(twig)
+        return twigs[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Twig.of, (self.flat(),)  # it may be deeper than a stack
 
 
 class Node:
@@ -75,31 +100,19 @@ class Node:
     preemptions: int
 
 
-class Told(NamedTuple):
-    """A :class:`Step` that other processes understand."""
-
-    ctx: int
-    process: int
-    touches: tuple[Spelled, ...] | None
-
-
-ToldTwig = tuple[Told, list["ToldTwig"]]
-"""A :class:`Twig` that other processes understand."""
-
-
 @dataclass(slots=True)
 class Frame:
     """What has to be kept of a node to come back to it, in this process or in another.
 
-    ``then`` has at least the own event of everybody in ``back``, where that matters.
+    ``then`` has a twig for everybody in ``back``, where that matters.
     """
 
     cur: int
     can: list[int]
     back: list[int]
     done: list[int]
-    sleep: list[Told]
-    then: dict[int, ToldTwig]
+    sleep: dict[int, Step]
+    then: dict[int, Twig]
 
 
 class Request(NamedTuple):
@@ -109,7 +122,7 @@ class Request(NamedTuple):
     """
 
     depth: int
-    steps: tuple[Told, ...]
+    steps: tuple[Step, ...]
     what: tuple[str, str] = ("", "")  # the two events, in words
 
 
@@ -129,43 +142,81 @@ class Knowledge(NamedTuple):
         )
 
 
-def place(step: Step, steps: Sequence[Step]) -> int:
+def place(step: Step, steps: Sequence[Step], meet: Meet = meet) -> int:
     """Where in ``steps`` a pending event comes that could as well come first; -1 if it could not.
 
     ``len(steps)`` if it is none of them and depends on none: it could come first all the same.
-    (The *weak initials* of the sequence are those with a place.)
+    (The *weak initials* of a sequence are those with a place.)
     """
     id, process, touches = step
-    for i, other in enumerate(steps):
-        if other.ctx == id:
+    for i, (other, theirs, touched) in enumerate(steps):
+        if other == id:
             return i
-        if other.process == process or touches is None or other.touches is None:
+        if theirs == process or touches is None or touched is None:
             return -1
-        if touches and other.touches and meet(touches, other.touches):
+        if touches and touched and meet(touches, touched):
             return -1
     return len(steps)
 
 
-def grow(twigs: list[Twig], steps: list[Step]) -> bool:
-    """See to it that ``steps`` is explored; False if it is anyhow.
+def add(node: Reversing, begun: Iterable[Step], steps: Sequence[Step], meet: Meet = meet) -> bool:
+    """See to it that ``steps`` is explored from ``node`` on; False if it is anyhow.
 
-    What is explored after the end of a twig is everything.
+    That is so if it could begin with one of ``begun``, who have had a turn there or need none.
+    Otherwise it joins what is to come, or begins a turn of its own.
     """
-    while True:
+    for step in begun:
+        if place(step, steps, meet) >= 0:
+            return False
+    if steps[0].ctx not in node.can:  # nobody is left out
+        new = [id for id in node.can if id not in node.back and id not in node.sleep]
+        node.back.extend(new)
+        node.then.update((id, Twig(Step(id, -1, None))) for id in new)
+        return bool(new)
+    twigs = [node.then[id] for id in node.back if id not in node.done and id != node.cur]
+    known = len(twigs)
+    grew = grow(twigs, list(steps), meet)
+    for twig in twigs[known:]:
+        node.back.append(twig.step.ctx)
+        node.then[twig.step.ctx] = twig
+    return grew
+
+
+def grow(twigs: list[Twig], steps: list[Step], meet: Meet) -> bool:
+    """The same for what is to come."""
+    while steps:
         for twig in twigs:
-            at = place(twig.step, steps)
+            at = place(twig.step, steps, meet)
             if at >= 0:
                 break
         else:
-            for step in reversed(steps):
-                new = Twig(step, [] if step is steps[-1] else [new])
-            twigs.append(new)
+            for step in steps:
+                twigs.append(Twig(step))
+                twigs = twigs[-1].then
             return True
-        if not twig.then:
-            return False
         twigs = twig.then
+        if not twigs:
+            return False
         if at < len(steps):
-            steps = steps[:at] + steps[at + 1 :]
+            del steps[at]
+    return False
+
+
+class Reversing(Protocol):
+    """A node, or what is kept of it."""
+
+    @property
+    def cur(self) -> int: ...
+    @property
+    def can(self) -> Sequence[int]: ...
+    @property
+    def back(self) -> list[int]: ...
+    @property
+    def done(self) -> list[int]: ...
+    @property
+    def sleep(self) -> dict[int, Step]: ...
+    @property
+    def then(self) -> dict[int, Twig]: ...
 
 
 class Branching(Protocol):

@@ -28,8 +28,6 @@ from mmsim.engine.explore.nodes import (
     Node,
     Request,
     Step,
-    Told,
-    ToldTwig,
     Twig,
     explored,
 )
@@ -201,16 +199,17 @@ class Search(Policy):
         """
         if self._script:
             return list(self._script)
+        nodes = self.nodes[: self._depth if self._begun else None]
         return [
             Frame(
                 node.cur,
                 list(node.can),
                 list(node.back),
                 list(node.done),
-                [self._told(step) for step in node.sleep.values()],
-                {id: self._told_twig(twig) for id, twig in node.then.items()},
+                {id: self._told(step) for id, step in node.sleep.items()},
+                self._told_twigs(node, node is nodes[-1]),
             )
-            for node in self.nodes[: self._depth if self._begun else None]
+            for node in nodes
         ]
 
     def load(self, frames: Sequence[Frame], floor: int = 0) -> None:
@@ -224,17 +223,32 @@ class Search(Policy):
         self._script = list(frames)
         self._floor = floor
 
-    def _told(self, step: Step) -> Told:
+    def _told_twigs(self, node: Node, last: bool) -> dict[int, Twig]:
+        """What is to come of ``node``; of what has begun, but for the last one's, who did."""
+        out = {}
+        for id in node.back:
+            if id in node.done or (id == node.cur and not last) or id not in node.then:
+                if id in node.acts:
+                    out[id] = Twig(self._told(self._step(node, id)))
+            else:
+                flat = node.then[id].flat()
+                out[id] = Twig.of([(behind, self._told(step)) for behind, step in flat])
+        return out
+
+    def _step(self, node: Node, id: int) -> Step:
+        """The event of ``id`` after ``node``."""
+        touches = node.acts.get(id)
+        if touches is None:
+            return node.then[id].step
+        return Step(id, self._machine.contexts[id].cpu.id, touches)
+
+    def _told(self, step: Step) -> Step:
         id, process, touches = step
-        return Told(id, process, None if touches is None else self.words.spelled(touches))
+        return Step(id, process, None if touches is None else self.words.spelled(touches))
 
-    def _told_twig(self, twig: Twig) -> ToldTwig:
-        return self._told(twig.step), [self._told_twig(one) for one in twig.then]
-
-    def _heard(self, told: ToldTwig) -> Twig:
-        (id, process, touches), then = told
-        step = Step(id, process, None if touches is None else self.words.read(touches))
-        return Twig(step, [self._heard(twig) for twig in then])
+    def _heard(self, told: Step) -> Step:
+        id, process, touches = told
+        return Step(id, process, None if touches is None else self.words.read(touches))
 
     @property
     def knowledge(self) -> Knowledge:
@@ -444,7 +458,10 @@ class Search(Policy):
             raise RuntimeError(f"an execution is not repeatable: others can go on at {depth}")
         node.back = list(frame.back)
         node.done = list(frame.done)
-        node.then = {id: self._heard(told) for id, told in frame.then.items()}
+        node.then = {
+            id: Twig.of([(behind, self._heard(step)) for behind, step in twig.flat()])
+            for id, twig in frame.then.items()
+        }
         by_id = {ctx.id: ctx for ctx in can}
         for id in node.done:
             if id not in node.acts:

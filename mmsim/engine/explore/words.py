@@ -12,10 +12,11 @@ A word is named by the identity of its object, so that it is the same one in eve
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from mmsim.engine.context import Context
-from mmsim.engine.op import ALL, LOCK, Op, Pending, footprint
+from mmsim.engine.op import ALL, DOWN, LOCK, UP, Op, Pending, footprint
 from mmsim.engine.schedule import Diverged
 
 EVERY_BIT: Final = -1
@@ -54,6 +55,25 @@ def meet(some: Touches, others: Touches) -> bool:
             ):
                 return True
     return False
+
+
+@lru_cache(maxsize=1 << 16)
+def meet_spelled(some: tuple[Spelled, ...], others: tuple[Spelled, ...]) -> bool:
+    """The same for touches that are spelled."""
+    for word, reads, writes, _ in some:
+        for other, read, written, _ in others:
+            if other == word and (
+                _share(writes, read) or _share(writes, written) or _share(reads, written)
+            ):
+                return True
+    return False
+
+
+def _share(some: str, others: str) -> bool:
+    """Have the two a bit in common?"""
+    if not some or not others:
+        return False
+    return "*" in (some, others) or not set(some.split()).isdisjoint(others.split())
 
 
 def name_of(obj: Any) -> Any:
@@ -158,7 +178,7 @@ class Words:
 
         None: anything.
         """
-        if op.also is not None:
+        if op.also is not None and op.kind not in (DOWN, UP):  # those name everybody who may wait
             return None
         if op.fails is None:
             return touches
