@@ -31,7 +31,7 @@ from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK, Op
 
 
 class _Event:
-    __slots__ = ("clock", "ctx", "kind", "number", "op", "process", "touches", "what")
+    __slots__ = ("clock", "ctx", "kind", "number", "op", "process", "step", "touches", "what")
 
     def __init__(
         self, ctx: int, process: int, op: Op, touches: Touches, clock: list[int], number: int
@@ -41,6 +41,7 @@ class _Event:
         self.op = op
         self.kind = op.kind
         self.touches = touches
+        self.step = Step(ctx, process, touches)
         self.clock = clock
         self.number = number  # among those of its process, from 1
         self.what = ""  # in words, if somebody wants to know
@@ -230,13 +231,13 @@ class Dpor(Search):
         j = self._by_process[one.process][one.number - 1]
         number, where = one.number, one.process
         until = 0
-        for k in range(j + 1, len(events)):
-            event = events[k]
-            if event.process == process != where and event.clock[where] >= number:
-                until = self._until(j, k, other)
-                break
-        if until < 0:
-            return  # its CPU does not let it
+        if process != where and process in self.nodes[j].cpus:
+            for k in self._by_process[process]:
+                if k > j and events[k].clock[where] >= number:
+                    until = self._until(j, k, other)
+                    if until < 0:
+                        return  # its CPU does not let it
+                    break
         what = (one.what, in_words(other)) if self.telling else NO_WORDS
         self._races.append(_Race(j, len(events), until, what))
 
@@ -280,13 +281,13 @@ class Dpor(Search):
         where, number = one.process, one.number
         here, last = other.process, events[until].number if until else 1 << 30
         steps = [
-            Step(event.ctx, event.process, event.touches)
+            event.step
             for event in events[j + 1 : i]
             if event.clock[where] < number and event.clock[here] < last
         ]
         steps.append(Step(other.ctx, here, self.words.at_most(other.op, other.touches)))
         steps += [
-            Step(event.ctx, event.process, event.touches)
+            event.step
             for event in events[i + 1 :]
             if event.clock[where] < number and event.clock[here] < last
         ]
