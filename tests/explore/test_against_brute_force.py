@@ -38,7 +38,7 @@ def test_a_few(green: Token, flavour: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_many(green: Token, flavour: str) -> None:
-    done = [compare(green, seed, flavour, MANY) for seed in range(1_000, 1_120)]
-    assert sum(executions > 0 for executions, _ in done) >= 40
+    done = [compare(green, seed, flavour, MANY) for seed in range(1_000, 1_160)]
+    assert sum(executions > 0 for executions, _ in done) >= 60
     executions, blocked = (sum(counts) for counts in zip(*done, strict=True))
-    assert blocked <= 0.1 * executions
+    assert not blocked, f"beside {executions}"

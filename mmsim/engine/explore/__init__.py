@@ -21,7 +21,6 @@ __all__ = [
     "TooLong",
     "Twig",
     "add",
-
     "executions",
     "explored",
     "meet_spelled",

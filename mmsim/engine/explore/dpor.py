@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Source-DPOR with sleep sets: every execution that differs, and none twice.
+"""Optimal DPOR: every execution that differs, none twice, and none begun in vain.
 
 Abdulla, Aronis, Jonsson, Sagonas, "Source Sets: A Foundation for Optimal Dynamic Partial Order
 Reduction" (POPL'14, JACM'17).  Two events are *dependent* if their order matters: events of one CPU
@@ -7,6 +7,12 @@ always, others if they touch a word and one of them writes a bit that the other 
 that differ only in the order of independent events come to the same, and one of each such class is
 run.  For each *race* (two dependent events, nothing in between that orders them) the search sees to
 it that the opposite order is run, too.
+
+It does so when an execution is over, and for all its races, old ones as well: what comes after a
+race decides who may be taken to cover its other order.  That order is kept as a sequence of events,
+all that do not depend on the earlier one, in the *wakeup tree* of the node before it.  One that can
+begin as another does joins it there.  It must not be dropped, although that branch is
+still to be explored: with those who are asleep in it the branch would not come to the sequence.
 
 The process of the clocks is a CPU.  Its task and its interrupts share it, so that every place where
 an interrupt can come in between two events of the CPU makes an execution of its own.  To treat an
@@ -48,6 +54,8 @@ class _Event:
 
 
 NO_WORDS = ("", "")
+
+
 class _Race(NamedTuple):
     """The events ``one`` and ``other``, in this order, by their index.
 
@@ -77,7 +85,7 @@ class Dpor(Search):
         self._by_word: defaultdict[int, list[_Access]] = defaultdict(list)
         self._by_process: defaultdict[int, list[int]] = defaultdict(list)
         self._by_ctx: defaultdict[int, list[int]] = defaultdict(list)
-        self._races: list[_Race] = []  # whose other order is not known to be covered
+        self._races: list[_Race] = []  # of the events there are, by the later one
 
     def _back_to(self, depth: int) -> None:
         events = self._events
@@ -134,13 +142,10 @@ class Dpor(Search):
         """Who was seen before there, and does not depend on what came then, was seen here."""
         event = self._events[-1]
         here, touched = event.process, event.touches
-        for id, step in before.sleep.items():
-            if step.process != here and not meet(step.touches, touched):
-                node.sleep[id] = step
-        for id in before.done:
-            step = self._step(before, id)
-            if step.process != here and not meet(step.touches, touched):
-                node.sleep[id] = step
+        for step in (*before.sleep.values(), *[self._step(before, id) for id in before.done]):
+            theirs = step.touches
+            if step.process != here and theirs is not None and not meet(theirs, touched):
+                node.sleep[step.ctx] = step
 
     def _event(self, node: Node, ctx: Context, touches: Touches) -> None:
         events = self._events
@@ -199,11 +204,7 @@ class Dpor(Search):
                 free = False
                 continue
             takes = kind is LOCK or (kind is TRYLOCK and writes)
-            if (
-                (free or takes)
-                and event.process != process
-                and clock[event.process] < event.number
-            ):
+            if (free or takes) and event.process != process and clock[event.process] < event.number:
                 self._race(event, ctx, process, clock)
             if takes:
                 break
