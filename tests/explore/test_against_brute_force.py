@@ -35,6 +35,11 @@ def test_a_few(green: Token, flavour: str) -> None:
     assert sum(executions > 0 for executions, _ in done) >= 2
 
 
+def test_raised_while_it_is_handled(green: Token) -> None:
+    """What is left of the handler may come before the raise: a state was lost once."""
+    assert compare(green, 1_163, "interrupts", MANY) == (31, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_many(green: Token, flavour: str) -> None:

@@ -31,7 +31,7 @@ from typing import NamedTuple
 from mmsim.engine.context import Context
 from mmsim.engine.events import printable
 from mmsim.engine.explore.nodes import Node, Request, Step, Twig, add, place
-from mmsim.engine.explore.search import Blocked, Search, join, lets_in
+from mmsim.engine.explore.search import Blocked, Search, join, lets_in, waits_for_waker
 from mmsim.engine.explore.words import EVERY_BIT, Touches, meet
 from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK, Op
 
@@ -156,7 +156,7 @@ class Dpor(Search):
         here = self._by_process[process]
         clock = events[own[-1]].clock.copy() if own else [0] * len(self._machine.cpus)
         waker = self._wakers.get(id)
-        if waker:
+        if waker and waits_for_waker(ctx):
             clock = join(clock, waker)
         is_lock = kind is LOCK
         # Taking a lock races with whoever took it before; only then does its release order them.

@@ -398,12 +398,14 @@ class Search(Policy):
         self._quantum = 0
         for ctx in enabled:
             kind = ctx.pending[0].kind
-            if kind is RELAX:  # what happened last is what it waited for
+            if kind is RELAX and ctx.kind is TASK:  # what happened last is what it waited for
                 clock = join(self._wakers.get(ctx.id, []), self._last())
                 self._wakers = {**self._wakers, ctx.id: clock}
                 return ctx
-            if kind is START and ctx.kind is TASK and ctx.cpu.id not in self._multi:
-                return ctx  # nobody else can tell
+            if kind is RELAX or (
+                kind is START and ctx.kind is TASK and ctx.cpu.id not in self._multi
+            ):  # nobody else can tell
+                return ctx
         can = [c for c in enabled if not _waits(c)]
         if not can:  # they try in vain, and the execution sees who is stuck
             return enabled[0]
@@ -480,7 +482,7 @@ class Search(Policy):
         kind = ctx.pending[0].kind
         self._plan = None
         self._event(node, ctx, touches)
-        if id in self._wakers:
+        if id in self._wakers and waits_for_waker(ctx):
             self._wakers = dict(self._wakers)
             del self._wakers[id]
         cpu = ctx.cpu.id
@@ -600,6 +602,14 @@ def join(one: list[int], other: list[int]) -> list[int]:
     if not other:
         return one.copy()
     return [a if a > b else b for a, b in zip(one, other, strict=True)]
+
+
+def waits_for_waker(ctx: Context) -> bool:
+    """Was it made able to do what comes next, if somebody made it able to do anything?
+
+    A line that is raised while it is being handled begins again later, and may end first.
+    """
+    return ctx.kind is TASK or ctx.pending[0].kind is START
 
 
 def _waits(ctx: Context) -> bool:
