@@ -146,7 +146,7 @@ def test_what_is_turned_over() -> None:
     late = hunks["002.pagelocked +consumer-unlocks-late@shrink_cache"]
     assert casts_for(late, variant) == [], "its cast is among the variant's own"
     assert [str(cast) for cast in casts_of(variant, "skb-kswapd")] == ["skb-kswapd"]
-    assert str(casts_of(find_variant("003.old-get"))[0]) == "compact-user, up to 2 preemptions"
+    assert str(casts_of(find_variant("003.old-get"))[0]) == "compact-user-once"
 
 
 def test_names_of_hunks_that_are_none() -> None:

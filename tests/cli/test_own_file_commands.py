@@ -138,7 +138,7 @@ def test_one_variant_under_each_policy(file: Path, capsys: pytest.CaptureFixture
     argv = ["policies", "900.plain", "--file", str(file), "--runs", "20", "--cpus", "2"]
     assert main([*argv, "--jobs", "1"]) == 0
     out = capsys.readouterr().out
-    rows = re.findall(r"^(\S+) +20 +(\d+) +\S+ %", out, re.MULTILINE)
+    rows = re.findall(r"^(\S+) +20 +(\d+) +(?:< )?\S+ %", out, re.MULTILINE)
     assert [name for name, _ in rows] == list(NAMES)
     assert len({found for _, found in rows}) > 1
     counted = out.split("in a run")[1].splitlines()
