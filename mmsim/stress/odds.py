@@ -44,7 +44,7 @@ COST: Mapping[str, float] = {
     "pos": 3.2,
     "surw": 4.2,
 }
-"""Seconds of a run of each policy, as a multiple of geometric-8's, at 8 CPUs under threads."""
+"""What a run costs, as a multiple of geometric-8's: about so, in the mean of some variants."""
 LEARNT = 3
 """Findings after which the shares stay as they are."""
 HEAD = """\

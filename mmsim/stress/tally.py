@@ -247,9 +247,9 @@ class Tally:
                 moments.add(row.get(name, 0.0))
         failing = {failure.offset for failure in failures}
         for offset, name in enumerate(result.policies[:runs]):
-            row_of = self.policies.setdefault(name, [0, 0])
-            row_of[0] += offset in failing
-            row_of[1] += 1
+            count = self.policies.setdefault(name, [0, 0])
+            count[0] += offset in failing
+            count[1] += 1
         self.runs += runs
         self.seconds += seconds
 

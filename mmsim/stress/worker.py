@@ -159,15 +159,12 @@ def _runs(
     start = now = time.perf_counter()
     beat = start + BEAT_SECONDS
     done = 0
+    shares = () if block.portfolio is None else (block.portfolio,)
     for offset in range(block.count):
         if setting.deadline is not None and time.monotonic() >= setting.deadline:
             break
         try:
-            result = (
-                runner.run(block.first + offset)
-                if block.portfolio is None
-                else runner.run(block.first + offset, block.portfolio)
-            )
+            result = runner.run(block.first + offset, *shares)
         except Exception as error:
             error.add_note(f"in run {block.first + offset} of {block.variant}")
             raise
