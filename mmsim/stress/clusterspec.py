@@ -32,6 +32,16 @@ from mmsim.stress.pool import deaf_child
 INSTALL = "--cluster needs dask.distributed: pip install 'mmsim[cluster]'"
 ALLOWED = "local, local:N, tcp://HOST:PORT, tls://HOST:PORT or a FILE.toml"
 MOST_LOCAL = 1024
+QUIET = {
+    "distributed.admin.log-format": "%(message)s",
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
+"""Dask looks at what its workers do a hundred times a second.  The simulated CPUs hand a token to
+each other thousands of times a second under the same lock of the interpreter, so that runs took a
+fifth longer.
+"""
 _TOP = ("scheduler", "workers", "wait_seconds", "silence_seconds", "tls", "ssh", "slurm")
 
 
@@ -130,7 +140,7 @@ def connect(spec: Spec) -> Connection:
     except ImportError:
         raise UsageError(INSTALL) from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    dask.config.set({"distributed.admin.log-format": "%(message)s"})
+    dask.config.set(QUIET)
     own = None
     with deaf_child():  # workers on this machine hear no Ctrl-C: the campaign ends them
         if spec.local:

@@ -283,6 +283,20 @@ def test_without_the_extra_one_line_says_what_to_install(
 # real worker processes, which can be killed
 
 
+def watching(dask_worker: Any) -> list[str]:
+    """On a worker: what it does now and then to look at its tasks."""
+    return [name for name in dask_worker.periodic_callbacks if name.startswith("profile")]
+
+
+def test_nobody_looks_over_the_shoulder_of_our_workers() -> None:
+    """Dask's profiler would make every run a fifth slower."""
+    connection = clusterspec.connect(parse("local:1"))
+    try:
+        assert list(connection.client.run(watching).values()) == [[]]
+    finally:
+        connection.close()
+
+
 @pytest.fixture
 def processes() -> Iterator[Any]:
     with distributed.LocalCluster(
