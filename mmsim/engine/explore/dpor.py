@@ -31,7 +31,7 @@ from typing import NamedTuple
 from mmsim.engine.context import Context
 from mmsim.engine.events import printable
 from mmsim.engine.explore.nodes import Node, Request, Step, Twig, add, place
-from mmsim.engine.explore.search import Blocked, Search, join, lets_in, waits_for_waker
+from mmsim.engine.explore.search import Blocked, Search, join, lets_in, see, waits_for_waker
 from mmsim.engine.explore.words import EVERY_BIT, Touches, meet
 from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK, Op
 
@@ -88,13 +88,14 @@ class Dpor(Search):
         self._races: list[_Race] = []  # of the events there are, by the later one
 
     def _back_to(self, depth: int) -> None:
-        events = self._events
-        while len(events) > depth:
-            event = events.pop()
+        events, by_word = self._events, self._by_word
+        by_process, by_ctx = self._by_process, self._by_ctx
+        for event in reversed(events[depth:]):
             for touch in event.touches:
-                self._by_word[touch[0]].pop()
-            self._by_process[event.process].pop()
-            self._by_ctx[event.ctx].pop()
+                by_word[touch[0]].pop()
+            by_process[event.process].pop()
+            by_ctx[event.ctx].pop()
+        del events[depth:]
         races = self._races
         while races and races[-1].other >= depth:
             races.pop()
@@ -157,20 +158,21 @@ class Dpor(Search):
         clock = events[own[-1]].clock.copy() if own else [0] * len(self._machine.cpus)
         waker = self._wakers.get(id)
         if waker and waits_for_waker(ctx):
-            clock = join(clock, waker)
+            see(clock, waker)
         is_lock = kind is LOCK
         # Taking a lock races with whoever took it before; only then does its release order them.
         if is_lock:
             for touch in touches:
                 if touch.takes:
                     self._race_for(touch.word, ctx, process, clock)
-        for event in self._conflicts(touches, process) if touches else ():
+        for event in self._conflicts(touches, process, clock) if touches else ():
             if clock[event.process] < event.number:
                 if not is_lock:
                     self._race(event, ctx, process, clock)
-                clock = join(clock, event.clock)
+                see(clock, event.clock)
         if here:
-            if events[here[-1]].ctx != id:
+            before = events[here[-1]]
+            if before.ctx != id:
                 for j in reversed(here):
                     event = events[j]
                     if event.ctx == id:
@@ -179,7 +181,7 @@ class Dpor(Search):
                         if clock[process] < event.number:
                             self._race(event, ctx, process, clock)
                         break
-            clock = join(clock, events[here[-1]].clock)
+                see(clock, before.clock)
         number = len(here) + 1
         clock[process] = number
         event = _Event(id, process, op, touches, clock, number)
@@ -209,17 +211,26 @@ class Dpor(Search):
             if takes:
                 break
 
-    def _conflicts(self, touches: Touches, process: int) -> list[_Event]:
-        """Events of other processes that depend on one with ``touches`` by a word, latest first."""
+    def _conflicts(self, touches: Touches, process: int, clock: list[int]) -> list[_Event]:
+        """Events of other processes that depend on one with ``touches`` by a word, latest first.
+
+        Those that ``clock`` has seen may be left out.
+        """
         found: list[tuple[int, _Event]] = []
+        two = len(clock) == 2
         for word, reads, writes, _ in touches:
             both = reads | writes
             for i, theirs, written, event in reversed(self._by_word[word]):
-                if (both & written or writes & theirs) and event.process != process:
-                    found.append((i, event))
+                if event.process != process:
+                    if two and event.number <= clock[event.process]:
+                        break  # as are all before it: they are of one process
+                    if both & written or writes & theirs:
+                        found.append((i, event))
+                        if two:
+                            break
                 if written == EVERY_BIT:
                     break  # what is earlier comes before this one
-        if len(touches) > 1:
+        if len(found) > 1:
             found = sorted(dict(found).items(), reverse=True)
         return [event for _, event in found]
 

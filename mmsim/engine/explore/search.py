@@ -166,18 +166,19 @@ class Search(Policy):
 
     def _turn(self) -> bool:
         """Go back to the last node where another has to have a turn; False if there is none."""
-        nodes = self.nodes
-        while len(nodes) > self._floor:
-            node = nodes[-1]
-            node.done.append(node.cur)
-            self._back_to(len(nodes) - 1)
-            if len(node.back) > len(node.done):
-                for other in node.back:
-                    if other not in node.done:
-                        node.cur = other
-                        self._cut_back(node.log)
-                        return True
-            nodes.pop()
+        nodes, depth = self.nodes, len(self.nodes)
+        while depth > self._floor:
+            depth -= 1
+            node = nodes[depth]
+            if len(node.back) > len(node.done) + 1:
+                node.done.append(node.cur)
+                del nodes[depth + 1 :]
+                self._back_to(depth)
+                node.cur = next(id for id in node.back if id not in node.done)
+                self._cut_back(node.log)
+                return True
+        del nodes[depth:]
+        self._back_to(depth)
         return False
 
     def _cut_back(self, log: tuple[int, int]) -> None:
@@ -527,8 +528,8 @@ class Search(Policy):
         """Note who was made able to run since the last decision, and by what."""
         machine = self._machine
         contexts = machine.contexts
-        woken = [id for id in self._asleep if contexts[id].state != SLEEPING]
         jumps = machine.clock.jumps
+        woken = [id for id in self._asleep if contexts[id].state != SLEEPING]
         if woken or self._raising is not None or len(contexts) > self._before:
             clock = self._everything() if jumps != self._jumps else self._last()
             wakers = dict(self._wakers)
@@ -602,6 +603,13 @@ def join(one: list[int], other: list[int]) -> list[int]:
     if not other:
         return one.copy()
     return [a if a > b else b for a, b in zip(one, other, strict=True)]
+
+
+def see(clock: list[int], other: list[int]) -> None:
+    """Let ``clock`` have seen what the other has, which is not empty."""
+    for i, n in enumerate(other):
+        if n > clock[i]:
+            clock[i] = n
 
 
 def waits_for_waker(ctx: Context) -> bool:
