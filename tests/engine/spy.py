@@ -23,7 +23,7 @@ from mmsim.engine.clock import Clock
 from mmsim.engine.context import Context, Cpu
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.machine import Machine
-from mmsim.engine.op import ALL, LOCK, Bits, Op, footprint
+from mmsim.engine.op import ALL, LOCK, RAISE, Bits, Op, footprint
 from mmsim.model.struct import Layout
 
 # (class, word) -> the attributes that hold it; a class stands for its subclasses, too
@@ -41,8 +41,9 @@ STORAGE = {
     ("address_space", "marks"): ("marks",),
 }
 
-# Nothing that kernel code decides depends on these.  (class, attribute) -> why it cannot matter
-BOOKS = {
+# Nothing that kernel code decides depends on these.  (class, attribute) -> why it cannot matter;
+# with the kind of an operation before them, where that alone is meant
+BOOKS: dict[tuple[str, ...], str] = {
     ("spinlock", "owner"): "who holds the lock, for reports; changes with the word `locked`",
     ("spinlock", "owner_cpu"): "the same",
     ("spinlock", "spinners"): "how many spin for it: tells the engine whom to look at again",
@@ -54,6 +55,9 @@ BOOKS = {
     ("page", "lock_object"): "the page lock as something to wait for; made once, always the same",
     ("Cpu", "lines"): "what is still to be delivered; raising a line conflicts in the word `line`",
     ("Cpu", "tasks"): "who could run; two forks conflict in the word `contexts`",
+    (RAISE, "Cpu", "stack"): "a CPU where nothing is left to do has given its Python stack away, ",
+    (RAISE, "Cpu", "curr"): "and is lent one by whoever raises a line there: ",
+    (RAISE, "Cpu", "host"): "where a handler's frames are, and not what it does",
     ("Clock", "_timers"): "a heap by time and context: the same whoever armed first",
     ("Clock", "now"): "moves only when nobody can run",
 }
@@ -69,6 +73,9 @@ CONSTANT = {
     "rw_semaphore": {"name"},
     "kernel_mm": {"mem_map"},
 }
+
+BY_BIT = ("v_flags", "v_page_ext")
+"""Words of bits.  Those of a page_ext have no names, and are told by their numbers."""
 
 _NOT_KERNEL = ("engine", "detect", "report", "stress", "cli", "claims", "ablation", "run", "errors")
 
@@ -100,7 +107,7 @@ class Spy(Instrument):
 
     def __init__(self) -> None:
         self.undeclared: Counter[tuple[str, str, str, str]] = Counter()
-        self.books: Counter[tuple[str, str]] = Counter()
+        self.books: Counter[tuple[str, ...]] = Counter()
         self.effects = 0
         self.touches = 0
         self._on = False
@@ -158,9 +165,10 @@ class Spy(Instrument):
                 if may is ALL or (how == "reads" and may) or (bits is not ALL and bits <= may):
                     return
         for kind in type(owner).__mro__:
-            if (kind.__name__, attribute) in BOOKS:
-                self.books[kind.__name__, attribute] += 1
-                return
+            for known in ((kind.__name__, attribute), (self._op.kind, kind.__name__, attribute)):
+                if known in BOOKS:
+                    self.books[known] += 1
+                    return
         what = attribute if bits is ALL else f"{attribute}:{'+'.join(sorted(bits))}"
         self.undeclared[repr(self._op), type(owner).__name__, what, how] += 1
 
@@ -228,9 +236,11 @@ def _changed(owner: Any, attribute: str, before: Any, now: Any) -> Bits:
     if isinstance(before, dict):
         keys = before.keys() | now.keys()
         return frozenset(str(k) for k in keys if before.get(k) is not now.get(k))
-    if attribute == "v_flags" and isinstance(now, int) and isinstance(before, int):
+    if attribute in BY_BIT and isinstance(now, int) and isinstance(before, int):
         changed = before ^ now
-        names = {bit: name for name, bit in getattr(type(owner), "PG", {}).items()}
-        names = names or vars(sys.modules[type(owner).__module__]).get("FLAG_NAMES", {})
+        names = {}
+        if attribute == "v_flags":
+            names = {bit: name for name, bit in getattr(type(owner), "PG", {}).items()}
+            names = names or vars(sys.modules[type(owner).__module__]).get("FLAG_NAMES", {})
         return frozenset(names.get(b, str(b)) for b in range(64) if changed >> b & 1)
     return ALL
