@@ -446,8 +446,11 @@ WRONG = (
     ),
     Wrong(
         6,
-        "only the first entry",
-        code(("in entries(vm))", "in entries(vm)[:1])"), file="protocol.py"),
+        "only if somebody waits",
+        code(
+            ("in entries(vm))", "in entries(vm) if page.v_flags & page.m_waiters)"),
+            file="protocol.py",
+        ),
         {"the check sees each break, at its first step": 0},
         {"the check sees each break, at its first step": "misses, or sees late"},
     ),

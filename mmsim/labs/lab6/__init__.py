@@ -33,6 +33,8 @@ FALSE_ALARM = "003.stale-pte"
 BUG = "kernel BUG at include/linux/swapops.h"
 CPUS = 6
 RUNS = 25
+MUTANT_RUNS = 60
+POLICY = "pos"  # under which each of BREAK is seen in some of so many runs
 
 Protocol = Callable[[Any], bool]
 
@@ -73,7 +75,9 @@ def watched(
     """(seed, run, first step at which the protocol does not hold, 0 if it always does)."""
     found = []
     for seed in seeds:
-        with Runner(trials.variant(name), cpus=CPUS, seed=seed, engine="green") as runner:
+        with Runner(
+            trials.variant(name), cpus=CPUS, seed=seed, engine="green", policy=POLICY
+        ) as runner:
             for index in range(runs):
                 watch = Watch(protocol)
                 runner.run(index, instruments=[watch])
@@ -102,7 +106,9 @@ def sharp(work: Work) -> Score:
     early: set[str] = set()
     for name in BREAK:
         pairs = zip(
-            watched(name, protocol, (1,), RUNS), watched(name, theirs, (1,), RUNS), strict=True
+            watched(name, protocol, (1,), MUTANT_RUNS),
+            watched(name, theirs, (1,), MUTANT_RUNS),
+            strict=True,
         )
         for (_, _, mine), (_, _, due) in pairs:
             if mine != due:
@@ -111,7 +117,7 @@ def sharp(work: Work) -> Score:
         return wrong(f"it misses, or sees late, breaks in {', '.join(sorted(missed))}")
     if early:
         return wrong(f"it is False too often, in {', '.join(sorted(early))}: what else is allowed?")
-    return right(f"{3 * RUNS} runs of three mutants, each break at its first step")
+    return right(f"{3 * MUTANT_RUNS} runs of three mutants, each break at its first step")
 
 
 def mutant(work: Work) -> Score:
