@@ -16,7 +16,7 @@ from mmsim.scenarios.registry import scenarios
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("pair", pairs(scenarios()), ids=lambda p: f"{p.variant.id}-{p.cast}")
+@pytest.mark.parametrize("pair", list(pairs(scenarios())), ids=lambda p: f"{p.variant.id}-{p.cast}")
 def test_the_same_verdict(pair: Pair) -> None:
     never = pair.variant.expect is Verdict.NEVER
     now = prove(
