@@ -158,7 +158,13 @@ def indexer(n: int) -> Lab:
 
 
 @pytest.mark.parametrize(
-    ("n", "classes"), [(11, 1), (12, 8), pytest.param(13, 64, marks=pytest.mark.slow)]
+    ("n", "classes"),
+    [
+        (11, 1),
+        (12, 8),
+        pytest.param(13, 64, marks=pytest.mark.slow),
+        pytest.param(14, 512, marks=pytest.mark.slow),
+    ],
 )
 def test_indexer(green: Token, n: int, classes: int) -> None:
     search, _ = explore(green, lambda: indexer(n), learn=2)
