@@ -40,7 +40,7 @@ QUIET = {
 }
 """Dask looks at what its workers do a hundred times a second.  The simulated CPUs hand a token to
 each other thousands of times a second under the same lock of the interpreter, so that runs took a
-fifth longer.
+fifth longer.  Measured with all of these at once.
 """
 _TOP = ("scheduler", "workers", "wait_seconds", "silence_seconds", "tls", "ssh", "slurm")
 

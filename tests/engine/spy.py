@@ -55,9 +55,9 @@ BOOKS: dict[tuple[str, ...], str] = {
     ("page", "lock_object"): "the page lock as something to wait for; made once, always the same",
     ("Cpu", "lines"): "what is still to be delivered; raising a line conflicts in the word `line`",
     ("Cpu", "tasks"): "who could run; two forks conflict in the word `contexts`",
-    (RAISE, "Cpu", "stack"): "a CPU where nothing is left to do has given its Python stack away, ",
-    (RAISE, "Cpu", "curr"): "and is lent one by whoever raises a line there: ",
-    (RAISE, "Cpu", "host"): "where a handler's frames are, and not what it does",
+    (RAISE, "Cpu", "host"): "the Python stack that the engine lends an idle CPU for its handler",
+    (RAISE, "Cpu", "stack"): "read to see whether the CPU is idle and needs one",
+    (RAISE, "Cpu", "curr"): "the same",
     ("Clock", "_timers"): "a heap by time and context: the same whoever armed first",
     ("Clock", "now"): "moves only when nobody can run",
 }

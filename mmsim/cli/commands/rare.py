@@ -289,7 +289,11 @@ def _named(level: Any) -> str:
         for name in ("function", "party", "thing")
         if getattr(level, name)
     ]
-    return ", ".join([*said, *([] if level.value is ... else [f"value={level.value!r}"])])
+    if callable(level.value):
+        said.append("a value that it chooses")
+    elif level.value is not ...:
+        said.append(f"value={level.value!r}")
+    return ", ".join(said)
 
 
 def _head(question: Question) -> list[str]:
