@@ -93,7 +93,7 @@ def _frame_out(frame: Frame) -> list[Any]:
 
 def _frame_in(frame: Any) -> Frame:
     cur, *lists, asleep, then = frame
-    can, back, done = ([int(id) for id in ids] for ids in lists)
+    can, back, done = (tuple([int(id) for id in ids]) for ids in lists)
     sleep = [_step_in(step) for step in asleep]
     twigs = [Twig.of([(int(i), _step_in(step)) for i, step in flat]) for flat in then]
     return Frame(

@@ -53,15 +53,15 @@ class Tree:
         out = [list(self.frames)]
         for depth in range(len(self.frames) - 1, -1, -1):
             frame = self.frames[depth]
-            done = [*frame.done, frame.cur]
+            done = (*frame.done, frame.cur)
             for other in frame.back:
                 if other in done:
                     continue
                 if len(out) >= most:
                     return out
-                turned = replace(frame, cur=other, done=list(done))
+                turned = replace(frame, cur=other, done=done)
                 out.append([*self.frames[:depth], turned])
-                done.append(other)
+                done += (other,)
         return out
 
     def take(self, part: Part) -> None:
@@ -87,7 +87,7 @@ class Tree:
     def _turn(self) -> None:
         while self.frames:
             frame = self.frames[-1]
-            frame.done.append(frame.cur)
+            frame.done += (frame.cur,)
             for other in frame.back:
                 if other not in frame.done:
                     frame.cur = other

@@ -31,8 +31,7 @@ class Bounded(Search):
         last = self.nodes[-1].cur if self.nodes else None
         stays = next((ctx for ctx in can if ctx.id == last), None) or can[0]
         if stays.id != last or self.bound is None or node.preemptions < self.bound:
-            node.back.append(stays.id)
-            node.back.extend(id for id in node.can if id != stays.id)
+            node.back = (stays.id, *[id for id in node.can if id != stays.id])
         return stays
 
     def _preempts(self, depth: int) -> bool:

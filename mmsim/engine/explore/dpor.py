@@ -26,7 +26,9 @@ that critical section lies in between.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import NamedTuple
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from mmsim.engine.context import Context
 from mmsim.engine.events import printable
@@ -36,28 +38,11 @@ from mmsim.engine.explore.words import EVERY_BIT, Touches, meet
 from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK, Op
 
 
-class _Event:
-    __slots__ = ("clock", "ctx", "kind", "number", "op", "process", "step", "touches", "what")
-
-    def __init__(
-        self, ctx: int, process: int, op: Op, touches: Touches, clock: list[int], number: int
-    ) -> None:
-        self.ctx = ctx
-        self.process = process
-        self.op = op
-        self.kind = op.kind
-        self.touches = touches
-        self.step = Step(ctx, process, touches)
-        self.clock = clock
-        self.number = number  # among those of its process, from 1
-        self.what = ""  # in words, if somebody wants to know
-
-
 NO_WORDS = ("", "")
 
 
 class _Race(NamedTuple):
-    """The events ``one`` and ``other``, in this order, by their index.
+    """The events ``one`` and ``other``, in this order, by their depth.
 
     ``until``, if it is not 0, is an event of the other's CPU before which the other has to come.
     """
@@ -68,8 +53,9 @@ class _Race(NamedTuple):
     what: tuple[str, str]
 
 
-_Access = tuple[int, int, int, _Event]
-"""What an event does to a word: the event's index, bits read, bits written, the event."""
+_Access = tuple[int, int, Node]
+"""What an event does to a word: bits read, bits written, the event."""
+_step: Callable[..., Any] = tuple.__new__  # Step(...) goes through a function that only calls this
 
 
 class Dpor(Search):
@@ -81,33 +67,33 @@ class Dpor(Search):
         self._clear()
 
     def _clear(self) -> None:
-        self._events: list[_Event] = []
         self._by_word: defaultdict[int, list[_Access]] = defaultdict(list)
-        self._by_process: defaultdict[int, list[int]] = defaultdict(list)
-        self._by_ctx: defaultdict[int, list[int]] = defaultdict(list)
+        self._by_process: defaultdict[int, list[Node]] = defaultdict(list)
+        self._by_ctx: defaultdict[int, list[Node]] = defaultdict(list)
         self._races: list[_Race] = []  # of the events there are, by the later one
 
     def _back_to(self, depth: int) -> None:
-        events, by_word = self._events, self._by_word
-        by_process, by_ctx = self._by_process, self._by_ctx
-        for event in reversed(events[depth:]):
-            for touch in event.touches:
+        by_word, by_process, by_ctx = self._by_word, self._by_process, self._by_ctx
+        for node in reversed(self.nodes[depth:]):
+            touches = node.touches
+            if touches is None:
+                continue  # it was left before its event
+            for touch in touches:
                 by_word[touch[0]].pop()
-            by_process[event.process].pop()
-            by_ctx[event.ctx].pop()
-        del events[depth:]
+            by_process[node.process].pop()
+            by_ctx[node.cur].pop()
         races = self._races
         while races and races[-1].other >= depth:
             races.pop()
 
     def _last(self) -> list[int]:
-        return self._events[-1].clock if self._events else []
+        return self.nodes[-1].clock if self.nodes else []
 
     def _everything(self) -> list[int]:
         clock: list[int] = []
-        for numbers in self._by_process.values():
-            if numbers:
-                clock = join(clock, self._events[numbers[-1]].clock)
+        for events in self._by_process.values():
+            if events:
+                clock = join(clock, events[-1].clock)
         return clock
 
     def _enter(self, node: Node) -> None:
@@ -126,11 +112,11 @@ class Dpor(Search):
                 for ctx in can:
                     if ctx.id == first:
                         self._twigs = twigs[0].then
-                        node.back = [twig.step.ctx for twig in twigs]
+                        node.back = tuple([twig.step.ctx for twig in twigs])
                         node.then = {twig.step.ctx: twig for twig in twigs}
                         return ctx
                 self.strayed += 1
-                node.back = [id for id in node.can if id not in sleep]  # nobody is left out
+                node.back = tuple([id for id in node.can if id not in sleep])  # nobody is left out
                 node.then = {id: Twig(Step(id, -1, None)) for id in node.back}
         if current is not None and current.id not in sleep and current in can:
             return current
@@ -141,58 +127,59 @@ class Dpor(Search):
 
     def _fall_asleep(self, node: Node, before: Node) -> None:
         """Who was seen before there, and does not depend on what came then, was seen here."""
-        event = self._events[-1]
-        here, touched = event.process, event.touches
+        here, touched = before.process, before.touches
+        assert touched is not None
+        sleep = {}
         for step in (*before.sleep.values(), *[self._step(before, id) for id in before.done]):
             theirs = step.touches
             if step.process != here and theirs is not None and not meet(theirs, touched):
-                node.sleep[step.ctx] = step
+                sleep[step.ctx] = step
+        node.sleep = sleep
 
     def _event(self, node: Node, ctx: Context, touches: Touches) -> None:
-        events = self._events
         id, process, op = ctx.id, ctx.cpu.id, ctx.pending[0]
-        kind = op.kind
-        by_word = self._by_word
         own = self._by_ctx[id]
         here = self._by_process[process]
-        clock = events[own[-1]].clock.copy() if own else [0] * len(self._machine.cpus)
-        waker = self._wakers.get(id)
-        if waker and waits_for_waker(ctx):
-            see(clock, waker)
-        is_lock = kind is LOCK
-        # Taking a lock races with whoever took it before; only then does its release order them.
-        if is_lock:
-            for touch in touches:
-                if touch.takes:
-                    self._race_for(touch.word, ctx, process, clock)
-        for event in self._conflicts(touches, process, clock) if touches else ():
-            if clock[event.process] < event.number:
-                if not is_lock:
-                    self._race(event, ctx, process, clock)
-                see(clock, event.clock)
+        clock = own[-1].clock.copy() if own else [0] * len(self._machine.cpus)
+        wakers = self._state.wakers
+        if wakers and id in wakers and waits_for_waker(ctx) and wakers[id]:
+            see(clock, wakers[id])
+        if touches:
+            is_lock = op.kind is LOCK
+            # Taking a lock races with whoever took it before; only then its release orders them.
+            if is_lock:
+                for touch in touches:
+                    if touch.takes:
+                        self._race_for(touch.word, ctx, process, clock)
+            for event in self._conflicts(touches, process, clock):
+                if clock[event.process] < event.number:
+                    if not is_lock:
+                        self._race(event, ctx, process, clock)
+                    see(clock, event.clock)
         if here:
-            before = events[here[-1]]
-            if before.ctx != id:
-                for j in reversed(here):
-                    event = events[j]
-                    if event.ctx == id:
+            before = here[-1]
+            if before.cur != id:
+                for event in reversed(here):
+                    if event.cur == id:
                         break
-                    if lets_in(self.nodes[j].cpus[process], ctx):
+                    if lets_in(event.cpus[process], ctx):
                         if clock[process] < event.number:
                             self._race(event, ctx, process, clock)
                         break
                 see(clock, before.clock)
         number = len(here) + 1
         clock[process] = number
-        event = _Event(id, process, op, touches, clock, number)
+        node.process = process
+        node.op = op
+        node.clock = clock
+        node.number = number
+        node.step = _step(Step, (id, process, touches))
         if self.telling:
-            event.what = in_words(ctx)
-        i = len(events)
-        events.append(event)
+            node.what = in_words(ctx)
         for word, reads, writes, _ in touches:
-            by_word[word].append((i, reads, writes, event))
-        here.append(i)
-        own.append(i)
+            self._by_word[word].append((reads, writes, node))
+        here.append(node)
+        own.append(node)
 
     def _race_for(self, word: int, ctx: Context, process: int, clock: list[int]) -> None:
         """Races of one that takes a lock with who took it before, and who looked at it since.
@@ -200,8 +187,8 @@ class Dpor(Search):
         Who looked while it was taken did so before it could be had.
         """
         free = True
-        for _, _, writes, event in reversed(self._by_word[word]):
-            kind = event.kind
+        for _, writes, event in reversed(self._by_word[word]):
+            kind = event.op.kind
             if kind is UNLOCK:
                 free = False
                 continue
@@ -211,47 +198,45 @@ class Dpor(Search):
             if takes:
                 break
 
-    def _conflicts(self, touches: Touches, process: int, clock: list[int]) -> list[_Event]:
+    def _conflicts(self, touches: Touches, process: int, clock: list[int]) -> list[Node]:
         """Events of other processes that depend on one with ``touches`` by a word, latest first.
 
         Those that ``clock`` has seen may be left out.
         """
-        found: list[tuple[int, _Event]] = []
+        found: list[Node] = []
         two = len(clock) == 2
         for word, reads, writes, _ in touches:
             both = reads | writes
-            for i, theirs, written, event in reversed(self._by_word[word]):
+            for theirs, written, event in reversed(self._by_word[word]):
                 if event.process != process:
                     if two and event.number <= clock[event.process]:
                         break  # as are all before it: they are of one process
                     if both & written or writes & theirs:
-                        found.append((i, event))
+                        found.append(event)
                         if two:
                             break
                 if written == EVERY_BIT:
                     break  # what is earlier comes before this one
-        if len(found) > 1:
-            found = sorted(dict(found).items(), reverse=True)
-        return [event for _, event in found]
+        if len(touches) > 1 and len(found) > 1:
+            found.sort(key=attrgetter("depth"), reverse=True)
+        return found
 
-    def _race(self, one: _Event, other: Context, process: int, clock: list[int]) -> None:
+    def _race(self, one: Node, other: Context, process: int, clock: list[int]) -> None:
         """Note that ``other`` could do before event ``one`` what it is about to do.
 
         Unless that is covered for good: somebody who begins a way to do so has a turn.
         """
-        events = self._events
-        j = self._by_process[one.process][one.number - 1]
-        number, where = one.number, one.process
+        j, number, where = one.depth, one.number, one.process
         until = 0
-        if process != where and process in self.nodes[j].cpus:
-            for k in self._by_process[process]:
-                if k > j and events[k].clock[where] >= number:
-                    until = self._until(j, k, other)
+        if process != where and process in one.cpus:
+            for event in self._by_process[process]:
+                if event.depth > j and event.clock[where] >= number:
+                    until = self._until(j, event.depth, other)
                     if until < 0:
                         return  # its CPU does not let it
                     break
         what = (one.what, in_words(other)) if self.telling else NO_WORDS
-        self._races.append(_Race(j, len(events), until, what))
+        self._races.append(_Race(j, len(self.nodes) - 1, until, what))
 
     def _until(self, j: int, k: int, ctx: Context) -> int:
         """``ctx`` came after event k of its CPU, which comes after event j: where could it before?
@@ -260,11 +245,12 @@ class Dpor(Search):
         """
         process = ctx.cpu.id
         own = self._by_ctx[ctx.id]
-        for m in reversed(self._by_process[process]):
-            if m <= j or (own and m <= own[-1]):
+        since = max(j, own[-1].depth) if own else j
+        for event in reversed(self._by_process[process]):
+            if event.depth <= since:
                 break
-            if m <= k and lets_in(self.nodes[m].cpus[process], ctx):
-                return m
+            if event.depth <= k and lets_in(event.cpus[process], ctx):
+                return event.depth
         return -1
 
     def _reverse(self) -> None:
@@ -287,20 +273,20 @@ class Dpor(Search):
         It is all that happened from there on, without what depends on the earlier event, and with
         the later one as soon as it can.
         """
-        events = self._events
+        nodes = self.nodes
         j, i, until, _ = race
-        one, other = events[j], events[i]
+        one, other = nodes[j], nodes[i]
         where, number = one.process, one.number
-        here, last = other.process, events[until].number if until else 1 << 30
+        here, last = other.process, nodes[until].number if until else 1 << 30
         steps = [
             event.step
-            for event in events[j + 1 : i]
+            for event in nodes[j + 1 : i]
             if event.clock[where] < number and event.clock[here] < last
         ]
-        steps.append(Step(other.ctx, here, self.words.at_most(other.op, other.touches)))
+        steps.append(Step(other.cur, here, self.words.at_most(other.op, other.step.touches or ())))
         steps += [
             event.step
-            for event in events[i + 1 :]
+            for event in nodes[i + 1 :]
             if event.clock[where] < number and event.clock[here] < last
         ]
         return steps

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
 
 from mmsim.engine.context import Context
 from mmsim.engine.explore.words import Touches, meet
+from mmsim.engine.op import Op
 
 Meet = Callable[[Any, Any], bool]
 """Does the order of two operations with these touches matter?"""
@@ -63,41 +65,77 @@ class Twig:
         return Twig.of, (self.flat(),)  # it may be deeper than a stack
 
 
-class Node:
-    """The moment before an event.
+NOBODY: Final[Mapping[int, Any]] = MappingProxyType({})
 
-    ``can`` are the contexts that can go on, ``acts`` what those that were looked at would do;
-    ``cur`` the one that does, ``done`` those whose turn is over, ``back`` those that have to get
-    one, in this order; ``sleep`` those that need none, since all that begins with them was seen
-    before.  ``then`` is how to go on, the own event first, with those that have to get a turn for a
-    certain sequence.  ``cpus`` is what each CPU with a choice of its own would let in.
+
+class State(NamedTuple):
+    """What a search remembers, at a node, of the events before it."""
+
+    asleep: tuple[int, ...] = ()
+    jumps: int = 0  # of the clock
+    wakers: Mapping[int, list[int]] = NOBODY
+    """By whom who can go on now: the clock of the event."""
+    offered: frozenset[int] = frozenset()
+    """CPUs that have let others in since their last event."""
+
+
+class Node:
+    """The moment before an event, and the event.
+
+    ``can`` are the contexts that can go on; ``cur`` the one that does, ``done`` those whose turn is
+    over, with what they touched, ``back`` those that have to get one, in this order; ``sleep``
+    those that need none, since all that begins with them was seen before.  ``then`` is how to go
+    on, the own event first, with those that have to get a turn for a certain sequence.  ``cpus`` is
+    what each CPU with a choice of its own would let in.
+
+    The event is ``cur``'s on CPU ``process``: its operation ``op``, what it ``touches`` (None while
+    nobody has looked), its ``clock``, its ``number`` among those of its CPU, from 1, and ``what``
+    it is in words, if somebody wants to know.
+
+    An execution makes dozens of nodes, and of most nothing ever comes.  So what is empty is shared,
+    and a value is replaced, never changed.
     """
 
     __slots__ = (
-        "acts",
         "back",
         "can",
+        "clock",
         "cpus",
         "cur",
+        "depth",
         "done",
         "log",
+        "number",
+        "op",
         "preemptions",
+        "process",
         "sleep",
         "state",
+        "step",
         "then",
+        "touches",
+        "what",
     )
 
     can: tuple[int, ...]
-    acts: dict[int, Touches]
     cur: int
-    done: list[int]
-    back: list[int]
-    sleep: dict[int, Step]
-    then: dict[int, Twig]
-    cpus: dict[int, tuple[Context | None, bool, bool, bool]]
+    done: Mapping[int, Touches]
+    back: tuple[int, ...]
+    sleep: Mapping[int, Step]
+    then: Mapping[int, Twig]
+    cpus: Mapping[int, tuple[Context | None, bool, bool, bool]]
     log: tuple[int, int]  # entries of the log before it, and effects of the last of them
-    state: tuple[list[int], int, dict[int, list[int]], frozenset[int]]
+    state: State
     preemptions: int
+    depth: int  # nodes before it
+
+    touches: Touches | None
+    process: int
+    op: Op
+    clock: list[int]
+    number: int
+    step: Step
+    what: str
 
 
 @dataclass(slots=True)
@@ -108,11 +146,11 @@ class Frame:
     """
 
     cur: int
-    can: list[int]
-    back: list[int]
-    done: list[int]
-    sleep: dict[int, Step]
-    then: dict[int, Twig]
+    can: Sequence[int]
+    back: tuple[int, ...]
+    done: tuple[int, ...]
+    sleep: Mapping[int, Step]
+    then: Mapping[int, Twig]
 
 
 class Request(NamedTuple):
@@ -170,15 +208,16 @@ def add(node: Reversing, begun: Iterable[Step], steps: Sequence[Step], meet: Mee
             return False
     if steps[0].ctx not in node.can:  # nobody is left out
         new = [id for id in node.can if id not in node.back and id not in node.sleep]
-        node.back.extend(new)
-        node.then.update((id, Twig(Step(id, -1, None))) for id in new)
+        node.back += tuple(new)
+        node.then = {**node.then, **{id: Twig(Step(id, -1, None)) for id in new}}
         return bool(new)
     twigs = [node.then[id] for id in node.back if id not in node.done and id != node.cur]
     known = len(twigs)
     grew = grow(twigs, list(steps), meet)
-    for twig in twigs[known:]:
-        node.back.append(twig.step.ctx)
-        node.then[twig.step.ctx] = twig
+    if len(twigs) > known:
+        new = [twig.step.ctx for twig in twigs[known:]]
+        node.back += tuple(new)
+        node.then = {**node.then, **dict(zip(new, twigs[known:], strict=True))}
     return grew
 
 
@@ -210,22 +249,21 @@ class Reversing(Protocol):
     @property
     def can(self) -> Sequence[int]: ...
     @property
-    def back(self) -> list[int]: ...
+    def done(self) -> Collection[int]: ...
     @property
-    def done(self) -> list[int]: ...
-    @property
-    def sleep(self) -> dict[int, Step]: ...
-    @property
-    def then(self) -> dict[int, Twig]: ...
+    def sleep(self) -> Mapping[int, Step]: ...
+
+    back: tuple[int, ...]
+    then: Mapping[int, Twig]
 
 
 class Branching(Protocol):
     """A node, or what is kept of it."""
 
     @property
-    def back(self) -> list[int]: ...
+    def back(self) -> Sequence[int]: ...
     @property
-    def done(self) -> list[int]: ...
+    def done(self) -> Collection[int]: ...
 
 
 def explored(nodes: Iterable[Branching]) -> float:

@@ -16,23 +16,34 @@ An execution is cut off (:class:`Stopped`) when nothing new can come of it, or w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mmsim.engine.choices import Choices
 from mmsim.engine.context import DONE, FRESH, HARDIRQ, SLEEPING, TASK, Context, Cpu
 from mmsim.engine.door import door
 from mmsim.engine.explore.nodes import (
+    NOBODY,
     Frame,
     Knowledge,
     Node,
     Request,
+    State,
     Step,
     Twig,
     explored,
 )
-from mmsim.engine.explore.words import EVERY_BIT, NOTHING, NotQuiet, Touch, Touches, Words
+from mmsim.engine.explore.words import (
+    EVERY_BIT,
+    NOTHING,
+    NotQuiet,
+    Touch,
+    Touches,
+    Words,
+    name_of,
+)
 from mmsim.engine.instruments import Instrument
+from mmsim.engine.machine import Machine
 from mmsim.engine.op import (
     BH_OFF,
     BH_ON,
@@ -50,6 +61,9 @@ from mmsim.engine.policy.base import Policy
 from mmsim.engine.schedule import Diverged
 
 Result = TypeVar("Result")
+DoorOf = tuple[Context | None, bool, bool, bool]
+"""Of a CPU: who has it, and whether it lets in hardirqs, softirqs and another task."""
+Doors = Mapping[int, DoorOf]
 LONGEST = 20_000  # effects; no execution of a small cast comes near
 SPECIAL = frozenset({START, RAISE, SPAWN, RESCHED, IRQ_OFF, IRQ_ON, BH_OFF, BH_ON})
 
@@ -59,7 +73,6 @@ class _Offer(tuple[Touch, ...]):
 
 
 OFFER = _Offer()
-ALIKE: dict[int, Any] = {}  # no CPU has a choice of its own
 
 
 class Stopped(Diverged):
@@ -91,17 +104,20 @@ class Search(Policy):
         self._multi: set[int] = set()  # CPUs that ever have more than one task
         self._raisable: set[int] = set()  # lines that somebody raises
         self._lines: set[int] = set()  # CPUs that have interrupts
-        self._wakers: dict[int, list[int]] = {}  # by whom who can go on now; the event's clock
-        self._offered: frozenset[int] = frozenset()  # CPUs that let others in since their event
-        self._asleep: list[int] = []
-        self._jumps = 0
+        self._state = State()
+        self._doors: Doors | None = None  # of the last node, if nobody was picked since
         self._raising: tuple[Context, bool, bool] | None = None
         self._before = 0  # contexts at the last decision
+        self._known: dict[Any, Touches | None] = {}
+        self._enabled: list[Context] | None = None  # who could go on at the last node
+        self._can: list[Context] = []  # and those of them who need not wait
+        self._ids: tuple[int, ...] = ()
         self._forget()
 
     def _forget(self) -> None:
         self.nodes: list[Node] = []
         self.executions = self.blocked = self.cut = 0
+        self._known.clear()
         self._log: list[tuple[int, int]] = []  # (context, quantum) of each pick
         self._over = False
         self._ended: BaseException | None = None
@@ -171,14 +187,15 @@ class Search(Policy):
             depth -= 1
             node = nodes[depth]
             if len(node.back) > len(node.done) + 1:
-                node.done.append(node.cur)
-                del nodes[depth + 1 :]
                 self._back_to(depth)
+                del nodes[depth + 1 :]
+                node.done = {**node.done, node.cur: node.touches or NOTHING}
                 node.cur = next(id for id in node.back if id not in node.done)
+                node.touches = None
                 self._cut_back(node.log)
                 return True
-        del nodes[depth:]
         self._back_to(depth)
+        del nodes[depth:]
         return False
 
     def _cut_back(self, log: tuple[int, int]) -> None:
@@ -204,9 +221,9 @@ class Search(Policy):
         return [
             Frame(
                 node.cur,
-                list(node.can),
-                list(node.back),
-                list(node.done),
+                node.can,
+                node.back,
+                tuple(node.done),
                 {id: self._told(step) for id, step in node.sleep.items()},
                 self._told_twigs(node, node is nodes[-1]),
             )
@@ -229,7 +246,7 @@ class Search(Policy):
         out = {}
         for id in node.back:
             if id in node.done or (id == node.cur and not last) or id not in node.then:
-                if id in node.acts:
+                if id in node.done or (id == node.cur and node.touches is not None):
                     out[id] = Twig(self._told(self._step(node, id)))
             else:
                 flat = node.then[id].flat()
@@ -238,7 +255,7 @@ class Search(Policy):
 
     def _step(self, node: Node, id: int) -> Step:
         """The event of ``id`` after ``node``."""
-        touches = node.acts.get(id)
+        touches = node.touches if id == node.cur else node.done.get(id)
         if touches is None:
             return node.then[id].step
         return Step(id, self._machine.contexts[id].cpu.id, touches)
@@ -290,6 +307,7 @@ class Search(Policy):
         return not self._free
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
+        self._enabled = self._doors = None
         try:
             if self._fault is not None:
                 raise self._fault
@@ -323,35 +341,57 @@ class Search(Policy):
         if self._passed > self.longest:
             return False
         touches = self._touches(ctx)
-        if touches is not None:
-            if ctx.pending[0].kind is LOCK and ctx.pending[1].locked:
-                return False
-            can = []
-            multi = self._multi
-            for c in choices.after(ctx):
-                if c is not ctx:
-                    op, obj, _ = c.pending
-                    kind = op.kind
-                    if kind is LOCK:
-                        if obj.locked:
-                            continue
-                    elif kind is START and c.kind is TASK and c.cpu.id not in multi:
-                        return False
-                    if c.relaxed:
-                        return False
-                can.append(c)
-            try:
+        if touches is None:
+            self._count += 1
+            return True
+        op, obj, _ = ctx.pending
+        if op.kind is LOCK and obj.locked:
+            return False
+        enabled = choices.after(ctx)
+        if enabled is not self._enabled and not self._look(enabled, ctx):
+            return False
+        try:
+            asleep = self._state.asleep
+            if asleep or self._raising is not None or len(self._machine.contexts) > self._before:
                 self._settle()
-                node = self._node(can, ctx, touches)
-                chosen = self._choose(node, can, ctx)
-                if chosen is not ctx:
-                    self._plan = node, chosen
-                    return False
-                self._go(node, ctx)
-            except (Stopped, NotQuiet) as error:  # it must not unwind simulated code
-                self._fault = error
+            doors = self._doors
+            if doors is None or (doors and asleep):
+                doors = self._look_round()
+            elif doors and ctx.cpu.id in doors:  # nobody else has run since the last node
+                doors = self._look_again(doors, ctx.cpu)
+            node = self._node(doors)
+            chosen = self._choose(node, self._can, ctx)
+            if chosen is not ctx:
+                self._plan = node, chosen
                 return False
+            self._go(node, ctx, touches)
+        except (Stopped, NotQuiet) as error:  # it must not unwind simulated code
+            self._fault = error
+            return False
         self._count += 1
+        return True
+
+    def _look(self, enabled: list[Context], ctx: Context) -> bool:
+        """Who could go on in place of ``ctx``?  False if somebody has to be asked first."""
+        can = []
+        multi = self._multi
+        waiting = False
+        for c in enabled:
+            if c is not ctx:
+                op, obj, _ = c.pending
+                kind = op.kind
+                if kind is LOCK:
+                    waiting = True  # what it waits for may change, and the choices do not tell
+                    if obj.locked:
+                        continue
+                elif kind is START and c.kind is TASK and c.cpu.id not in multi:
+                    return False
+                if c.relaxed:
+                    return False
+            can.append(c)
+        self._enabled = None if waiting else enabled
+        self._can = can
+        self._ids = tuple([c.id for c in can])
         return True
 
     def quantum(self, ctx: Context) -> int:
@@ -400,8 +440,9 @@ class Search(Policy):
         for ctx in enabled:
             kind = ctx.pending[0].kind
             if kind is RELAX and ctx.kind is TASK:  # what happened last is what it waited for
-                clock = join(self._wakers.get(ctx.id, []), self._last())
-                self._wakers = {**self._wakers, ctx.id: clock}
+                wakers = self._state.wakers
+                clock = join(wakers.get(ctx.id, []), self._last())
+                self._state = self._state._replace(wakers={**wakers, ctx.id: clock})
                 return ctx
             if kind is RELAX or (
                 kind is START and ctx.kind is TASK and ctx.cpu.id not in self._multi
@@ -416,40 +457,33 @@ class Search(Policy):
             if touches is None:
                 self._quantum = 1
                 return current
-        node = self._node(can, current, touches)
-        return self._go(node, self._choose(node, can, current))
+        self._can = can
+        self._ids = tuple([c.id for c in can])
+        node = self._node(self._look_round())
+        chosen = self._choose(node, can, current)
+        return self._go(node, chosen, touches if chosen is current else None)
 
-    def _node(self, can: list[Context], current: Context | None, touches: Touches | None) -> Node:
+    def _node(self, doors: Doors) -> Node:
         node = Node()
-        node.can = tuple([c.id for c in can])
-        node.acts = {}
-        if touches is not None:
-            assert current is not None
-            node.acts[current.id] = touches
-        node.done = []
-        node.back = []
-        node.sleep = {}
-        node.then = {}
+        node.can = self._ids
+        node.touches = None
+        node.done = node.sleep = node.then = NOBODY
+        node.back = ()
         node.preemptions = 0
+        node.depth = len(self.nodes)
         node.log = len(self._log), self._count
-        node.state = self._asleep, self._jumps, self._wakers, self._offered
-        node.cpus = (
-            {
-                cpu.id: _door_of(cpu, self._machine.preempt)
-                for cpu in self._machine.cpus
-                if cpu.id in self._lines or cpu.id in self._multi
-            }
-            if self._lines or self._multi
-            else ALIKE
-        )
+        node.state = self._state
+        node.cpus = doors
         return node
 
     def _choose(self, node: Node, can: list[Context], current: Context | None) -> Context:
         self._enter(node)
         chosen = self._scripted(node, can) if self._script else self._first(node, can, current)
-        node.cur = chosen.id
-        if chosen.id not in node.back:
-            node.back.append(chosen.id)
+        node.cur = id = chosen.id
+        if not node.back:
+            node.back = (id,)
+        elif id not in node.back:
+            node.back += (id,)
         self.nodes.append(node)
         return chosen
 
@@ -457,48 +491,44 @@ class Search(Policy):
         """Build a node anew that was there before."""
         depth = len(self.nodes)
         frame = self._script[depth]
-        if list(node.can) != frame.can:
+        if node.can != tuple(frame.can):
             raise RuntimeError(f"an execution is not repeatable: others can go on at {depth}")
-        node.back = list(frame.back)
-        node.done = list(frame.done)
+        node.back = frame.back
         node.then = {
             id: Twig.of([(behind, self._heard(step)) for behind, step in twig.flat()])
             for id, twig in frame.then.items()
         }
         by_id = {ctx.id: ctx for ctx in can}
-        for id in node.done:
-            if id not in node.acts:
-                node.acts[id] = self._touches(by_id[id]) or NOTHING
+        node.done = {id: self._touches_of(by_id[id]) for id in frame.done}
         if depth + 1 == len(self._script):
             self._script = []
             self._twigs = node.then[frame.cur].then if frame.cur in node.then else []
         return by_id[frame.cur]
 
-    def _go(self, node: Node, ctx: Context) -> Context:
-        """Let ``ctx`` perform the event after ``node``."""
-        id = ctx.id
-        touches = node.acts.get(id)
+    def _go(self, node: Node, ctx: Context, touches: Touches | None = None) -> Context:
+        """Let ``ctx``, which ``touches`` that if it is known, perform the event after ``node``."""
         if touches is None:
-            touches = node.acts[id] = self._touches(ctx) or NOTHING
-        kind = ctx.pending[0].kind
+            touches = self._touches_of(ctx)
+        node.touches = touches
+        op, obj, _ = ctx.pending
+        kind = op.kind
         self._plan = None
         self._event(node, ctx, touches)
-        if id in self._wakers and waits_for_waker(ctx):
-            self._wakers = dict(self._wakers)
-            del self._wakers[id]
-        cpu = ctx.cpu.id
+        id, cpu = ctx.id, ctx.cpu.id
+        if id in self._state.wakers and waits_for_waker(ctx):
+            wakers = dict(self._state.wakers)
+            del wakers[id]
+            self._state = self._state._replace(wakers=wakers)
         if cpu in self._multi:
-            if touches is OFFER:
-                self._offered = self._offered | {cpu}
-            else:
-                self._offered = self._offered - {cpu}
+            offered = self._state.offered
+            offered = offered | {cpu} if touches is OFFER else offered - {cpu}
+            self._state = self._state._replace(offered=offered)
         self._raising = None
         if kind is RAISE:
-            line = ctx.pending[1]
-            if line.id not in self._raisable:
-                self._raisable.add(line.id)
+            if obj.id not in self._raisable:
+                self._raisable.add(obj.id)
                 raise NotQuiet("an interrupt is raised after all")
-            self._raising = line, line.armed and line.state == FRESH, line.again
+            self._raising = obj, obj.armed and obj.state == FRESH, obj.again
         self._before = len(self._machine.contexts)
         self._quantum = 0 if kind is START or kind is RELAX else 1
         return ctx
@@ -506,33 +536,51 @@ class Search(Policy):
     # -- what the state of the machine says ---------------------------------------------------
 
     def _at_boot(self) -> None:
-        machine = door.machine
-        self._machine = machine
-        self._lines = {c.cpu.id for c in machine.contexts if c.kind is not TASK}
+        machine = self._begin()
         self._multi |= {cpu.id for cpu in machine.cpus if len(cpu.tasks) > 1}
-        self._wakers = {}
-        self._offered = frozenset()
-        self._asleep = []
-        self._jumps = machine.clock.jumps
-        self._raising = None
-        self._before = len(machine.contexts)
+        self._state = State(jumps=machine.clock.jumps)
 
     def _load(self, node: Node) -> None:
-        self._machine = machine = door.machine
+        self._begin()
+        self._state = node.state
+
+    def _begin(self) -> Machine:
+        machine: Machine = door.machine
+        self._machine = machine
         self._lines = {c.cpu.id for c in machine.contexts if c.kind is not TASK}
-        self._asleep, self._jumps, self._wakers, self._offered = node.state
         self._raising = None
         self._before = len(machine.contexts)
+        return machine
+
+    def _look_round(self) -> Doors:
+        """What each CPU with a choice of its own would let in now."""
+        if self._lines or self._multi:
+            preempt = self._machine.preempt
+            self._doors = {
+                cpu.id: _door_of(cpu, preempt)
+                for cpu in self._machine.cpus
+                if cpu.id in self._lines or cpu.id in self._multi
+            }
+        else:
+            self._doors = NOBODY
+        return self._doors
+
+    def _look_again(self, doors: Doors, cpu: Cpu) -> Doors:
+        """The same where only that CPU has changed."""
+        now = _door_of(cpu, self._machine.preempt)
+        if now != doors[cpu.id]:
+            self._doors = doors = {**doors, cpu.id: now}
+        return doors
 
     def _settle(self) -> None:
         """Note who was made able to run since the last decision, and by what."""
-        machine = self._machine
-        contexts = machine.contexts
-        jumps = machine.clock.jumps
-        woken = [id for id in self._asleep if contexts[id].state != SLEEPING]
+        contexts = self._machine.contexts
+        asleep, before, wakers, offered = self._state
+        jumps = self._machine.clock.jumps
+        woken = [id for id in asleep if contexts[id].state != SLEEPING]
         if woken or self._raising is not None or len(contexts) > self._before:
-            clock = self._everything() if jumps != self._jumps else self._last()
-            wakers = dict(self._wakers)
+            clock = self._everything() if jumps != before else self._last()
+            wakers = dict(wakers)
             for id in woken:
                 wakers[id] = clock
             for id in range(self._before, len(contexts)):
@@ -547,10 +595,9 @@ class Search(Policy):
                 if (line.armed and line.state == FRESH, line.again) != (armed, again):
                     wakers[line.id] = self._last()
                 self._raising = None
-            self._wakers = wakers
             self._before = len(contexts)
-        self._jumps = jumps
-        self._asleep = [c.id for c in contexts if c.state == SLEEPING]
+        asleep = tuple([c.id for c in contexts if c.state == SLEEPING])
+        self._state = State(asleep, jumps, wakers, offered)
 
     def _last(self) -> list[int]:
         """The clock of the last event."""
@@ -560,8 +607,22 @@ class Search(Policy):
         """The clock of all events so far."""
         return []
 
+    def _touches_of(self, ctx: Context) -> Touches:
+        touches = self._touches(ctx)
+        return NOTHING if touches is None else touches
+
     def _touches(self, ctx: Context) -> Touches | None:
         """What ``ctx`` does next to words that matter; None if it can do so at any time."""
+        op, obj, _ = ctx.pending
+        key = op, ctx.id, None if obj is None else name_of(obj)
+        touches = self._known.get(key, OFFER)
+        if touches is OFFER:
+            touches = self._look_up(ctx)
+            if op.also is None and op.fails is None and ctx.cpu.id not in self._multi:
+                self._known[key] = touches  # it does not depend on the state
+        return touches
+
+    def _look_up(self, ctx: Context) -> Touches | None:
         op, obj, _ = ctx.pending
         kind = op.kind
         cpu = ctx.cpu
@@ -589,7 +650,7 @@ class Search(Policy):
             return touches
         if (
             cpu.id in self._multi
-            and cpu.id not in self._offered
+            and cpu.id not in self._state.offered
             and cpu.preemptible(self._machine.preempt)
         ):
             return OFFER
@@ -625,8 +686,7 @@ def _waits(ctx: Context) -> bool:
     return op.kind is LOCK and obj.locked
 
 
-def _door_of(cpu: Cpu, preempt: bool) -> tuple[Context | None, bool, bool, bool]:
-    """(who has it, lets hardirqs in, lets softirqs in, lets another task in)."""
+def _door_of(cpu: Cpu, preempt: bool) -> DoorOf:
     top = cpu.top()
     if top is not None and top.state in (SLEEPING, DONE):
         top = None
@@ -638,7 +698,7 @@ def _door_of(cpu: Cpu, preempt: bool) -> tuple[Context | None, bool, bool, bool]
     )
 
 
-def lets_in(door_of: tuple[Context | None, bool, bool, bool], ctx: Context) -> bool:
+def lets_in(door_of: DoorOf, ctx: Context) -> bool:
     """Could ``ctx`` have gone on there, for all that its CPU has to say?"""
     top, hard, soft, task = door_of
     if top is not None and top.id == ctx.id:
