@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 from mmsim.engine.context import Context
 from mmsim.engine.events import printable
-from mmsim.engine.explore.nodes import Node, Request, Step, Twig, add, place
+from mmsim.engine.explore.nodes import NO_STEP, Node, Request, Step, Twig, add, place
 from mmsim.engine.explore.search import Blocked, Search, join, lets_in, see, waits_for_waker
 from mmsim.engine.explore.words import EVERY_BIT, Touches, meet
 from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK, Op
@@ -55,7 +55,6 @@ class _Race(NamedTuple):
 
 _Access = tuple[int, int, Node]
 """What an event does to a word: bits read, bits written, the event."""
-_step: Callable[..., Any] = tuple.__new__  # Step(...) goes through a function that only calls this
 
 
 class Dpor(Search):
@@ -75,13 +74,13 @@ class Dpor(Search):
     def _back_to(self, depth: int) -> None:
         by_word, by_process, by_ctx = self._by_word, self._by_process, self._by_ctx
         for node in reversed(self.nodes[depth:]):
-            touches = node.touches
-            if touches is None:
+            if node.step is NO_STEP:
                 continue  # it was left before its event
-            for touch in touches:
+            ctx, process, touches = node.step
+            for touch in touches or ():
                 by_word[touch[0]].pop()
-            by_process[node.process].pop()
-            by_ctx[node.cur].pop()
+            by_process[process].pop()
+            by_ctx[ctx].pop()
         races = self._races
         while races and races[-1].other >= depth:
             races.pop()
@@ -127,10 +126,9 @@ class Dpor(Search):
 
     def _fall_asleep(self, node: Node, before: Node) -> None:
         """Who was seen before there, and does not depend on what came then, was seen here."""
-        here, touched = before.process, before.touches
-        assert touched is not None
+        _, here, touched = before.step
         sleep = {}
-        for step in (*before.sleep.values(), *[self._step(before, id) for id in before.done]):
+        for step in (*before.sleep.values(), *before.done.values()):
             theirs = step.touches
             if step.process != here and theirs is not None and not meet(theirs, touched):
                 sleep[step.ctx] = step
@@ -151,11 +149,30 @@ class Dpor(Search):
                 for touch in touches:
                     if touch.takes:
                         self._race_for(touch.word, ctx, process, clock)
-            for event in self._conflicts(touches, process, clock):
-                if clock[event.process] < event.number:
-                    if not is_lock:
-                        self._race(event, ctx, process, clock)
-                    see(clock, event.clock)
+            if len(touches) > 1:
+                for event in self._conflicts(touches, process):
+                    if clock[event.process] < event.number:
+                        if not is_lock:
+                            self._race(event, ctx, process, clock)
+                        see(clock, event.clock)
+            else:  # most events: the same without a list of them
+                word, reads, writes, _ = touches[0]
+                both = reads | writes
+                two = len(clock) == 2
+                for theirs, written, event in reversed(self._by_word[word]):
+                    where = event.process
+                    if where != process:
+                        if clock[where] < event.number:
+                            if both & written or writes & theirs:
+                                if not is_lock:
+                                    self._race(event, ctx, process, clock)
+                                see(clock, event.clock)
+                                if two:
+                                    break  # it comes after all others there
+                        elif two:
+                            break
+                    if written == EVERY_BIT:
+                        break  # what is earlier comes before this one
         if here:
             before = here[-1]
             if before.cur != id:
@@ -173,7 +190,6 @@ class Dpor(Search):
         node.op = op
         node.clock = clock
         node.number = number
-        node.step = _step(Step, (id, process, touches))
         if self.telling:
             node.what = in_words(ctx)
         for word, reads, writes, _ in touches:
@@ -198,27 +214,20 @@ class Dpor(Search):
             if takes:
                 break
 
-    def _conflicts(self, touches: Touches, process: int, clock: list[int]) -> list[Node]:
+    def _conflicts(self, touches: Touches, process: int) -> list[Node]:
         """Events of other processes that depend on one with ``touches`` by a word, latest first.
 
-        Those that ``clock`` has seen may be left out.
+        Without those that come before another of them by a word.
         """
         found: list[Node] = []
-        two = len(clock) == 2
         for word, reads, writes, _ in touches:
             both = reads | writes
             for theirs, written, event in reversed(self._by_word[word]):
-                if event.process != process:
-                    if two and event.number <= clock[event.process]:
-                        break  # as are all before it: they are of one process
-                    if both & written or writes & theirs:
-                        found.append(event)
-                        if two:
-                            break
+                if event.process != process and (both & written or writes & theirs):
+                    found.append(event)
                 if written == EVERY_BIT:
-                    break  # what is earlier comes before this one
-        if len(touches) > 1 and len(found) > 1:
-            found.sort(key=attrgetter("depth"), reverse=True)
+                    break
+        found.sort(key=attrgetter("depth"), reverse=True)
         return found
 
     def _race(self, one: Node, other: Context, process: int, clock: list[int]) -> None:
@@ -259,8 +268,8 @@ class Dpor(Search):
             j = race.one
             node = nodes[j]
             steps = self._way(race)
-            begun = [self._step(node, id) for id in (*node.done, node.cur)]
-            begun += node.sleep.values()
+            # who goes now is not among those who could begin: the way depends on what it does
+            begun = (*node.done.values(), *node.sleep.values())
             if j < self._floor:
                 if all(place(step, steps) < 0 for step in begun):
                     self.requests[Request(j, tuple(map(self._told, steps)), race.what)] = None
@@ -277,19 +286,15 @@ class Dpor(Search):
         j, i, until, _ = race
         one, other = nodes[j], nodes[i]
         where, number = one.process, one.number
-        here, last = other.process, nodes[until].number if until else 1 << 30
-        steps = [
-            event.step
-            for event in nodes[j + 1 : i]
-            if event.clock[where] < number and event.clock[here] < last
-        ]
-        steps.append(Step(other.cur, here, self.words.at_most(other.op, other.step.touches or ())))
-        steps += [
-            event.step
-            for event in nodes[i + 1 :]
-            if event.clock[where] < number and event.clock[here] < last
-        ]
-        return steps
+        before = [node for node in nodes[j + 1 : i] if node.clock[where] < number]
+        after = [node for node in nodes[i + 1 :] if node.clock[where] < number]
+        ctx, here, touches = other.step
+        if until:
+            last = nodes[until].number
+            before = [node for node in before if node.clock[here] < last]
+            after = [node for node in after if node.clock[here] < last]
+        itself = Step(ctx, here, self.words.at_most(other.op, touches or ()))
+        return [*[node.step for node in before], itself, *[node.step for node in after]]
 
 
 def in_words(ctx: Context) -> str:

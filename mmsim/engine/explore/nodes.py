@@ -28,6 +28,9 @@ class Step(NamedTuple):
     touches: tuple[Any, ...] | None
 
 
+NO_STEP: Final = Step(-1, -1, None)
+
+
 class Twig:
     """A tree of events to come: one, and those of which one comes next, in this order.
 
@@ -83,14 +86,14 @@ class Node:
     """The moment before an event, and the event.
 
     ``can`` are the contexts that can go on; ``cur`` the one that does, ``done`` those whose turn is
-    over, with what they touched, ``back`` those that have to get one, in this order; ``sleep``
-    those that need none, since all that begins with them was seen before.  ``then`` is how to go
-    on, the own event first, with those that have to get a turn for a certain sequence.  ``cpus`` is
-    what each CPU with a choice of its own would let in.
+    over, ``back`` those that have to get one, in this order; ``sleep`` those that need none, since
+    all that begins with them was seen before.  ``then`` is how to go on, the own event first, with
+    those that have to get a turn for a certain sequence.  ``cpus`` is what each CPU with a choice
+    of its own would let in.
 
-    The event is ``cur``'s on CPU ``process``: its operation ``op``, what it ``touches`` (None while
-    nobody has looked), its ``clock``, its ``number`` among those of its CPU, from 1, and ``what``
-    it is in words, if somebody wants to know.
+    The event is ``step``, NO_STEP until it comes.  Its operation is ``op``, its CPU ``process``, its
+    ``number`` among those of its CPU counts from 1, ``clock`` is what it has seen of each CPU, and
+    ``what`` it is in words, if somebody wants to know.
 
     An execution makes dozens of nodes, and of most nothing ever comes.  So what is empty is shared,
     and a value is replaced, never changed.
@@ -113,13 +116,12 @@ class Node:
         "state",
         "step",
         "then",
-        "touches",
         "what",
     )
 
     can: tuple[int, ...]
     cur: int
-    done: Mapping[int, Touches]
+    done: Mapping[int, Step]
     back: tuple[int, ...]
     sleep: Mapping[int, Step]
     then: Mapping[int, Twig]
@@ -129,12 +131,11 @@ class Node:
     preemptions: int
     depth: int  # nodes before it
 
-    touches: Touches | None
+    step: Step
     process: int
     op: Op
     clock: list[int]
     number: int
-    step: Step
     what: str
 
 
@@ -211,7 +212,9 @@ def add(node: Reversing, begun: Iterable[Step], steps: Sequence[Step], meet: Mee
         node.back += tuple(new)
         node.then = {**node.then, **{id: Twig(Step(id, -1, None)) for id in new}}
         return bool(new)
-    twigs = [node.then[id] for id in node.back if id not in node.done and id != node.cur]
+    twigs = []
+    if len(node.back) > len(node.done) + 1:
+        twigs = [node.then[id] for id in node.back if id not in node.done and id != node.cur]
     known = len(twigs)
     grew = grow(twigs, list(steps), meet)
     if len(twigs) > known:

@@ -23,6 +23,7 @@ from mmsim.engine.choices import Choices
 from mmsim.engine.context import DONE, FRESH, HARDIRQ, SLEEPING, TASK, Context, Cpu
 from mmsim.engine.door import door
 from mmsim.engine.explore.nodes import (
+    NO_STEP,
     NOBODY,
     Frame,
     Knowledge,
@@ -65,6 +66,7 @@ DoorOf = tuple[Context | None, bool, bool, bool]
 """Of a CPU: who has it, and whether it lets in hardirqs, softirqs and another task."""
 Doors = Mapping[int, DoorOf]
 LONGEST = 20_000  # effects; no execution of a small cast comes near
+_new_tuple: Callable[..., Any] = tuple.__new__  # all that Step(...) comes to, in half the time
 SPECIAL = frozenset({START, RAISE, SPAWN, RESCHED, IRQ_OFF, IRQ_ON, BH_OFF, BH_ON})
 
 
@@ -186,12 +188,12 @@ class Search(Policy):
         while depth > self._floor:
             depth -= 1
             node = nodes[depth]
-            if len(node.back) > len(node.done) + 1:
+            if len(node.back) > 1 and len(node.back) > len(node.done) + 1:
                 self._back_to(depth)
                 del nodes[depth + 1 :]
-                node.done = {**node.done, node.cur: node.touches or NOTHING}
+                node.done = {**node.done, node.cur: node.step}
                 node.cur = next(id for id in node.back if id not in node.done)
-                node.touches = None
+                node.step = NO_STEP
                 self._cut_back(node.log)
                 return True
         self._back_to(depth)
@@ -246,19 +248,13 @@ class Search(Policy):
         out = {}
         for id in node.back:
             if id in node.done or (id == node.cur and not last) or id not in node.then:
-                if id in node.done or (id == node.cur and node.touches is not None):
-                    out[id] = Twig(self._told(self._step(node, id)))
+                step = node.step if id == node.cur else node.done.get(id, NO_STEP)
+                if step is not NO_STEP:
+                    out[id] = Twig(self._told(step))
             else:
                 flat = node.then[id].flat()
                 out[id] = Twig.of([(behind, self._told(step)) for behind, step in flat])
         return out
-
-    def _step(self, node: Node, id: int) -> Step:
-        """The event of ``id`` after ``node``."""
-        touches = node.touches if id == node.cur else node.done.get(id)
-        if touches is None:
-            return node.then[id].step
-        return Step(id, self._machine.contexts[id].cpu.id, touches)
 
     def _told(self, step: Step) -> Step:
         id, process, touches = step
@@ -466,7 +462,7 @@ class Search(Policy):
     def _node(self, doors: Doors) -> Node:
         node = Node()
         node.can = self._ids
-        node.touches = None
+        node.step = NO_STEP
         node.done = node.sleep = node.then = NOBODY
         node.back = ()
         node.preemptions = 0
@@ -499,7 +495,7 @@ class Search(Policy):
             for id, twig in frame.then.items()
         }
         by_id = {ctx.id: ctx for ctx in can}
-        node.done = {id: self._touches_of(by_id[id]) for id in frame.done}
+        node.done = {id: self._step(by_id[id], self._touches_of(by_id[id])) for id in frame.done}
         if depth + 1 == len(self._script):
             self._script = []
             self._twigs = node.then[frame.cur].then if frame.cur in node.then else []
@@ -509,15 +505,15 @@ class Search(Policy):
         """Let ``ctx``, which ``touches`` that if it is known, perform the event after ``node``."""
         if touches is None:
             touches = self._touches_of(ctx)
-        node.touches = touches
+        node.step = self._step(ctx, touches)
         op, obj, _ = ctx.pending
         kind = op.kind
         self._plan = None
         self._event(node, ctx, touches)
         id, cpu = ctx.id, ctx.cpu.id
-        if id in self._state.wakers and waits_for_waker(ctx):
-            wakers = dict(self._state.wakers)
-            del wakers[id]
+        wakers = self._state.wakers
+        if wakers and id in wakers and waits_for_waker(ctx):
+            wakers = {other: clock for other, clock in wakers.items() if other != id}
             self._state = self._state._replace(wakers=wakers)
         if cpu in self._multi:
             offered = self._state.offered
@@ -606,6 +602,11 @@ class Search(Policy):
     def _everything(self) -> list[int]:
         """The clock of all events so far."""
         return []
+
+    @staticmethod
+    def _step(ctx: Context, touches: Touches) -> Step:
+        step: Step = _new_tuple(Step, (ctx.id, ctx.cpu.id, touches))
+        return step
 
     def _touches_of(self, ctx: Context) -> Touches:
         touches = self._touches(ctx)
