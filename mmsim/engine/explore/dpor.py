@@ -26,17 +26,16 @@ that critical section lies in between.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mmsim.engine.context import Context
 from mmsim.engine.events import printable
+from mmsim.engine.explore.doors import lets_in
 from mmsim.engine.explore.nodes import NO_STEP, Node, Request, Step, Twig, add, place
-from mmsim.engine.explore.search import Blocked, Search, join, lets_in, see, waits_for_waker
+from mmsim.engine.explore.search import Blocked, Search, join, see, waits_for_waker
 from mmsim.engine.explore.words import EVERY_BIT, Touches, meet
-from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK, Op
-
+from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK
 
 NO_WORDS = ("", "")
 
@@ -126,7 +125,8 @@ class Dpor(Search):
 
     def _fall_asleep(self, node: Node, before: Node) -> None:
         """Who was seen before there, and does not depend on what came then, was seen here."""
-        _, here, touched = before.step
+        _, here, touches = before.step
+        touched = touches or ()
         sleep = {}
         for step in (*before.sleep.values(), *before.done.values()):
             theirs = step.touches
@@ -272,7 +272,9 @@ class Dpor(Search):
             begun = (*node.done.values(), *node.sleep.values())
             if j < self._floor:
                 if all(place(step, steps) < 0 for step in begun):
-                    self.requests[Request(j, tuple(map(self._told, steps)), race.what)] = None
+                    self.requests[
+                        Request(j, tuple([step.told(self.words) for step in steps]), race.what)
+                    ] = None
             elif add(node, begun, steps) and self.telling:
                 self.reversed[race.what] += 1
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
-from mmsim.engine.context import Context
-from mmsim.engine.explore.words import Touches, meet
+from mmsim.engine.explore.doors import Doors
+from mmsim.engine.explore.words import Words, meet
 from mmsim.engine.op import Op
 
 Meet = Callable[[Any, Any], bool]
@@ -26,6 +26,16 @@ class Step(NamedTuple):
     ctx: int
     process: int
     touches: tuple[Any, ...] | None
+
+    def told(self, words: Words) -> Step:
+        """For other processes."""
+        id, process, touches = self
+        return Step(id, process, None if touches is None else words.spelled(touches))
+
+    def heard(self, words: Words) -> Step:
+        """From another process."""
+        id, process, touches = self
+        return Step(id, process, None if touches is None else words.read(touches))
 
 
 NO_STEP: Final = Step(-1, -1, None)
@@ -64,6 +74,14 @@ class Twig:
             twigs.append(twig)
         return twigs[0]
 
+    def told(self, words: Words) -> Twig:
+        """For other processes."""
+        return Twig.of([(behind, step.told(words)) for behind, step in self.flat()])
+
+    def heard(self, words: Words) -> Twig:
+        """From another process."""
+        return Twig.of([(behind, step.heard(words)) for behind, step in self.flat()])
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Twig.of, (self.flat(),)  # it may be deeper than a stack
 
@@ -91,9 +109,9 @@ class Node:
     those that have to get a turn for a certain sequence.  ``cpus`` is what each CPU with a choice
     of its own would let in.
 
-    The event is ``step``, NO_STEP until it comes.  Its operation is ``op``, its CPU ``process``, its
-    ``number`` among those of its CPU counts from 1, ``clock`` is what it has seen of each CPU, and
-    ``what`` it is in words, if somebody wants to know.
+    The event is ``step``, NO_STEP until it comes.  Its operation is ``op``, its CPU ``process``,
+    its ``number`` among those of its CPU counts from 1, ``clock`` is what it has seen of each CPU,
+    and ``what`` it is in words, if somebody wants to know.
 
     An execution makes dozens of nodes, and of most nothing ever comes.  So what is empty is shared,
     and a value is replaced, never changed.
@@ -125,7 +143,7 @@ class Node:
     back: tuple[int, ...]
     sleep: Mapping[int, Step]
     then: Mapping[int, Twig]
-    cpus: Mapping[int, tuple[Context | None, bool, bool, bool]]
+    cpus: Doors
     log: tuple[int, int]  # entries of the log before it, and effects of the last of them
     state: State
     preemptions: int
@@ -152,6 +170,20 @@ class Frame:
     done: tuple[int, ...]
     sleep: Mapping[int, Step]
     then: Mapping[int, Twig]
+
+    @classmethod
+    def of(cls, node: Node, words: Words, last: bool) -> Frame:
+        """``last``: what is under way is not the node's event, which is still to come."""
+        sleep = {id: step.told(words) for id, step in node.sleep.items()}
+        then = {}
+        for id in node.back:
+            if id in node.done or (id == node.cur and not last) or id not in node.then:
+                step = node.step if id == node.cur else node.done.get(id, NO_STEP)
+                if step is not NO_STEP:
+                    then[id] = Twig(step.told(words))
+            else:
+                then[id] = node.then[id].told(words)
+        return cls(node.cur, node.can, node.back, tuple(node.done), sleep, then)
 
 
 class Request(NamedTuple):

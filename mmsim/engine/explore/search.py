@@ -16,12 +16,13 @@ An execution is cut off (:class:`Stopped`) when nothing new can come of it, or w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from mmsim.engine.choices import Choices
-from mmsim.engine.context import DONE, FRESH, HARDIRQ, SLEEPING, TASK, Context, Cpu
+from mmsim.engine.context import FRESH, SLEEPING, TASK, Context
 from mmsim.engine.door import door
+from mmsim.engine.explore.doors import Doors, look_again, look_round
 from mmsim.engine.explore.nodes import (
     NO_STEP,
     NOBODY,
@@ -62,9 +63,6 @@ from mmsim.engine.policy.base import Policy
 from mmsim.engine.schedule import Diverged
 
 Result = TypeVar("Result")
-DoorOf = tuple[Context | None, bool, bool, bool]
-"""Of a CPU: who has it, and whether it lets in hardirqs, softirqs and another task."""
-Doors = Mapping[int, DoorOf]
 LONGEST = 20_000  # effects; no execution of a small cast comes near
 _new_tuple: Callable[..., Any] = tuple.__new__  # all that Step(...) comes to, in half the time
 SPECIAL = frozenset({START, RAISE, SPAWN, RESCHED, IRQ_OFF, IRQ_ON, BH_OFF, BH_ON})
@@ -106,6 +104,7 @@ class Search(Policy):
         self._multi: set[int] = set()  # CPUs that ever have more than one task
         self._raisable: set[int] = set()  # lines that somebody raises
         self._lines: set[int] = set()  # CPUs that have interrupts
+        self._choosy: set[int] = set()  # CPUs that have a choice of their own: both
         self._state = State()
         self._doors: Doors | None = None  # of the last node, if nobody was picked since
         self._raising: tuple[Context, bool, bool] | None = None
@@ -220,17 +219,7 @@ class Search(Policy):
         if self._script:
             return list(self._script)
         nodes = self.nodes[: self._depth if self._begun else None]
-        return [
-            Frame(
-                node.cur,
-                node.can,
-                node.back,
-                tuple(node.done),
-                {id: self._told(step) for id, step in node.sleep.items()},
-                self._told_twigs(node, node is nodes[-1]),
-            )
-            for node in nodes
-        ]
+        return [Frame.of(node, self.words, node is nodes[-1]) for node in nodes]
 
     def load(self, frames: Sequence[Frame], floor: int = 0) -> None:
         """Go on where ``frames`` stand.
@@ -242,27 +231,6 @@ class Search(Policy):
         self._forget()
         self._script = list(frames)
         self._floor = floor
-
-    def _told_twigs(self, node: Node, last: bool) -> dict[int, Twig]:
-        """What is to come of ``node``; of what has begun, but for the last one's, who did."""
-        out = {}
-        for id in node.back:
-            if id in node.done or (id == node.cur and not last) or id not in node.then:
-                step = node.step if id == node.cur else node.done.get(id, NO_STEP)
-                if step is not NO_STEP:
-                    out[id] = Twig(self._told(step))
-            else:
-                flat = node.then[id].flat()
-                out[id] = Twig.of([(behind, self._told(step)) for behind, step in flat])
-        return out
-
-    def _told(self, step: Step) -> Step:
-        id, process, touches = step
-        return Step(id, process, None if touches is None else self.words.spelled(touches))
-
-    def _heard(self, told: Step) -> Step:
-        id, process, touches = told
-        return Step(id, process, None if touches is None else self.words.read(touches))
 
     @property
     def knowledge(self) -> Knowledge:
@@ -352,9 +320,9 @@ class Search(Policy):
                 self._settle()
             doors = self._doors
             if doors is None or (doors and asleep):
-                doors = self._look_round()
-            elif doors and ctx.cpu.id in doors:  # nobody else has run since the last node
-                doors = self._look_again(doors, ctx.cpu)
+                doors = look_round(self._machine, self._choosy)
+            elif ctx.cpu.id in doors:  # nobody else has run since the last node
+                doors = look_again(doors, ctx.cpu, self._machine.preempt)
             node = self._node(doors)
             chosen = self._choose(node, self._can, ctx)
             if chosen is not ctx:
@@ -455,7 +423,7 @@ class Search(Policy):
                 return current
         self._can = can
         self._ids = tuple([c.id for c in can])
-        node = self._node(self._look_round())
+        node = self._node(look_round(self._machine, self._choosy))
         chosen = self._choose(node, can, current)
         return self._go(node, chosen, touches if chosen is current else None)
 
@@ -469,7 +437,7 @@ class Search(Policy):
         node.depth = len(self.nodes)
         node.log = len(self._log), self._count
         node.state = self._state
-        node.cpus = doors
+        node.cpus = self._doors = doors
         return node
 
     def _choose(self, node: Node, can: list[Context], current: Context | None) -> Context:
@@ -490,10 +458,7 @@ class Search(Policy):
         if node.can != tuple(frame.can):
             raise RuntimeError(f"an execution is not repeatable: others can go on at {depth}")
         node.back = frame.back
-        node.then = {
-            id: Twig.of([(behind, self._heard(step)) for behind, step in twig.flat()])
-            for id, twig in frame.then.items()
-        }
+        node.then = {id: twig.heard(self.words) for id, twig in frame.then.items()}
         by_id = {ctx.id: ctx for ctx in can}
         node.done = {id: self._step(by_id[id], self._touches_of(by_id[id])) for id in frame.done}
         if depth + 1 == len(self._script):
@@ -532,8 +497,8 @@ class Search(Policy):
     # -- what the state of the machine says ---------------------------------------------------
 
     def _at_boot(self) -> None:
+        self._multi |= {cpu.id for cpu in door.machine.cpus if len(cpu.tasks) > 1}
         machine = self._begin()
-        self._multi |= {cpu.id for cpu in machine.cpus if len(cpu.tasks) > 1}
         self._state = State(jumps=machine.clock.jumps)
 
     def _load(self, node: Node) -> None:
@@ -544,29 +509,10 @@ class Search(Policy):
         machine: Machine = door.machine
         self._machine = machine
         self._lines = {c.cpu.id for c in machine.contexts if c.kind is not TASK}
+        self._choosy = self._lines | self._multi
         self._raising = None
         self._before = len(machine.contexts)
         return machine
-
-    def _look_round(self) -> Doors:
-        """What each CPU with a choice of its own would let in now."""
-        if self._lines or self._multi:
-            preempt = self._machine.preempt
-            self._doors = {
-                cpu.id: _door_of(cpu, preempt)
-                for cpu in self._machine.cpus
-                if cpu.id in self._lines or cpu.id in self._multi
-            }
-        else:
-            self._doors = NOBODY
-        return self._doors
-
-    def _look_again(self, doors: Doors, cpu: Cpu) -> Doors:
-        """The same where only that CPU has changed."""
-        now = _door_of(cpu, self._machine.preempt)
-        if now != doors[cpu.id]:
-            self._doors = doors = {**doors, cpu.id: now}
-        return doors
 
     def _settle(self) -> None:
         """Note who was made able to run since the last decision, and by what."""
@@ -685,30 +631,6 @@ def waits_for_waker(ctx: Context) -> bool:
 def _waits(ctx: Context) -> bool:
     op, obj, _ = ctx.pending
     return op.kind is LOCK and obj.locked
-
-
-def _door_of(cpu: Cpu, preempt: bool) -> DoorOf:
-    top = cpu.top()
-    if top is not None and top.state in (SLEEPING, DONE):
-        top = None
-    return (
-        top,
-        not cpu.irqs_off,
-        not cpu.irqs_off and cpu.bh_off == 0 and not cpu.stack,
-        not cpu.stack and (top is None or cpu.preemptible(preempt)),
-    )
-
-
-def lets_in(door_of: DoorOf, ctx: Context) -> bool:
-    """Could ``ctx`` have gone on there, for all that its CPU has to say?"""
-    top, hard, soft, task = door_of
-    if top is not None and top.id == ctx.id:
-        return True
-    if ctx.kind is TASK:
-        return task
-    if ctx.pending[0].kind is not START:
-        return False
-    return hard if ctx.kind is HARDIRQ else soft
 
 
 def _compressed(log: list[tuple[int, int]]) -> list[tuple[int, int]]:
