@@ -89,6 +89,10 @@ class Context:
         self.args = args
         self.locks: list[Any] = []
 
+    def identity(self) -> tuple[str, int]:
+        """Hashable, and the same for the same context in every schedule."""
+        return "Context", self.id
+
     def __repr__(self) -> str:
         return f"<{self.kind} {self.comm}/{self.pid} cpu{self.cpu.id} {STATE_NAMES[self.state]}>"
 
@@ -107,6 +111,10 @@ class Cpu:
         self.lines: list[Context] = []  # interrupts still to be delivered
         self.stack: list[Context] = []  # interrupts being handled, innermost last
         self.data: dict[Any, Any] = {}  # per-CPU variables
+
+    def identity(self) -> tuple[str, int]:
+        """Hashable, and the same for the same CPU in every schedule."""
+        return "Cpu", self.id
 
     def top(self) -> Context | None:
         """The context that owns the CPU right now; None when idle."""

@@ -84,6 +84,10 @@ class Machine:
         self._lock = threading.Lock()
         self.boot = Context(-1, TASK, self.cpus[0], "swapper/0", 0, _nothing, ())
 
+    def identity(self) -> tuple[str, None]:
+        """There is one in a run."""
+        return "Machine", None
+
     @contextmanager
     def booted(self) -> Iterator[Machine]:
         """Kernel code runs on this machine: set-up, the run, and checks, one after the other."""

@@ -26,6 +26,7 @@ that critical section lies in between.
 from __future__ import annotations
 
 from collections import defaultdict
+from heapq import heappush
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -99,6 +100,8 @@ class Dpor(Search):
             before = self.nodes[-1]
             if before.sleep or before.done:
                 self._fall_asleep(node, before)
+            else:  # nobody is asleep from here on, and nothing is planned but at first
+                self._onward = not self._twigs and not self._script
 
     def _first(self, node: Node, can: list[Context], current: Context | None) -> Context:
         sleep = node.sleep
@@ -275,8 +278,10 @@ class Dpor(Search):
                     self.requests[
                         Request(j, tuple([step.told(self.words) for step in steps]), race.what)
                     ] = None
-            elif add(node, begun, steps) and self.telling:
-                self.reversed[race.what] += 1
+            elif add(node, begun, steps):
+                heappush(self._open, -j)
+                if self.telling:
+                    self.reversed[race.what] += 1
 
     def _way(self, race: _Race) -> list[Step]:
         """A way for the later event of a race to come before the earlier one.

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 from mmsim.engine.choices import Choices
@@ -42,7 +43,6 @@ from mmsim.engine.explore.words import (
     Touch,
     Touches,
     Words,
-    name_of,
 )
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.machine import Machine
@@ -106,6 +106,7 @@ class Search(Policy):
         self._lines: set[int] = set()  # CPUs that have interrupts
         self._choosy: set[int] = set()  # CPUs that have a choice of their own: both
         self._state = State()
+        self._onward = False  # from here on it is always the one that runs who goes first
         self._doors: Doors | None = None  # of the last node, if nobody was picked since
         self._raising: tuple[Context, bool, bool] | None = None
         self._before = 0  # contexts at the last decision
@@ -117,6 +118,7 @@ class Search(Policy):
 
     def _forget(self) -> None:
         self.nodes: list[Node] = []
+        self._open: list[int] = []  # a heap: nodes where others have to have a turn, less deep last
         self.executions = self.blocked = self.cut = 0
         self._known.clear()
         self._log: list[tuple[int, int]] = []  # (context, quantum) of each pick
@@ -154,7 +156,7 @@ class Search(Policy):
         self._effects = 0
         self._passed = 0
         self._count = 0  # effects since the last pick
-        self._begun = self._free = False
+        self._begun = self._free = self._onward = False
         self._depth = len(self._script) or len(self.nodes)
         self._twigs = []
         self._plan: tuple[Node, Context] | None = None
@@ -183,11 +185,11 @@ class Search(Policy):
 
     def _turn(self) -> bool:
         """Go back to the last node where another has to have a turn; False if there is none."""
-        nodes, depth = self.nodes, len(self.nodes)
-        while depth > self._floor:
-            depth -= 1
+        nodes, open = self.nodes, self._open
+        while open and -open[0] >= self._floor:
+            depth = -open[0]
             node = nodes[depth]
-            if len(node.back) > 1 and len(node.back) > len(node.done) + 1:
+            if len(node.back) > len(node.done) + 1:
                 self._back_to(depth)
                 del nodes[depth + 1 :]
                 node.done = {**node.done, node.cur: node.step}
@@ -195,8 +197,9 @@ class Search(Policy):
                 node.step = NO_STEP
                 self._cut_back(node.log)
                 return True
-        self._back_to(depth)
-        del nodes[depth:]
+            heappop(open)
+        self._back_to(self._floor)
+        del nodes[self._floor :]
         return False
 
     def _cut_back(self, log: tuple[int, int]) -> None:
@@ -324,10 +327,15 @@ class Search(Policy):
             elif ctx.cpu.id in doors:  # nobody else has run since the last node
                 doors = look_again(doors, ctx.cpu, self._machine.preempt)
             node = self._node(doors)
-            chosen = self._choose(node, self._can, ctx)
-            if chosen is not ctx:
-                self._plan = node, chosen
-                return False
+            if self._onward:
+                node.cur = ctx.id
+                node.back = (ctx.id,)
+                self.nodes.append(node)
+            else:
+                chosen = self._choose(node, self._can, ctx)
+                if chosen is not ctx:
+                    self._plan = node, chosen
+                    return False
             self._go(node, ctx, touches)
         except (Stopped, NotQuiet) as error:  # it must not unwind simulated code
             self._fault = error
@@ -446,8 +454,10 @@ class Search(Policy):
         node.cur = id = chosen.id
         if not node.back:
             node.back = (id,)
-        elif id not in node.back:
-            node.back += (id,)
+        else:
+            if id not in node.back:
+                node.back += (id,)
+            heappush(self._open, -node.depth)
         self.nodes.append(node)
         return chosen
 
@@ -460,7 +470,9 @@ class Search(Policy):
         node.back = frame.back
         node.then = {id: twig.heard(self.words) for id, twig in frame.then.items()}
         by_id = {ctx.id: ctx for ctx in can}
-        node.done = {id: self._step(by_id[id], self._touches_of(by_id[id])) for id in frame.done}
+        node.done = {
+            id: Step(id, by_id[id].cpu.id, self._touches_of(by_id[id])) for id in frame.done
+        }
         if depth + 1 == len(self._script):
             self._script = []
             self._twigs = node.then[frame.cur].then if frame.cur in node.then else []
@@ -470,12 +482,12 @@ class Search(Policy):
         """Let ``ctx``, which ``touches`` that if it is known, perform the event after ``node``."""
         if touches is None:
             touches = self._touches_of(ctx)
-        node.step = self._step(ctx, touches)
+        id, cpu = ctx.id, ctx.cpu.id
+        node.step = _new_tuple(Step, (id, cpu, touches))
         op, obj, _ = ctx.pending
         kind = op.kind
         self._plan = None
         self._event(node, ctx, touches)
-        id, cpu = ctx.id, ctx.cpu.id
         wakers = self._state.wakers
         if wakers and id in wakers and waits_for_waker(ctx):
             wakers = {other: clock for other, clock in wakers.items() if other != id}
@@ -549,11 +561,6 @@ class Search(Policy):
         """The clock of all events so far."""
         return []
 
-    @staticmethod
-    def _step(ctx: Context, touches: Touches) -> Step:
-        step: Step = _new_tuple(Step, (ctx.id, ctx.cpu.id, touches))
-        return step
-
     def _touches_of(self, ctx: Context) -> Touches:
         touches = self._touches(ctx)
         return NOTHING if touches is None else touches
@@ -561,7 +568,7 @@ class Search(Policy):
     def _touches(self, ctx: Context) -> Touches | None:
         """What ``ctx`` does next to words that matter; None if it can do so at any time."""
         op, obj, _ = ctx.pending
-        key = op, ctx.id, None if obj is None else name_of(obj)
+        key = op, ctx.id, None if obj is None else obj.identity()
         touches = self._known.get(key, OFFER)
         if touches is OFFER:
             touches = self._look_up(ctx)
