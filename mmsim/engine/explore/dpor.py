@@ -19,6 +19,10 @@ an interrupt can come in between two events of the CPU makes an execution of its
 interrupt as independent by what its handler touches would be wrong: whether it can come in depends
 on the CPU, and what the handler touches depends on when.
 
+Once all other contexts have ended, and the last one has seen all that they did, nothing that it
+still does can race: those accesses are not events.  Their words are looked at all the same, in case
+one was taken for quiet and is not.
+
 An event that takes a lock, or the CPU, is raced by the one that took it before, although the end of
 that critical section lies in between.
 """
@@ -199,6 +203,10 @@ class Dpor(Search):
             self._by_word[word].append((reads, writes, node))
         here.append(node)
         own.append(node)
+
+    def _seen_all(self, node: Node) -> bool:
+        clock = node.clock
+        return all(clock[cpu] >= len(events) for cpu, events in self._by_process.items())
 
     def _race_for(self, word: int, ctx: Context, process: int, clock: list[int]) -> None:
         """Races of one that takes a lock with who took it before, and who looked at it since.

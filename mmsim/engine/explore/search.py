@@ -21,7 +21,7 @@ from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 from mmsim.engine.choices import Choices
-from mmsim.engine.context import FRESH, SLEEPING, TASK, Context
+from mmsim.engine.context import DONE, FRESH, SLEEPING, TASK, Context
 from mmsim.engine.door import door
 from mmsim.engine.explore.doors import Doors, look_again, look_round
 from mmsim.engine.explore.nodes import (
@@ -107,6 +107,8 @@ class Search(Policy):
         self._choosy: set[int] = set()  # CPUs that have a choice of their own: both
         self._state = State()
         self._onward = False  # from here on it is always the one that runs who goes first
+        self._sole = False  # all others have ended
+        self._free_hand = False  # and it has seen all that they did: what it does makes no race
         self._doors: Doors | None = None  # of the last node, if nobody was picked since
         self._raising: tuple[Context, bool, bool] | None = None
         self._before = 0  # contexts at the last decision
@@ -264,6 +266,10 @@ class Search(Policy):
     def _event(self, node: Node, ctx: Context, touches: Touches) -> None:
         """``ctx`` is about to perform an event."""
 
+    def _seen_all(self, node: Node) -> bool:
+        """Does the event of ``node``, and all that will come after it, come after all others?"""
+        return False
+
     def _reverse(self) -> None:
         """The execution is over: see to it that races of its events go the other way, too."""
 
@@ -275,6 +281,7 @@ class Search(Policy):
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
         self._enabled = self._doors = None
+        self._sole = self._free_hand = False
         try:
             if self._fault is not None:
                 raise self._fault
@@ -312,8 +319,14 @@ class Search(Policy):
             self._count += 1
             return True
         op, obj, _ = ctx.pending
-        if op.kind is LOCK and obj.locked:
+        kind = op.kind
+        if kind is LOCK and obj.locked:
             return False
+        if self._free_hand:
+            if kind is not SPAWN and kind is not RAISE:
+                self._count += 1
+                return True
+            self._sole = self._free_hand = False
         enabled = choices.after(ctx)
         if enabled is not self._enabled and not self._look(enabled, ctx):
             return False
@@ -337,6 +350,8 @@ class Search(Policy):
                     self._plan = node, chosen
                     return False
             self._go(node, ctx, touches)
+            if self._sole and self._onward:
+                self._free_hand = self._seen_all(node)
         except (Stopped, NotQuiet) as error:  # it must not unwind simulated code
             self._fault = error
             return False
@@ -364,6 +379,7 @@ class Search(Policy):
         self._enabled = None if waiting else enabled
         self._can = can
         self._ids = tuple([c.id for c in can])
+        self._sole = all(c is ctx or c.state == DONE for c in self._machine.contexts)
         return True
 
     def quantum(self, ctx: Context) -> int:
