@@ -108,7 +108,7 @@ class Search(Policy):
         self._state = State()
         self._onward = False  # from here on it is always the one that runs who goes first
         self._sole = False  # all others have ended
-        self._free_hand = False  # and it has seen all that they did: what it does makes no race
+        self._raceless = False  # and it has seen all that they did: nothing that it does can race
         self._doors: Doors | None = None  # of the last node, if nobody was picked since
         self._raising: tuple[Context, bool, bool] | None = None
         self._before = 0  # contexts at the last decision
@@ -281,7 +281,7 @@ class Search(Policy):
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
         self._enabled = self._doors = None
-        self._sole = self._free_hand = False
+        self._sole = self._raceless = False
         try:
             if self._fault is not None:
                 raise self._fault
@@ -322,11 +322,11 @@ class Search(Policy):
         kind = op.kind
         if kind is LOCK and obj.locked:
             return False
-        if self._free_hand:
+        if self._raceless:
             if kind is not SPAWN and kind is not RAISE:
                 self._count += 1
                 return True
-            self._sole = self._free_hand = False
+            self._sole = self._raceless = False
         enabled = choices.after(ctx)
         if enabled is not self._enabled and not self._look(enabled, ctx):
             return False
@@ -351,7 +351,7 @@ class Search(Policy):
                     return False
             self._go(node, ctx, touches)
             if self._sole and self._onward:
-                self._free_hand = self._seen_all(node)
+                self._raceless = self._seen_all(node)
         except (Stopped, NotQuiet) as error:  # it must not unwind simulated code
             self._fault = error
             return False
