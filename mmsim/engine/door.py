@@ -23,8 +23,8 @@ nothing, so no atomicity is asked of this counter.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from mmsim.engine.context import Context, Cpu
@@ -114,19 +114,34 @@ class Door:
         self.left = accesses
         self.slow = _endless
 
-    @contextmanager
-    def making(self, whole: Any) -> Iterator[None]:
+    def making(self, whole: Any) -> AbstractContextManager[None]:
         """What is made meanwhile is part of ``whole``, whoever makes it.
 
         For parts that are made when they are first looked at: their identity must not depend on
         who looks first.
         """
-        before, count = self.born, itertools.count()
-        self.born = lambda: (whole, next(count))
-        try:
-            yield
-        finally:
-            self.born = before
+        return _Making(whole)
+
+
+class _Making:
+    """A class, since parts are made in every run and ``contextmanager`` costs more than they do."""
+
+    __slots__ = ("_before", "_count", "_whole")
+
+    def __init__(self, whole: Any) -> None:
+        self._whole = whole
+        self._count = -1
+
+    def __enter__(self) -> None:
+        self._before = door.born
+        door.born = self._next
+
+    def __exit__(self, *raised: object) -> None:
+        door.born = self._before
+
+    def _next(self) -> Any:
+        self._count += 1
+        return self._whole, self._count
 
 
 def _perform(op: Op, obj: Any, effect: Callable[..., Any], *args: Any) -> Any:
