@@ -9,6 +9,8 @@ mostly nothing has changed at all, and the same list is handed out.
 
 from __future__ import annotations
 
+from itertools import chain
+
 from mmsim.engine.context import READY, Context, Cpu
 from mmsim.engine.machine import Machine
 
@@ -18,7 +20,7 @@ class Choices:
 
     def __init__(self, machine: Machine) -> None:
         self._of = machine.choices
-        self._parts = [machine.choices(cpu) for cpu in machine.cpus]
+        self._parts = [self._part(cpu) for cpu in machine.cpus]
         self._all: list[Context] | None = None
         self._touched: list[Cpu] = []
         self.spinning: list[Context] = []  # what they wait for may change behind their backs
@@ -29,7 +31,7 @@ class Choices:
 
     def after(self, ran: Context | None) -> list[Context]:
         """The choices now that ``ran`` has.  Not to be changed by the caller."""
-        if ran is not None:
+        if ran is not None and not (ran.cpu.lone and ran.state <= READY):
             self._look(ran.cpu)
         if self._touched:
             for cpu in self._touched:
@@ -40,16 +42,18 @@ class Choices:
                 ctx.shut = ctx.spin.locked
                 self._look(ctx.cpu)
         if self._all is None:
-            self._all = [ctx for part in self._parts for ctx in part]
+            self._all = list(chain.from_iterable(self._parts))
         return self._all
 
     def _look(self, cpu: Cpu) -> None:
-        known = self._parts[cpu.id]
-        if len(cpu.tasks) < 2 and not cpu.lines and len(known) == 1:
-            top = cpu.stack[-1] if cpu.stack else cpu.curr
-            if top is known[0] and top.state <= READY:
-                return  # the commonest: one task, which has the CPU and can go on
-        part = self._of(cpu)
-        if part != known:
+        part = self._part(cpu)
+        if part != self._parts[cpu.id]:
             self._parts[cpu.id] = part
             self._all = None
+
+    def _part(self, cpu: Cpu) -> list[Context]:
+        tasks = cpu.tasks
+        cpu.lone = len(tasks) == 1 and not cpu.lines and not cpu.stack
+        if cpu.lone and tasks[0].state <= READY:
+            return tasks.copy()  # the commonest
+        return self._of(cpu)

@@ -28,6 +28,8 @@ SPINNING: Final = 2  # waits for ``spin`` to be free, burning its CPU
 SLEEPING: Final = 3  # waits to be woken; its CPU is free for others
 DONE: Final = 4  # returned, or died of an oops
 
+BEGINS: Final[Pending] = (BEGIN, None, ())
+
 STATE_NAMES: Final = ("fresh", "ready", "spinning", "sleeping", "done")
 
 
@@ -57,7 +59,7 @@ class Context:
     shut: Any = None  # whether that was taken when somebody last looked
     relaxed: bool = False  # said cpu_relax() and nothing has happened since
     at_point: bool = False  # parked before an access that it has announced
-    pending: Pending = (BEGIN, None, ())  # what it does next, when it is not running
+    pending: Pending = BEGINS  # what it does next, when it is not running
     armed: bool = True  # an interrupt that has been raised
     died: bool = False
     host: Host | None = None
@@ -104,6 +106,7 @@ class Cpu:
     bh_off: int = 0
     curr: Context | None = None
     host: Host | None = None
+    lone: bool = False  # one task and no interrupt: what it can do changes with that task's state
 
     def __init__(self, id: int) -> None:
         self.id = id

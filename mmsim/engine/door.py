@@ -25,10 +25,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mmsim.engine.context import Context, Cpu
 from mmsim.engine.op import Op
+
+SILENT: Final = float("inf")  # the countdown while nothing runs
 
 
 class RunAborted(BaseException):
@@ -68,18 +70,19 @@ class Execution(Protocol):
 class Door:
     """Countdown, the execution under way and the booted machine.  There is one, :data:`door`.
 
-    ``running`` is the context that executes; None when only its OS thread knows (``find``).
+    ``running`` is the context that executes; None when only its OS thread knows (``find``), and
+    while nothing runs until somebody asks.
     ``born`` numbers objects by who makes them: see :meth:`mmsim.model.struct.Struct.identity`.
     """
 
     __slots__ = ("born", "born_at_rest", "execution", "find", "left", "machine", "running", "slow")
 
     def __init__(self) -> None:
-        self.left: Any = float("inf")  # an int with a token, else one of the infinities
+        self.left: Any = SILENT  # an int with a token, else one of the infinities
         self.execution: Execution | None = None
         self.machine: Any = None
         self.running: Context | None = None
-        self.find: Callable[[], Context | None] = lambda: None
+        self.find: Callable[[], Context | None] = self._at_rest
         self.slow: Callable[..., Any] = _perform
         self.born_at_rest: Callable[[], Any] = itertools.count().__next__
         self.born: Callable[[], Any] = self.born_at_rest
@@ -88,7 +91,6 @@ class Door:
         """Kernel code now sees ``machine``; whatever ran before is over."""
         self.close()
         self.machine = machine
-        self.running = machine.boot
         self.born = self.born_at_rest = itertools.count().__next__
 
     def open(self, execution: Execution) -> None:
@@ -99,11 +101,17 @@ class Door:
 
     def close(self) -> None:
         """The run is over: points pass silently again, and the boot context looks round."""
-        self.left = float("inf")
+        self.left = SILENT
         self.execution = None
         self.slow = _perform
-        self.running = None if self.machine is None else self.machine.boot
+        self.running = None
+        self.find = self._at_rest
         self.born = self.born_at_rest  # goes on: a check makes objects of its own
+
+    def _at_rest(self) -> Context | None:
+        if self.machine is not None:
+            self.running = self.machine.boot
+        return self.running
 
     def allow(self, accesses: int) -> None:
         """Nothing runs, and points pass silently: so many, until ``close()``.

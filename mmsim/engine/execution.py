@@ -20,11 +20,12 @@ stand for them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from mmsim.engine.choices import Choices
 from mmsim.engine.context import (
+    BEGINS,
     DONE,
     FRESH,
     HARDIRQ,
@@ -36,11 +37,11 @@ from mmsim.engine.context import (
     Cpu,
     Host,
 )
-from mmsim.engine.door import RunAborted, door
+from mmsim.engine.door import SILENT, RunAborted, door
 from mmsim.engine.instruments import EXIT, IRQ_ENTER, IRQ_EXIT, STALE
 from mmsim.engine.machine import Machine
 from mmsim.engine.oops import ContextDied
-from mmsim.engine.op import ASLEEP, BEGIN, LOCK, STANDS_BACK, Op
+from mmsim.engine.op import ASLEEP, LOCK, STANDS_BACK, Op
 from mmsim.engine.policy import FOREVER, Policy, RandomWalk
 from mmsim.engine.schedule import join
 from mmsim.engine.seeds import stream
@@ -73,7 +74,7 @@ class Carrier(Protocol):
     def switch(self, here: Host, there: Host | None) -> None:
         """Called on ``here``: give control to ``there``; return when it comes back to ``here``."""
 
-    def hosts(self) -> list[Host]:
+    def hosts(self) -> Sequence[Host]:
         """Those of this run."""
 
     def close(self, push: Callable[[], None]) -> None:
@@ -108,7 +109,7 @@ class Token:
                 self._carrier.start(self._host_of(first))
             machine.steps = self.steps
             machine.over = True
-            door.left = float("inf")
+            door.left = SILENT
             if self._stuck and machine.error is None and machine.on_stuck is not None:
                 # before the stacks are unwound, so that they can be shown
                 machine.on_stuck(machine, self._stuck)
@@ -148,6 +149,9 @@ class Token:
 
     def _obey(self, policy: Policy) -> None:
         self._policy = policy
+        self._pick = policy.pick
+        self._quantum = policy.quantum
+        self._memoryless = policy.memoryless
         self._tell = type(policy).ran is not Policy.ran
         self._passes = policy.passes
 
@@ -202,7 +206,7 @@ class Token:
                 ctx = self._choose(ctx)
                 if ctx is None:
                     return None
-                there = self._host_of(ctx)
+                there = ctx.host or self._host_of(ctx)
                 if there is not host and not self._taken_in(ctx, host, cpu):
                     self.handovers += 1
                     return there
@@ -288,8 +292,9 @@ class Token:
             self._granted += 1
             door.left = 0
             return effect(*args)
-        if self._granted:
-            self._account(ctx, self._granted)
+        granted = self._granted
+        if granted:
+            self._account(ctx, granted)
         ctx.at_point = True
         chosen = self._choose(ctx)
         if chosen is not ctx:
@@ -309,14 +314,14 @@ class Token:
                 self._account(ctx, self._granted)
             ctx.at_point = True
             self._pause(ctx)
-        door.left = float("inf")
+        door.left = SILENT
         step = self.position()
         for instrument in self._instruments:
             instrument.before(ctx, step, op, obj, args)
         door.left = 0
         value = effect(*args)
         if not (op.kind is LOCK and value is False):
-            door.left = float("inf")
+            door.left = SILENT
             for instrument in self._instruments:
                 instrument.after(ctx, step, op, obj, value)
             door.left = 0
@@ -336,14 +341,14 @@ class Token:
         step = self.steps + self._granted - self._left
         if not self._instruments:
             return self._memory.perform(ctx, step, op, obj, effect, args)
-        door.left = float("inf")
+        door.left = SILENT
         for instrument in self._instruments:
             instrument.before(ctx, step, op, obj, args)
         door.left = 0
         stale = len(self._memory.stale)
         value = self._memory.perform(ctx, step, op, obj, effect, args)
         if not (op.kind is LOCK and value is False):
-            door.left = float("inf")
+            door.left = SILENT
             for instrument in self._instruments:
                 if len(self._memory.stale) > stale:
                     instrument.mark(ctx, step, STALE, str(self._memory.stale[-1][1]))
@@ -353,7 +358,7 @@ class Token:
 
     def _mark(self, ctx: Context, what: str, value: str) -> None:
         step = self.position()
-        door.left = float("inf")
+        door.left = SILENT
         for instrument in self._instruments:
             instrument.mark(ctx, step, what, value)
         door.left = 0
@@ -429,7 +434,7 @@ class Token:
 
     def woken(self, ctx: Context) -> None:
         """``ctx`` became READY."""
-        ctx.pending = (BEGIN, None, ())
+        ctx.pending = BEGINS
         self._choices.touch(ctx.cpu)
         self._kick()
 
@@ -481,8 +486,7 @@ class Token:
         door.left = 0
 
     def _account(self, ctx: Context, n: int) -> None:
-        self.steps += n
-        ctx.stamp = self.steps
+        ctx.stamp = self.steps = self.steps + n
         self._log.append((ctx.id, n))
         if self._tell:
             self._policy.ran(ctx, n)
@@ -523,25 +527,24 @@ class Token:
 
     def _choose(self, ctx: Context | None) -> Context | None:
         """Ask the policy; grant the chosen its quantum.  None: nobody goes on."""
-        if self.steps >= self._limit and self._at_limit():
+        room = self._limit - self.steps
+        if room <= 0:
+            if self._at_limit():
+                return None
+            room = self._limit - self.steps
+        enabled = self._choices.after(self._running)
+        if not enabled and not (enabled := self._let_time_pass()):
             return None
-        enabled = self._choices.after(self._running) or self._let_time_pass()
-        if not enabled:
-            return None
-        policy = self._policy
-        if self._relaxed and not policy.directed:
+        if self._relaxed and not self._policy.directed:
             enabled = [c for c in enabled if not c.relaxed] or enabled
         try:
-            chosen = policy.pick(enabled, ctx)
-            alone = policy.memoryless and len(enabled) == 1
-            granted = FOREVER if alone else policy.quantum(chosen)
+            chosen = self._pick(enabled, ctx)
+            alone = self._memoryless and len(enabled) == 1
+            granted = FOREVER if alone else self._quantum(chosen)
         except BaseException as error:
             self._fail(error)
             return None
-        if granted > self._limit - self.steps:
-            granted = self._limit - self.steps
-        self._granted = granted
-        left = granted
+        left = self._granted = granted if granted < room else room
         if chosen.at_point:
             chosen.at_point = False
             left -= 1
@@ -575,7 +578,7 @@ class Token:
             if late.state == SLEEPING:
                 late.state = READY
                 late.task_state = 0
-                late.pending = (BEGIN, None, ())
+                late.pending = BEGINS
                 self._choices.touch(late.cpu)
             enabled = self._choices.after(None)
             if enabled:

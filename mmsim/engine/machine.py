@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from mmsim.engine.clock import Clock
 from mmsim.engine.context import (
+    BEGINS,
     DONE,
     FRESH,
     HARDIRQ,
@@ -38,6 +39,7 @@ from mmsim.engine.seeds import stream
 
 NO_CONFIG: Mapping[str, Any] = {}
 NEW_CONTEXT = Op(SPAWN, "contexts")
+_telling = threading.Lock()  # free-running threads report, and count
 
 
 class Machine:
@@ -81,22 +83,22 @@ class Machine:
         self.steps = 0
         self.over = False  # nobody runs any more: a finding ends nothing
         self._rng: random.Random | None = None
-        self._lock = threading.Lock()
-        self.boot = Context(-1, TASK, self.cpus[0], "swapper/0", 0, _nothing, ())
+        self._boot: Context | None = None
 
     def identity(self) -> tuple[str, None]:
         """There is one in a run."""
         return "Machine", None
 
-    @contextmanager
-    def booted(self) -> Iterator[Machine]:
+    def booted(self) -> AbstractContextManager[Machine]:
         """Kernel code runs on this machine: set-up, the run, and checks, one after the other."""
-        door.boot(self)
-        try:
-            yield self
-        finally:
-            door.close()
-            door.machine = door.running = None
+        return _Booted(self)
+
+    @property
+    def boot(self) -> Context:
+        """Who runs while nobody does: it lends its name to set-up and checks."""
+        if self._boot is None:
+            self._boot = Context(-1, TASK, self.cpus[0], "swapper/0", 0, _nothing, ())
+        return self._boot
 
     @property
     def rng(self) -> random.Random:
@@ -116,13 +118,12 @@ class Machine:
         While the machine runs this is an effect of the caller's, and its ``fork``.
         """
         if door.execution is None:
-            return self._task(fn, args, comm, cpu)
-        made: Context = access(NEW_CONTEXT, self, self._task, fn, args, comm, cpu)
+            return self._add(TASK, fn, args, comm, cpu)
+        made: Context = access(NEW_CONTEXT, self, self._fork, fn, args, comm, cpu)
         return made
 
-    def _task(self, fn: Callable[..., Any], args: tuple[Any, ...], comm: str, cpu: int) -> Context:
+    def _fork(self, fn: Callable[..., Any], args: tuple[Any, ...], comm: str, cpu: int) -> Context:
         task = self._add(TASK, fn, args, comm, cpu)
-        task.cpu.tasks.append(task)
         if door.execution is not None:
             door.execution.spawned(task)
         return task
@@ -145,15 +146,16 @@ class Machine:
             raise RuntimeError(f"{comm}: interrupt lines are made while the machine is set up")
         line = self._add(kind, fn, args, comm, cpu)
         line.armed = armed
-        line.cpu.lines.append(line)
         return line
 
     def _add(
         self, kind: str, fn: Callable[..., Any], args: tuple[Any, ...], comm: str, cpu: int
     ) -> Context:
         n = len(self.contexts)
-        ctx = Context(n, kind, self.cpus[cpu % len(self.cpus)], comm, 100 + n, fn, args)
+        on = self.cpus[cpu % len(self.cpus)]
+        ctx = Context(n, kind, on, comm, 100 + n, fn, args)
         self.contexts.append(ctx)
+        (on.tasks if kind is TASK else on.lines).append(ctx)
         return ctx
 
     def raised(self, line: Context) -> bool:
@@ -186,7 +188,7 @@ class Machine:
         line.state = FRESH
         line.armed = True
         line.host = None
-        line.pending = Context.pending
+        line.pending = BEGINS
         line.cpu.lines.append(line)
 
     def retire(self, task: Context) -> None:
@@ -210,7 +212,7 @@ class Machine:
         """
         top = cpu.stack[-1] if cpu.stack else cpu.curr
         if top is None:
-            out = [task for task in cpu.tasks if task.state <= READY]
+            out = [task for task in cpu.tasks if task.state <= READY] if cpu.tasks else []
         else:
             state = top.state
             if state <= READY or (state == SPINNING and not top.spin.locked):
@@ -246,7 +248,7 @@ class Machine:
 
     def report(self, finding: Any) -> None:
         """Keep a finding; end the run there unless it is to go on to quiescence."""
-        with self._lock:
+        with _telling:
             self.findings.append(finding)
         execution = door.execution
         if self.stop_on_first and execution is not None and not self.over:
@@ -255,9 +257,26 @@ class Machine:
 
     def count(self, name: str, n: float = 1) -> None:
         """Add to a metric of the run."""
-        with self._lock:
+        with _telling:
             self.metrics[name] = self.metrics.get(name, 0) + n
 
 
+class _Booted:
+    """A class, since ``contextmanager`` costs as much as all else that boots a small machine."""
+
+    __slots__ = ("_machine",)
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def __enter__(self) -> Machine:
+        door.boot(self._machine)
+        return self._machine
+
+    def __exit__(self, *raised: object) -> None:
+        door.close()
+        door.machine = door.running = None
+
+
 def _nothing() -> None:
-    """The boot context runs no function: it lends its name to set-up and checks."""
+    """The boot context runs no function."""

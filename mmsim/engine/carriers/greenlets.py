@@ -7,7 +7,7 @@ thousands of times, use them; the stress runner stays with OS threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -54,13 +54,14 @@ class Greenlets:
                 cpu.host = cpu.tasks[0].host if cpu.tasks else self.lend()
 
     def lend(self) -> Host:
-        if self._used == len(self._hosts):
+        used = self._used
+        if used == len(self._hosts):
             self._hosts.append(Greenlet(self._main))
-        self._used += 1
-        return self._hosts[self._used - 1]
+        self._used = used + 1
+        return self._hosts[used]
 
-    def hosts(self) -> list[Host]:
-        return list(self._hosts[: self._used])
+    def hosts(self) -> Sequence[Host]:
+        return self._hosts[: self._used]
 
     def start(self, host: Host) -> None:
         assert isinstance(host, Greenlet)

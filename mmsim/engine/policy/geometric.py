@@ -6,8 +6,8 @@ As in the survey of J. Zhao et al. (ASPLOS'25).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from math import log, log1p
 from random import Random
 
 from mmsim.engine.context import Context
@@ -22,14 +22,17 @@ class Geometric(Policy):
 
     def __init__(self, rng: Random, q: float) -> None:
         self._random = rng.random
-        self._scale = 1.0 / math.log1p(-q)
+        self._scale = 1.0 / log1p(-q)
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
-        others = [c for c in enabled if c is not current] or enabled
-        return others[int(self._random() * len(others))]
+        n = len(enabled)
+        if n == 1 or current not in enabled:
+            return enabled[int(self._random() * n)]
+        nth = int(self._random() * (n - 1))  # of the others
+        return enabled[nth + (current in enabled[: nth + 1])]
 
     def quantum(self, ctx: Context) -> int:
-        return int(math.log(1.0 - self._random()) * self._scale) + 1
+        return int(log(1.0 - self._random()) * self._scale) + 1
 
     def kicked(self) -> int | None:
-        return int(math.log(1.0 - self._random()) * self._scale)
+        return int(log(1.0 - self._random()) * self._scale)

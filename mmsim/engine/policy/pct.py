@@ -31,15 +31,21 @@ class PCT(Policy):
         self._step = 0
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
-        priority = self._priority
-        for ctx in enabled:
-            if ctx.id not in priority:
-                priority[ctx.id] = 1.0 + self._rng.random()
-        best = max(enabled, key=lambda ctx: priority[ctx.id])
+        best = self._best(enabled)
         while self._changes and self._changes[0] <= self._step:
             self._changes.pop(0)
-            priority[best.id] = self._low.pop()
-            best = max(enabled, key=lambda ctx: priority[ctx.id])
+            self._priority[best.id] = self._low.pop()
+            best = self._best(enabled)
+        return best
+
+    def _best(self, enabled: Sequence[Context]) -> Context:
+        priority, best, highest = self._priority, enabled[0], -1.0
+        for ctx in enabled:
+            own = priority.get(ctx.id)
+            if own is None:
+                own = priority[ctx.id] = 1.0 + self._rng.random()
+            if own > highest:
+                best, highest = ctx, own
         return best
 
     def quantum(self, ctx: Context) -> int:

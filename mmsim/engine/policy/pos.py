@@ -30,11 +30,12 @@ class POS(Policy):
         performed, last = self._performed, self._last
         if last is not None:
             priority.pop(last.id, None)  # it has another pending operation now
+        chosen, highest = enabled[0], -1.0
         for ctx in enabled:
-            if ctx.id not in priority or (
-                performed is not None and depends(performed, ctx.pending)
-            ):
-                priority[ctx.id] = rng.random()
-        chosen = max(enabled, key=lambda ctx: priority[ctx.id])
+            own = priority.get(ctx.id)
+            if own is None or (performed is not None and depends(performed, ctx.pending)):
+                own = priority[ctx.id] = rng.random()
+            if own > highest:
+                chosen, highest = ctx, own
         self._last, self._performed = chosen, chosen.pending
         return chosen
