@@ -14,6 +14,8 @@ from itertools import chain
 from mmsim.engine.context import READY, Context, Cpu
 from mmsim.engine.machine import Machine
 
+_joined = chain.from_iterable
+
 
 class Choices:
     """The same as ``machine.enabled()`` at every decision of one run."""
@@ -37,12 +39,13 @@ class Choices:
             for cpu in self._touched:
                 self._look(cpu)
             self._touched.clear()
-        for ctx in self.spinning:
-            if ctx.spin.locked is not ctx.shut:
-                ctx.shut = ctx.spin.locked
-                self._look(ctx.cpu)
+        if self.spinning:
+            for ctx in self.spinning:
+                if ctx.spin.locked is not ctx.shut:
+                    ctx.shut = ctx.spin.locked
+                    self._look(ctx.cpu)
         if self._all is None:
-            self._all = list(chain.from_iterable(self._parts))
+            self._all = list(_joined(self._parts))
         return self._all
 
     def _look(self, cpu: Cpu) -> None:

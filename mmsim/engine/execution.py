@@ -537,10 +537,11 @@ class Token:
             return None
         if self._relaxed and not self._policy.directed:
             enabled = [c for c in enabled if not c.relaxed] or enabled
+        pick, quantum = self._pick, self._quantum
         try:
-            chosen = self._pick(enabled, ctx)
+            chosen = pick(enabled, ctx)
             alone = self._memoryless and len(enabled) == 1
-            granted = FOREVER if alone else self._quantum(chosen)
+            granted = FOREVER if alone else quantum(chosen)
         except BaseException as error:
             self._fail(error)
             return None

@@ -85,7 +85,8 @@ def identity(obj: Any) -> Any:
 
 
 # Text, because the interpreter reads and stores an attribute that the code names faster than
-# getattr() and setattr() do one that is given by a string.
+# getattr() and setattr() do one that is given by a string.  ``slow`` is a local variable because
+# CPython 3.11 calls one faster than an attribute that holds a function.
 _FIELD = """\
 def load(obj):
     return obj.RAW
@@ -96,13 +97,15 @@ def store(obj, value):
 def get(obj):
     door.left -= 1
     if door.left < 0:
-        return door.slow(reads, obj, load, obj)
+        slow = door.slow
+        return slow(reads, obj, load, obj)
     return obj.RAW
 
 def put(obj, value):
     door.left -= 1
     if door.left < 0:
-        door.slow(writes, obj, store, obj, value)
+        slow = door.slow
+        slow(writes, obj, store, obj, value)
     else:
         obj.RAW = value
 """
@@ -114,7 +117,8 @@ def effect(obj, raw, arg):
 def perform(obj, arg=DEFAULT):
     door.left -= 1
     if door.left < 0:
-        return door.slow(op, obj, effect, obj, raw, arg)
+        slow = door.slow
+        return slow(op, obj, effect, obj, raw, arg)
     EFFECT
 """
 

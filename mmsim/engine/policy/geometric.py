@@ -25,10 +25,10 @@ class Geometric(Policy):
         self._scale = 1.0 / log1p(-q)
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
-        n = len(enabled)
+        n, random = len(enabled), self._random
         if n == 1 or current not in enabled:
-            return enabled[int(self._random() * n)]
-        nth = int(self._random() * (n - 1))  # of the others
+            return enabled[int(random() * n)]
+        nth = int(random() * (n - 1))  # of the others
         return enabled[nth + (current in enabled[: nth + 1])]
 
     def quantum(self, ctx: Context) -> int:

@@ -20,4 +20,5 @@ class RandomWalk(Policy):
         self._random = rng.random
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
-        return enabled[int(self._random() * len(enabled))]
+        random = self._random
+        return enabled[int(random() * len(enabled))]
