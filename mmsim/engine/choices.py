@@ -55,8 +55,10 @@ class Choices:
             self._all = None
 
     def _part(self, cpu: Cpu) -> list[Context]:
+        """What it can do; and whether that hangs on one task's state alone (``lone``)."""
         tasks = cpu.tasks
-        cpu.lone = len(tasks) == 1 and not cpu.lines and not cpu.stack
-        if cpu.lone and tasks[0].state <= READY:
-            return tasks.copy()  # the commonest
+        simple = not cpu.lines and not cpu.stack and len(tasks) < 2
+        cpu.lone = simple and len(tasks) == 1
+        if simple and not (tasks and tasks[0].state > READY):
+            return tasks.copy()  # the commonest: nobody, or one who can go on
         return self._of(cpu)

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 class Clock:
     """A heap of timers, each of which wakes one sleeping context."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.jumps = 0  # timers that have come
-        self._timers: list[tuple[float, int, Context]] = []
+    now = 0.0
+    jumps = 0  # timers that have come
+    _timers: list[tuple[float, int, Context]] | None = None  # most runs have none
 
     def arm(self, ctx: Context, seconds: float) -> None:
         """Wake ``ctx`` ``seconds`` from now, unless something else does so earlier."""
+        if self._timers is None:
+            self._timers = []
         ctx.timeout = self.now + seconds
         heapq.heappush(self._timers, (ctx.timeout, ctx.id, ctx))
 

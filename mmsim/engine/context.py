@@ -106,7 +106,7 @@ class Cpu:
     bh_off: int = 0
     curr: Context | None = None
     host: Host | None = None
-    lone: bool = False  # one task and no interrupt: what it can do changes with that task's state
+    lone: bool = False  # has one task and no interrupt: nothing but its state changes the choices
 
     def __init__(self, id: int) -> None:
         self.id = id

@@ -181,15 +181,15 @@ def access(op: Op, obj: Any, effect: Callable[..., Any], *args: Any) -> Any:
 
     ``op`` says what the effect does to ``obj``, and must not leave anything out.
     """
-    door.left -= 1
-    if door.left < 0:
+    left = door.left = door.left - 1
+    if left < 0:
         return door.slow(op, obj, effect, *args)
     return effect(*args)
 
 
 def touch(op: Op, obj: Any, effect: Callable[..., Any], value: Any) -> Any:
     """The same for an ``effect(obj, value)``, the commonest: star arguments cost as much again."""
-    door.left -= 1
-    if door.left < 0:
+    left = door.left = door.left - 1
+    if left < 0:
         return door.slow(op, obj, effect, obj, value)
     return effect(obj, value)

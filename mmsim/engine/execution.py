@@ -113,7 +113,8 @@ class Token:
             if self._stuck and machine.error is None and machine.on_stuck is not None:
                 # before the stacks are unwound, so that they can be shown
                 machine.on_stuck(machine, self._stuck)
-            self._unwind()
+            if self._stuck or self._aborting:
+                self._unwind()
         except BaseException:  # Ctrl-C, at any moment: nobody knows who holds the token
             self.close()
             raise
@@ -152,7 +153,7 @@ class Token:
         self._pick = policy.pick
         self._quantum = policy.quantum
         self._memoryless = policy.memoryless
-        self._tell = type(policy).ran is not Policy.ran
+        self._ran = None if type(policy).ran is Policy.ran else policy.ran
         self._passes = policy.passes
 
     def _unwind(self) -> None:
@@ -488,8 +489,8 @@ class Token:
     def _account(self, ctx: Context, n: int) -> None:
         ctx.stamp = self.steps = self.steps + n
         self._log.append((ctx.id, n))
-        if self._tell:
-            self._policy.ran(ctx, n)
+        if (ran := self._ran) is not None:
+            ran(ctx, n)
         if self._relaxed:
             self._turns = 0
             for other in self._relaxed:
@@ -537,11 +538,10 @@ class Token:
             return None
         if self._relaxed and not self._policy.directed:
             enabled = [c for c in enabled if not c.relaxed] or enabled
-        pick, quantum = self._pick, self._quantum
+        pick, quantum = self._pick, self._quantum  # called faster so (see model/struct.py)
         try:
             chosen = pick(enabled, ctx)
-            alone = self._memoryless and len(enabled) == 1
-            granted = FOREVER if alone else quantum(chosen)
+            granted = FOREVER if self._memoryless and len(enabled) == 1 else quantum(chosen)
         except BaseException as error:
             self._fail(error)
             return None
@@ -584,7 +584,9 @@ class Token:
             enabled = self._choices.after(None)
             if enabled:
                 return enabled
-        if any(c.state not in (DONE, FRESH) for c in machine.contexts):
-            self._stuck = "stuck"
-            self._log += machine.seated()
+        for ctx in machine.contexts:
+            if ctx.state != DONE and ctx.state != FRESH:
+                self._stuck = "stuck"
+                self._log += machine.seated()
+                break
         return []

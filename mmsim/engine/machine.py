@@ -16,7 +16,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 from mmsim.engine.clock import Clock
@@ -60,7 +59,7 @@ class Machine:
         gates: frozenset[str] = frozenset(),
         era: str = "",
     ) -> None:
-        self.cpus = [Cpu(i) for i in range(cpus)]
+        self.cpus = list(map(Cpu, range(cpus)))
         self.preempt = preempt
         self.smp = smp
         self.seed = seed
@@ -89,9 +88,20 @@ class Machine:
         """There is one in a run."""
         return "Machine", None
 
-    def booted(self) -> AbstractContextManager[Machine]:
-        """Kernel code runs on this machine: set-up, the run, and checks, one after the other."""
-        return _Booted(self)
+    def booted(self) -> Machine:
+        """Kernel code runs on this machine: set-up, the run, and checks, one after the other.
+
+        For ``with``; a generator of contextlib's would cost as much as all else that is booted.
+        """
+        return self
+
+    def __enter__(self) -> Machine:
+        door.boot(self)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        door.close()
+        door.machine = None
 
     @property
     def boot(self) -> Context:
@@ -212,7 +222,7 @@ class Machine:
         """
         top = cpu.stack[-1] if cpu.stack else cpu.curr
         if top is None:
-            out = [task for task in cpu.tasks if task.state <= READY] if cpu.tasks else []
+            out = [task for task in cpu.tasks if task.state <= READY]
         else:
             state = top.state
             if state <= READY or (state == SPINNING and not top.spin.locked):
@@ -259,23 +269,6 @@ class Machine:
         """Add to a metric of the run."""
         with _telling:
             self.metrics[name] = self.metrics.get(name, 0) + n
-
-
-class _Booted:
-    """A class, since ``contextmanager`` costs as much as all else that boots a small machine."""
-
-    __slots__ = ("_machine",)
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-
-    def __enter__(self) -> Machine:
-        door.boot(self._machine)
-        return self._machine
-
-    def __exit__(self, *raised: object) -> None:
-        door.close()
-        door.machine = door.running = None
 
 
 def _nothing() -> None:

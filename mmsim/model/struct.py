@@ -95,15 +95,15 @@ def store(obj, value):
     obj.RAW = value
 
 def get(obj):
-    door.left -= 1
-    if door.left < 0:
+    left = door.left = door.left - 1
+    if left < 0:
         slow = door.slow
         return slow(reads, obj, load, obj)
     return obj.RAW
 
 def put(obj, value):
-    door.left -= 1
-    if door.left < 0:
+    left = door.left = door.left - 1
+    if left < 0:
         slow = door.slow
         slow(writes, obj, store, obj, value)
     else:
@@ -115,8 +115,8 @@ def effect(obj, raw, arg):
     EFFECT
 
 def perform(obj, arg=DEFAULT):
-    door.left -= 1
-    if door.left < 0:
+    left = door.left = door.left - 1
+    if left < 0:
         slow = door.slow
         return slow(op, obj, effect, obj, raw, arg)
     EFFECT

@@ -48,10 +48,12 @@ class Greenlets:
         self._control = getcurrent()
         self._used = 0
         for cpu in machine.cpus:
-            if cpu.tasks or cpu.lines:
+            if cpu.tasks:
                 for task in cpu.tasks:
                     task.host = self.lend()
-                cpu.host = cpu.tasks[0].host if cpu.tasks else self.lend()
+                cpu.host = cpu.tasks[0].host
+            elif cpu.lines:
+                cpu.host = self.lend()
 
     def lend(self) -> Host:
         used = self._used
