@@ -30,8 +30,18 @@ PLAN: Mapping[str, Sequence[str]] = {
     "000.recheck-lock-get-from-zero-debug-list": ("rm-scanner",),
     "000.extra-put": ("rm-driver",),
     "000.extra-put-nodebug": ("rm-driver",),
-    "000.extra-put-realloc": ("user-driver-fault",),
-    "000.realloc": ("user-driver-fault-once", "user-driver-fault-once/2"),
+    "000.extra-put-realloc": (
+        "user-driver-fault",
+        "user-driver-fault-apart",
+        "user-buffered",
+    ),
+    # up to a bound: three tasks, and two, on one CPU, where a page comes back in the CPU's own list
+    "000.realloc": (
+        "user-driver-fault-apart",
+        "user-buffered",
+        "user-buffered-once/3",
+        "user-driver-fault-once/1",
+    ),
     "000.isolate-noref": ("exit-kswapd",),
     "000.isolate-noref-517": ("exit-kswapd",),
     "000.isolate-testclear-first": ("exit-kswapd",),
@@ -53,8 +63,12 @@ PLAN: Mapping[str, Sequence[str]] = {
     "000.hold-both-locks": ("rm-rm",),
     "000.compound-keep-lock": ("exit-kswapd",),
     "000.nonatomic-flag": ("rm-driver",),
-    "000.late-flag-realloc": ("rm-buffered-once/1",),
-    "000.buffers": ("rm-buffered-once", "rm-buffered-once/2"),
+    "000.late-flag-realloc": (
+        "rm-buffered-once/1",
+        "rm-buffered-apart",
+        "user-driver-fault-apart",
+    ),
+    "000.buffers": ("rm-buffered-apart", "rm-buffered-once/3"),
     "000.driver-uses-lru": ("rm-driver",),
     "000.driver-clears-lru": ("rm-driver",),
     # thread 001
