@@ -48,10 +48,9 @@ PLAN: Mapping[str, Sequence[str]] = {
     "000.isolate-testclear-first-517": ("exit-kswapd",),
     "000.isolate-lock-first-release": ("exit-kswapd", "exit-kswapd-scanner"),
     "000.isolate-lock-first-release-unless-zero": ("exit-kswapd", "exit-kswapd-scanner"),
-    # not exit-kswapd-scanner: a scanner of 2006 takes its reference, unless zero, while reclaim
-    # has raised the count from zero, and its put frees what exit is freeing, as
-    # tests/explore/test_proofs.py shows
+    # not exit-kswapd-scanner: that is the race of the next one
     "000.isolate-lock-first-release-testone": ("exit-kswapd",),
+    "000.isolate-lock-first-release-testone-scanner": ("exit-kswapd-scanner",),
     "000.isolate-lock-first-release-count": ("exit-kswapd",),
     "000.isolate-lock-first-release-norecheck": ("exit-kswapd",),
     "000.putback-late-setlru": ("exit-kswapd",),

@@ -15,7 +15,7 @@ from mmsim.pagemap import address_space
 from mmsim.rmap import anon_vma
 from mmsim.scenarios.invariants import broken, check_mm
 from mmsim.scenarios.s000_lock_swap import actors
-from mmsim.scenarios.s000_lock_swap.casts import CASTS, Few, cast_of
+from mmsim.scenarios.s000_lock_swap.casts import ALONE, CASTS, Few, cast_of
 from mmsim.scenarios.small import SmallCast
 
 NODES = 2
@@ -220,6 +220,7 @@ class Stage:
 
 def setup(machine, variant, few=None):
     """Boot, and spawn a task for each role and the disk's interrupts."""
+    few = few or ALONE.get(variant.cast)
     stage = Stage(machine, variant, few)
     numbers = dict.fromkeys(stage.roles, 0)
     for i, role in enumerate(stage.roles):
