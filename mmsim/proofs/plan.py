@@ -302,6 +302,10 @@ PLAN: Mapping[str, Sequence[str]] = {
     "004.wp-no-munlock": ("cow",),
     "004.wp-no-lock": ("cow",),
     "004.wp-no-lock-dbg": ("cow-marked",),
+    # What keeps migration off the writer is not the page lock: do_wp_page() has a reference, and so
+    # has the pte until page_remove_rmap() is through.  Without the count of references the cast
+    # fails, lock or none (tests/explore/test_proofs.py).  The path that the lock is for,
+    # reclaim's mark after it has let go of the ptl, is not migration's: TTU_IGNORE_MLOCK.
     "004.wp-no-lock-migration": ("cow-migrate-once",),
     "004.fault-page-lock": ("populate-evict", "populate-evict/2"),
     "004.fault-no-page-lock": ("fault-truncate",),
