@@ -131,11 +131,35 @@ def test_a_reference_that_is_taken_back_is_there_for_others_meanwhile() -> None:
 
     Nobody of its time took a reference without that lock, or one of his own.  Since 2006 some do,
     unless the count is zero, which then it is not: the scanner's put frees what exit is freeing.
+    With the same people but the scanner it cannot fail; nor with the scanner, if reclaim gets
+    unless zero as well.
     """
-    testone = find_variant("000.isolate-lock-first-release-testone")
-    proof = prove(Pair(testone, "exit-kswapd-scanner"), first=True)
+    testone = "000.isolate-lock-first-release-testone"
+    proof = prove(Pair(find_variant(f"{testone}-scanner"), "exit-kswapd-scanner"), first=True)
     assert [finding["title"] for finding in proof.findings] == [
         "BUG: Bad page state: nonzero mapcount"
+    ]
+    assert prove(Pair(find_variant(testone), "exit-kswapd")).verdict == EXHAUSTIVE
+    unless_zero = find_variant("000.isolate-lock-first-release-unless-zero")
+    assert prove(Pair(unless_zero, "exit-kswapd-scanner")).verdict == EXHAUSTIVE
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_it_is_the_reference_that_keeps_migration_off_a_writer_and_not_the_lock(
+    locked: bool,
+) -> None:
+    """Without the count of references the cast of 004.wp-no-lock-migration fails, lock or none.
+
+    page_remove_rmap() drops the mapcount first and the mark after that.  In between nobody maps
+    the page any more, and migration would take the mark along to where somebody else maps it.
+    """
+    right = find_variant("004.wp-no-lock-migration")
+    gates = {*right.gates, "migrate-no-refcheck"} - ({"wp-no-lock"} if locked else set())
+    wrong = replace(right, gates=tuple(sorted(gates)))
+    replace(right.scenario, variants=(wrong,))
+    proof = prove(Pair(wrong, "cow-migrate-once"), executions=2000, first=True)
+    assert [finding["title"] for finding in proof.findings] == [
+        "PG_mlocked page is mapped in no VM_LOCKED vma"
     ]
 
 

@@ -38,6 +38,7 @@ RATES = {
     "000.isolate-testclear-first-517": 0.03,
     "000.isolate-lock-first-release-norecheck": 0.02,
     "000.isolate-lock-first-release-count": 0.009,
+    "000.isolate-lock-first-release-testone-scanner": 0.009,
     "000.putback-late-setlru": 0.008,
     "000.putback-late-setlru-54": 0.015,
     "000.move-account-noisolate": 0.25,

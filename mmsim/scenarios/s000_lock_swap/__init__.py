@@ -55,6 +55,15 @@ reclaim could take a reference from zero.  That second look does not help if rec
 page again in the meantime (000.isolate-lock-first-release-count: fixed in 2.6.7); with a reference
 unless zero it is not needed (000.isolate-lock-first-release-unless-zero).
 
+The fix of 2.6.7 takes back an increment from zero.  With somebody who gets unless zero, and does
+not hold the lock, it would not do (000.isolate-lock-first-release-testone-scanner):
+
+  1  exit: put_page_testzero() makes the count 0; waits for the lock
+  2  reclaim has the lock and increments: 1
+  3  a scanner gets unless zero, which it is not: 2
+  4  reclaim sees that it was 0, and takes its increment back: 1
+  5  the scanner puts: 0.  It and exit have both made the count 0, and under the lock it still is
+
 With 8 CPUs the first finding takes well below a second, and about half of one where a window is two
 statements wide (000.putback-late-setlru, 000.isolate-lock-first-release-count).  With two CPUs the
 latter takes ten seconds: whoever released the page has to be off its CPU for a whole round of
@@ -263,6 +272,13 @@ ISOLATION = (
         cast="rounds",
         gates=("isolate-testone", "release-lock-first", "release-recheck-count"),
         against="000.isolate-lock-first-release-count",
+    ),
+    _variant(
+        "isolate-lock-first-release-testone-scanner", "who gets unless zero meets it", SOMETIMES,
+        DOUBLE_FREE, *AFTERMATH,
+        cast="scanned",
+        gates=("isolate-testone", "release-lock-first", "release-recheck-count"),
+        policy="urw",
     ),
     _variant(
         "isolate-lock-first-release-count", "until 2.6.6: reclaim may get from zero", SOMETIMES,

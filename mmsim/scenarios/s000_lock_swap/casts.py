@@ -42,16 +42,21 @@ class Few:
     """A small cast.
 
     ``file_pages`` are on both nodes in turn; an exiting task has small pages on the nodes of
-    ``heap`` and a huge one on node 0.  Reclaim looks at ``scan`` pages of a list, ``rounds`` times,
-    on the active lists first if ``aging``.  ``ios`` writes end, the first of a huge page.
-    ``faults`` pages are touched by a new process.  Walks by frame number look at the last ``walk``
-    frames in use, or at all of them.  A driver has ``transfers`` to each page, and its process
-    looks at it as often.  All on CPU 0 if ``together``.
+    ``heap`` and, if ``huge``, a huge one on node 0.  Reclaim looks at ``scan`` pages of a list,
+    ``rounds`` times, on the active lists first if ``aging``.  ``ios`` writes end, the first of a
+    huge page.  ``faults`` pages are touched by a new process.  Walks by frame number look at the
+    last ``walk`` frames in use, or at all of them.  A driver has ``transfers`` to each page, and
+    its process looks at it as often.
+
+    Each role has a CPU of its own, or that of ``on``.  A node has ``spare`` frames that nobody uses
+    at first.  ``hoard`` is how many free pages a CPU gathers: with 1 what is freed goes to the
+    buddies at once, from where every CPU takes it; 0 is what is usual.
     """
 
     roles: tuple[str, ...]
     file_pages: int = 2
     heap: tuple[int, ...] = (1, 0)
+    huge: bool = True
     scan: int = 2
     rounds: int = 1
     aging: bool = False
@@ -59,13 +64,20 @@ class Few:
     faults: int = 1
     walk: int | None = None
     transfers: int = 3
-    together: bool = False
+    on: tuple[int, ...] = ()
+    spare: int = 4
+    hoard: int = 0
+
+
+ALONE = {"scanned": Few(("exit", "kswapd", "scanner"), heap=(0,), huge=False, scan=1)}
+"""Casts of one task each, whatever the CPUs: among eight the race hardly ever comes about."""
 
 
 def known_cast(name, era):
     """``name`` if the version has such a cast.  Raises ValueError."""
-    if name != ANY and name not in CASTS[era]:
-        raise ValueError(f"no cast {name!r} in {era}: {', '.join((ANY, *CASTS[era]))}")
+    known = (ANY, *CASTS[era], *ALONE)
+    if name not in known:
+        raise ValueError(f"no cast {name!r} in {era}: {', '.join(known)}")
     return name
 
 

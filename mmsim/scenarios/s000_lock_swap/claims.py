@@ -192,6 +192,9 @@ CLAIMS = (
         "the fix of 2.6.7",
         "Taking back an increment from zero, under the lock, makes the second look enough.",
         (Clean("000.isolate-lock-first-release-testone"),),
+        note="As long as nobody gets unless zero without the lock, as page_idle or compaction do "
+        "today: he finds the count raised, and his put is the second one to make it 0 "
+        "(000.isolate-lock-first-release-testone-scanner).",
     ),
     Claim(
         "000.14",

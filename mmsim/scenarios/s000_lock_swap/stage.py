@@ -15,7 +15,7 @@ from mmsim.pagemap import address_space
 from mmsim.rmap import anon_vma
 from mmsim.scenarios.invariants import broken, check_mm
 from mmsim.scenarios.s000_lock_swap import actors
-from mmsim.scenarios.s000_lock_swap.casts import CASTS, Few, cast_of
+from mmsim.scenarios.s000_lock_swap.casts import ALONE, CASTS, Few, cast_of
 from mmsim.scenarios.small import SmallCast
 
 NODES = 2
@@ -79,6 +79,9 @@ class Stage:
             # as large as in life, so that the longest stretch is not one of giving pages back
             for pgdat in self.vm.node_data:
                 pgdat.zone.pageset_high, pgdat.zone.pageset_batch = 378, 63
+        if few is not None and few.hoard:
+            for pgdat in self.vm.node_data:
+                pgdat.zone.pageset_high = pgdat.zone.pageset_batch = few.hoard
         self.anon = anon_vma("heap")
         self.exits = [self.gathered(i) for i in exits]
         written = [lambda: self.huge_page(0), lambda: self.lru_page(1)]
@@ -94,9 +97,10 @@ class Stage:
     def frames(self, exits):
         """Frames needed on a node: an even number."""
         files = sum(role in ("rm", "truncate") for role in self.roles) or "mover" in self.roles
-        need = [4 + -(-self.file_pages // NODES) * files] * NODES
+        spare, huge = (4, 3) if self.few is None else (self.few.spare, 3 * self.few.huge)
+        need = [spare + -(-self.file_pages // NODES) * files] * NODES
         for i in exits:
-            need[i % NODES] += 3  # a huge page, and perhaps a frame to align it
+            need[i % NODES] += huge  # a huge page, and perhaps a frame to align it
             for node in self.exiting(i):
                 need[node] += 1
         return max(need) + 1 & ~1
@@ -131,8 +135,8 @@ class Stage:
 
     def gathered(self, number):
         """What an exiting task frees: small pages of both nodes, then a huge one of the last's."""
-        huge = self.huge_page(number % NODES)
-        pages = [*(self.lru_page(node) for node in self.exiting(number)), huge]
+        huge = [self.huge_page(number % NODES)] if self.few is None or self.few.huge else []
+        pages = [*(self.lru_page(node) for node in self.exiting(number)), *huge]
         for page in pages:
             page.v__mapcount = 0
         return pages
@@ -216,6 +220,7 @@ class Stage:
 
 def setup(machine, variant, few=None):
     """Boot, and spawn a task for each role and the disk's interrupts."""
+    few = few or ALONE.get(variant.cast)
     stage = Stage(machine, variant, few)
     numbers = dict.fromkeys(stage.roles, 0)
     for i, role in enumerate(stage.roles):
@@ -223,8 +228,8 @@ def setup(machine, variant, few=None):
         cpu = i
         if stage.cast in ("realloc", "buffers"):  # what one frees is next in the list of its CPU
             cpu = i - i % len(CASTS[variant.era][stage.cast])
-        if few is not None and few.together:
-            cpu = 0
+        if few is not None and few.on:
+            cpu = few.on[i]
         machine.spawn(fn, *args, comm=f"{COMM[role]}{numbers[role]}", cpu=cpu)
         numbers[role] += 1
     for i, page in enumerate(stage.io_pages):
@@ -243,10 +248,12 @@ def check(machine, variant):
 
 def _small(*roles, **how):
     few = Few(roles, **how)
-    cpus = 1 if few.together else max(2, len(roles))
+    cpus = max(few.on) + 1 if few.on else max(2, len(roles))
     limits = [f"{few.file_pages} page{'s' * (few.file_pages > 1)} a file"]
     if few.transfers != actors.TRANSFERS:
         limits.append("a driver sets a flag once")
+    if few.hoard == 1:
+        limits.append("no CPU keeps a free page")
     if "kswapd" in roles:
         limits.append(f"reclaim looks at {few.scan} pages a list")
     return SmallCast(lambda m, v: setup(m, v, few), cpus, ", ".join(limits))
@@ -263,7 +270,7 @@ SMALL = {
     "rm-driver": _small("rm", "driver"),
     "rm-rm": _small("rm", "rm"),
     "rm-exit": _small("rm", "exit"),
-    "rm-buffered": _small("rm", "buffered", together=True, file_pages=1),
+    "rm-buffered": _small("rm", "buffered", on=(0, 0), file_pages=1),
     "exit-scanner": _small("exit", "scanner", heap=(1,), walk=1),
     "exit-kswapd": _small("exit", "kswapd"),
     "exit-kswapd-rounds": _small("exit", "kswapd", rounds=2, heap=(1,)),
@@ -283,12 +290,22 @@ SMALL = {
     "fault-scanner": _small("fault", "scanner"),
     "swapin-kswapd": _small("swapin", "kswapd"),
     "swapin-scanner": _small("swapin", "scanner"),
-    "user-driver": _small("user", "driver", together=True, heap=(1,)),
-    "user-driver-fault": _small("user", "driver", "fault", together=True, heap=()),
-    "rm-buffered-once": _small("rm", "buffered", together=True, file_pages=1, transfers=1),
+    "user-driver": _small("user", "driver", on=(0, 0), heap=(1,)),
+    "user-driver-fault": _small("user", "driver", "fault", on=(0, 0, 0), heap=()),
+    "rm-buffered-once": _small("rm", "buffered", on=(0, 0), file_pages=1, transfers=1),
     "user-driver-fault-once": _small(
-        "user", "driver", "fault", together=True, heap=(), transfers=1
+        "user", "driver", "fault", on=(0, 0, 0), heap=(), transfers=1
     ),
+    # On one CPU everything that two tasks do has an order, and there are too many.  With a CPU each
+    # they are few; then what one frees has to get to another's CPU, so no CPU keeps a free page.
+    # That leaves out a page that comes back in the CPU's own list.  In user-buffered a task takes
+    # what it has let go of; where others take it, on one CPU, is explored up to a bound.
+    "user-driver-fault-apart": _small("user", "driver", "fault", heap=(0,), huge=False, hoard=1),
+    "user-buffered": _small("user", "buffered", on=(1, 0), heap=(0,), huge=False),
+    "user-buffered-once": _small(
+        "user", "buffered", on=(0, 0), heap=(0,), huge=False, transfers=1
+    ),
+    "rm-buffered-apart": _small("rm", "buffered", on=(1, 0), spare=1, hoard=1),
     "mover-reader": _small("mover", "reader", file_pages=1),
     "rm-kswapd-disk": _small("rm", "kswapd", file_pages=1, scan=1, ios=1),
     "rm-kswapd-scanner": _small("rm", "kswapd", "scanner", file_pages=1, scan=1),

@@ -123,7 +123,9 @@ THE_MAIL = (
         "happens is more than random runs can say; it is so in every order with two switches "
         "(tests/scenarios/test_004_every_order.py). The lock is for reclaim, which has seen the "
         "old pte and marks the page once it is munlocked (004.wp-no-lock), and for the search for "
-        "other lockers, which insists on it (004.wp-no-lock-dbg).",
+        "other lockers, which insists on it (004.wp-no-lock-dbg). Where migration does not compare "
+        "references it does harm, with the page lock as well as without it "
+        "(tests/explore/test_proofs.py).",
     ),
     Claim(
         "004.12",
@@ -349,7 +351,9 @@ WHAT_ELSE = (
         note="Before 3.7 it would: the mark was moved to the new page, where munlock, which clears "
         "the old one's, did not look. Since then the last unmap has cleared it. What the "
         "comparison protects is whoever reads and writes through a reference, which these runs "
-        "do not look at.",
+        "do not look at, and the last unmap itself: page_remove_rmap() takes the page off the "
+        "ptes first and clears the mark then, and only the count tells migration to wait "
+        "(tests/explore/test_proofs.py, with do_wp_page()).",
     ),
 )
 
