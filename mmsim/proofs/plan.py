@@ -300,7 +300,7 @@ PLAN: Mapping[str, Sequence[str]] = {
     "004.munlock-put-in-lock": ("truncate-munlock",),
     "004.putback-no-recheck": ("charge-munlock",),
     "004.wp-no-munlock": ("cow",),
-    "004.wp-no-lock": ("cow",),
+    "004.wp-no-lock": ("cow", "cow-truncate"),
     "004.wp-no-lock-dbg": ("cow-marked",),
     # What keeps migration off the writer is not the page lock: do_wp_page() has a reference, and so
     # has the pte until page_remove_rmap() is through.  Without the count of references the cast

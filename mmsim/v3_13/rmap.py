@@ -18,7 +18,7 @@ VM_LOCKED true while the pages are being marked; exit_mmap() clears it without.
 from mmsim.engine.door import door
 from mmsim.filemap import lock_page, trylock_page
 from mmsim.linux.atomic import atomic_add_negative
-from mmsim.linux.bug import BUG_ON, VM_BUG_ON
+from mmsim.linux.bug import BUG_ON, VM_BUG_ON, page_fault
 from mmsim.linux.sched import cond_resched
 from mmsim.linux.sleeplock import down_read_trylock, mutex_lock, mutex_unlock, up_read
 from mmsim.lru_release import put_page
@@ -56,6 +56,7 @@ SWAP_SUCCESS, SWAP_AGAIN, SWAP_FAIL, SWAP_MLOCK = "success", "again", "fail", "m
 
 TTU_UNMAP, TTU_MIGRATION, TTU_MUNLOCK = 0, 1, 2
 TTU_ACTION_MASK = 0xFF
+I_MMAP_MUTEX = 0x38  # its offset in struct address_space, 64 bit and no lock debugging
 TTU_IGNORE_MLOCK = 1 << 8
 
 CLUSTER_PAGES = 32
@@ -256,8 +257,11 @@ def try_to_unmap_file(page, flags):
 
     *Locks:* page lock; takes i_mmap_mutex (sleeps).  *Race:* munlock does not look into nonlinear
     vmas, so it drops PG_mlocked although one of them may be VM_LOCKED; reclaim repairs that.
+    Without the page lock truncate may have taken the page out of its file: then this oopses.
     """
     mapping = page.mapping
+    if mapping is None:
+        page_fault(I_MMAP_MUTEX, True, page)
     mutex_lock(mapping.i_mmap_mutex)
     ret, walk_on = _unmap_linear(page, mapping, flags)
     if walk_on and mapping.i_mmap_nonlinear and flags & TTU_ACTION_MASK != TTU_MUNLOCK:

@@ -163,6 +163,15 @@ def test_it_is_the_reference_that_keeps_migration_off_a_writer_and_not_the_lock(
     ]
 
 
+@pytest.mark.slow
+def test_the_page_lock_keeps_truncate_off_a_writer() -> None:
+    """With it the search for other lockers finds the page in its file; without, see the plan."""
+    wrong = find_variant("004.wp-no-lock")
+    right = replace(wrong, gates=tuple(gate for gate in wrong.gates if gate != "wp-no-lock"))
+    replace(right.scenario, variants=(right,))
+    assert prove(Pair(right, "cow-truncate")).verdict == EXHAUSTIVE
+
+
 def test_what_is_proved_is_recorded_and_goes_stale(
     empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,8 @@ LOST_PAGE = r"^a shared mapping has a page that its file has not$"
 # VM_BUG_ON(!PageLocked(page)): unlock_page(), try_to_munlock()
 NOT_LOCKED = r"^kernel BUG at mm/(filemap\.c:610|rmap\.c:1657)!$"
 STRANDED_MARK = r"^PG_mlocked page is mapped in no VM_LOCKED vma$"
+# try_to_unmap_file() of a page that truncate has taken out of its file
+NO_MAPPING = r"^BUG: kernel NULL pointer dereference, address: 0+38$"
 STRANDED_PAGE = r"^evictable page is stranded on the unevictable list$"
 LISTS = (
     r"^list_(add|del) corruption",
@@ -267,7 +269,8 @@ PIECES = (
     variant(
         "wp-no-lock",
         "do_wp_page() munlocks it without the page lock: reclaim marks it after that",
-        "cow", SOMETIMES, (STRANDED_MARK,), gates=(*MERGED, "wp-no-lock"), DEBUG_VM=False,
+        "cow", SOMETIMES, (STRANDED_MARK, NO_MAPPING), gates=(*MERGED, "wp-no-lock"),
+        DEBUG_VM=False,
     ),
     variant(
         "wp-no-lock-dbg",

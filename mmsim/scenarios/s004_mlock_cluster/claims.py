@@ -109,7 +109,8 @@ THE_MAIL = (
         note="Pages are munlocked without the lock in every run, and no list is harmed; nor is one "
         "in any order with two switches (tests/scenarios/test_004_every_order.py). What insists on "
         "the lock is the search for other lockers (the third line), and what goes wrong without it "
-        "is a mark too many (004.wp-no-lock).",
+        "is a mark too many (004.wp-no-lock); beside truncate that search meets a page without a "
+        "mapping, which every order of a small cast shows and no random run has (cow-truncate).",
     ),
     Claim(
         "004.11",

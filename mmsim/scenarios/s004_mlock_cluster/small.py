@@ -273,14 +273,26 @@ def cow(s):
     s.act("trinity-a", write, vma)
 
 
-def cow_marked(s):
-    """The same of a page that is marked, and that two others map."""
+def _shared_private(s):
     p0 = s.page(mlocked=True, culled=False)
     vma = s.mmap("trinity-a", (p0,), VM_WRITE | VM_LOCKED)
     anon_vma_link(vma, anon_vma(f"anon{s.number}", s.number))
     s.mmap("trinity-b", (p0,), VM_SHARED)
     s.mmap("trinity-c", (p0,), VM_SHARED)
+    return vma
+
+
+def cow_marked(s):
+    """The same of a page that is marked, and that two others map."""
+    vma = _shared_private(s)
     s.reclaim(nr=1)
+    s.act("trinity-a", write, vma)
+
+
+def cow_truncated(s):
+    """The same while the page leaves its file."""
+    vma = _shared_private(s)
+    s.act("trinity-b", truncate, s.mapping, 1)
     s.act("trinity-a", write, vma)
 
 
@@ -424,6 +436,7 @@ SMALL = {
     "cow": _small(cow),
     "cow-marked": _small(cow_marked),
     "cow-migrate": _small(cow_migrated, MIGRATION),
+    "cow-truncate": _small(cow_truncated, ""),
     "fault-truncate": _small(faulted_truncated, ""),
     "fault-migrate": _small(faulted_migrated, MIGRATION),
     "fault-reclaim": _small(faulted_reclaimed),
