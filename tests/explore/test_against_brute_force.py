@@ -10,7 +10,7 @@ import pytest
 
 from mmsim.engine.execution import Token
 from tests.engine.lab import every_order
-from tests.explore.programs import explore
+from tests.explore.programs import Thorough, explore
 from tests.explore.random_programs import FLAVOURS, final, program
 
 QUICK, MANY = 600, 3_000  # orders that a program may have
@@ -26,6 +26,7 @@ def compare(token: Token, seed: int, flavour: str, orders: int) -> tuple[int, in
     text: Any = build.text  # type: ignore[attr-defined]
     assert set(outcomes) == set(brute), f"{flavour} {seed}: {text}"
     assert not search.cut
+    assert explore(token, build, final, search=Thorough(), learn=3)[1] == outcomes
     return search.executions, search.blocked
 
 

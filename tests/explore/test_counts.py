@@ -16,9 +16,10 @@ from mmsim.engine.execution import Token
 from mmsim.engine.explore import Bounded, Dpor
 from mmsim.linux import spinlock
 from mmsim.linux.atomic import atomic_cmpxchg
+from mmsim.linux.irqflags import raise_irq
 from mmsim.model.struct import Struct, shared
 from tests.engine.lab import Lab, Only, every_order, steps
-from tests.explore.programs import explore, increments, sections, writers
+from tests.explore.programs import Thorough, explore, increments, sections, writers
 
 
 class Cell(Struct):
@@ -100,6 +101,49 @@ def test_a_word_that_is_shared_after_all_starts_the_search_again(green: Token) -
     assert search.restarts == 1
     want = {(m.vm.v_n, m.vm.v_m) for m in every_order(green, build)}
     assert set(seen) == want
+
+
+@pytest.mark.parametrize("last", ["forks", "raises", "meets"])
+def test_the_last_one_that_has_seen_everything(green: Token, last: str) -> None:
+    """What it does makes no events; whom it makes does, and so does a word that was not quiet."""
+
+    def build() -> Lab:
+        m = Lab(2)
+
+        def increment(word: Any) -> None:
+            word.n = word.n + 1
+
+        def first(word: Any) -> None:
+            word.m = 1
+            word.n = 1
+
+        def other(word: Any) -> None:
+            increment(word)
+            increment(word)  # by now it may have seen all of the first's
+            if last == "forks":
+                m.spawn(increment, word, comm="child", cpu=0)
+            elif last == "raises":
+                raise_irq(line)
+            elif word.n == 3:
+                word.n = word.n + word.m
+            increment(word)
+
+        line = m.irq(increment, m.vm, comm="irq", cpu=0) if last == "raises" else None
+        m.task("first", first)
+        m.task("other", other, cpu=1)
+        return m
+
+    outcomes = []
+    for search in Dpor(), Thorough():
+        machine = build()
+        machine.instruments.append(search.learner())
+        green.run(machine, Only("other", "first", "irq", "child"))  # m is the first's alone
+        search.words.settle()
+        _, seen = explore(green, build, lambda m: m.vm.v_n, search=search)
+        assert search.restarts == 1
+        assert set(seen) == {m.vm.v_n for m in every_order(green, build)}
+        outcomes.append(seen)
+    assert outcomes[0] == outcomes[1], "the same executions in the same order"
 
 
 def filesystem(n: int) -> Lab:

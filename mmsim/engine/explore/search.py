@@ -322,11 +322,10 @@ class Search(Policy):
         kind = op.kind
         if kind is LOCK and obj.locked:
             return False
-        if self._raceless:
-            if kind is not SPAWN and kind is not RAISE:
-                self._count += 1
-                return True
-            self._sole = self._raceless = False
+        makes = kind is SPAWN or kind is RAISE  # others, who can go on then
+        if self._raceless and not makes:
+            self._count += 1
+            return True
         enabled = choices.after(ctx)
         if enabled is not self._enabled and not self._look(enabled, ctx):
             return False
@@ -350,7 +349,9 @@ class Search(Policy):
                     self._plan = node, chosen
                     return False
             self._go(node, ctx, touches)
-            if self._sole and self._onward:
+            if makes:
+                self._sole = self._raceless = False
+            elif self._sole and self._onward:
                 self._raceless = self._seen_all(node)
         except (Stopped, NotQuiet) as error:  # it must not unwind simulated code
             self._fault = error
