@@ -25,7 +25,7 @@ from mmsim.stress.source import find_variant
 ROOT = Path(__file__).resolve().parents[2]
 LIVELOCK = "a loop that never ends: each run takes 160,001 effects, and some twenty fit the limit"
 MORE = "where the search ends, no change of a turn or two leads on; whether fewer would do is open"
-FOUR = "the scanner looks before reclaim clears, and gets between its two steps: four switches"
+FOUR = "the scanner comes in twice, and reclaim as well; that fewer would not do is not proved"
 LARGER = {
     "003.remove-bug-on-rmap-miss": LIVELOCK,
     "000.isolate-lock-first-release-norecheck": MORE,

@@ -156,7 +156,7 @@ def test_it_is_the_reference_that_keeps_migration_off_a_writer_and_not_the_lock(
     right = find_variant("004.wp-no-lock-migration")
     gates = {*right.gates, "migrate-no-refcheck"} - ({"wp-no-lock"} if locked else set())
     wrong = replace(right, gates=tuple(sorted(gates)))
-    replace(right.scenario, variants=(wrong,))
+    replace(right.scenario, variants=(wrong,))  # which gives it its scenario
     proof = prove(Pair(wrong, "cow-migrate-once"), executions=2000, first=True)
     assert [finding["title"] for finding in proof.findings] == [
         "PG_mlocked page is mapped in no VM_LOCKED vma"
@@ -168,7 +168,7 @@ def test_the_page_lock_keeps_truncate_off_a_writer() -> None:
     """With it the search for other lockers finds the page in its file; without, see the plan."""
     wrong = find_variant("004.wp-no-lock")
     right = replace(wrong, gates=tuple(gate for gate in wrong.gates if gate != "wp-no-lock"))
-    replace(right.scenario, variants=(right,))
+    replace(right.scenario, variants=(right,))  # which gives it its scenario
     assert prove(Pair(right, "cow-truncate")).verdict == EXHAUSTIVE
 
 
