@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from mmsim.engine.explore import Frame, Knowledge, add, explored, meet_spelled
+from mmsim.engine.explore import ADDED, Frame, Knowledge, add, explored, meet_spelled
 from mmsim.exploration.explorer import Found, Part
 
 Path = tuple[int, ...]
@@ -77,7 +77,7 @@ class Tree:
             frame = self.frames[depth]
             begun = [frame.then[id].step for id in (*frame.done, frame.cur)]
             begun += frame.sleep.values()
-            if add(frame, begun, steps, meet_spelled) and what[0]:
+            if add(frame, begun, steps, meet_spelled) == ADDED and what[0]:
                 self.reversed[what] += 1
         if part.rest:
             self.frames += part.rest

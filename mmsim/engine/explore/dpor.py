@@ -32,29 +32,36 @@ from __future__ import annotations
 from collections import defaultdict
 from heapq import heappush
 from operator import attrgetter
-from typing import NamedTuple
 
 from mmsim.engine.context import Context
 from mmsim.engine.events import printable
 from mmsim.engine.explore.doors import lets_in
-from mmsim.engine.explore.nodes import NO_STEP, Node, Request, Step, Twig, add, place
+from mmsim.engine.explore.nodes import ADDED, NO_STEP, Node, Request, Step, Twig, add, place
 from mmsim.engine.explore.search import Blocked, Search, join, see, waits_for_waker
 from mmsim.engine.explore.words import EVERY_BIT, Touches, meet
 from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK
 
 NO_WORDS = ("", "")
+NEVER = 1 << 60  # deeper than any event
 
 
-class _Race(NamedTuple):
+class _Race:
     """The events ``one`` and ``other``, in this order, by their depth.
 
     ``until``, if it is not 0, is an event of the other's CPU before which the other has to come.
+
+    ``settled``: as long as the events up to this depth stay, the other order is covered.  What
+    covers it at ``one``'s node only grows, and decides by the first steps of the way alone.
     """
 
-    one: int
-    other: int
-    until: int
-    what: tuple[str, str]
+    __slots__ = ("one", "other", "settled", "until", "what")
+
+    def __init__(self, one: int, other: int, until: int, what: tuple[str, str]) -> None:
+        self.one = one
+        self.other = other
+        self.until = until
+        self.what = what
+        self.settled = NEVER
 
 
 _Access = tuple[int, int, Node]
@@ -275,10 +282,19 @@ class Dpor(Search):
 
     def _reverse(self) -> None:
         nodes = self.nodes
+        same = self._depth - 1  # so many events are those of the execution before
         for race in self._races:
+            if race.settled < same:
+                continue
             j = race.one
             node = nodes[j]
-            steps = self._way(race)
+            way = self._way(race)
+            steps = [event.step for event in way]
+            other = nodes[race.other]
+            id, process, touches = other.step
+            # as it would be there
+            at_most = self.words.at_most(other.op, touches or ())
+            steps[way.index(other)] = Step(id, process, at_most)
             # who goes now is not among those who could begin: the way depends on what it does
             begun = (*node.done.values(), *node.sleep.values())
             if j < self._floor:
@@ -286,30 +302,32 @@ class Dpor(Search):
                     self.requests[
                         Request(j, tuple([step.told(self.words) for step in steps]), race.what)
                     ] = None
-            elif add(node, begun, steps):
+                continue
+            told = add(node, begun, steps)
+            if told == ADDED:
                 heappush(self._open, -j)
                 if self.telling:
                     self.reversed[race.what] += 1
+            elif told <= len(way):
+                race.settled = way[told - 1].depth
 
-    def _way(self, race: _Race) -> list[Step]:
+    def _way(self, race: _Race) -> list[Node]:
         """A way for the later event of a race to come before the earlier one.
 
         It is all that happened from there on, without what depends on the earlier event, and with
         the later one as soon as it can.
         """
         nodes = self.nodes
-        j, i, until, _ = race
+        j, i, until = race.one, race.other, race.until
         one, other = nodes[j], nodes[i]
         where, number = one.process, one.number
         before = [node for node in nodes[j + 1 : i] if node.clock[where] < number]
         after = [node for node in nodes[i + 1 :] if node.clock[where] < number]
-        ctx, here, touches = other.step
         if until:
-            last = nodes[until].number
+            here, last = other.process, nodes[until].number
             before = [node for node in before if node.clock[here] < last]
             after = [node for node in after if node.clock[here] < last]
-        itself = Step(ctx, here, self.words.at_most(other.op, touches or ()))
-        return [*[node.step for node in before], itself, *[node.step for node in after]]
+        return [*before, other, *after]
 
 
 def in_words(ctx: Context) -> str:

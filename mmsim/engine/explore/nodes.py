@@ -214,66 +214,80 @@ class Knowledge(NamedTuple):
 
 
 def place(step: Step, steps: Sequence[Step], meet: Meet = meet) -> int:
-    """Where in ``steps`` a pending event comes that could as well come first; -1 if it could not.
+    """Where in ``steps`` a pending event comes that could as well come first.
 
     ``len(steps)`` if it is none of them and depends on none: it could come first all the same.
-    (The *weak initials* of a sequence are those with a place.)
+    (The *weak initials* of a sequence are those with a place.)  Negative if it could not: -1 for
+    the first of ``steps``, which says so, -2 for the second.
     """
     id, process, touches = step
     for i, (other, theirs, touched) in enumerate(steps):
         if other == id:
             return i
-        if theirs == process or touches is None or touched is None:
-            return -1
-        if touches and touched and meet(touches, touched):
-            return -1
+        if (
+            theirs == process
+            or touches is None
+            or touched is None
+            or (touches and touched and meet(touches, touched))
+        ):
+            return ~i
     return len(steps)
 
 
-def add(node: Reversing, begun: Iterable[Step], steps: Sequence[Step], meet: Meet = meet) -> bool:
-    """See to it that ``steps`` is explored from ``node`` on; False if it is anyhow.
+ADDED: Final = 0
 
-    That is so if it could begin with one of ``begun``, who have had a turn there or need none.
+
+def add(node: Reversing, begun: Iterable[Step], steps: Sequence[Step], meet: Meet = meet) -> int:
+    """See to it that ``steps`` is explored from ``node`` on; ADDED if it was not to be.
+
+    It is anyhow if it could begin with one of ``begun``, who have had a turn there or need none.
     Otherwise it joins what is to come, or begins a turn of its own.
+
+    If it is explored anyhow the result is how many of ``steps`` tell: whatever comes in place of
+    the others would be, too.  More than there are, if even what comes behind them matters.
     """
     for step in begun:
-        if place(step, steps, meet) >= 0:
-            return False
+        at = place(step, steps, meet)
+        if at >= 0:
+            return at + 1
     if steps[0].ctx not in node.can:  # nobody is left out
         new = [id for id in node.can if id not in node.back and id not in node.sleep]
         node.back += tuple(new)
         node.then = {**node.then, **{id: Twig(Step(id, -1, None)) for id in new}}
-        return bool(new)
+        return ADDED if new else 1
     twigs = []
     if len(node.back) > len(node.done) + 1:
         twigs = [node.then[id] for id in node.back if id not in node.done and id != node.cur]
     known = len(twigs)
-    grew = grow(twigs, list(steps), meet)
+    told = grow(twigs, list(steps), meet)
     if len(twigs) > known:
         new = [twig.step.ctx for twig in twigs[known:]]
         node.back += tuple(new)
         node.then = {**node.then, **dict(zip(new, twigs[known:], strict=True))}
-    return grew
+    return told
 
 
-def grow(twigs: list[Twig], steps: list[Step], meet: Meet) -> bool:
+def grow(twigs: list[Twig], steps: list[Step], meet: Meet) -> int:
     """The same for what is to come."""
+    told = gone = 0
     while steps:
         for twig in twigs:
             at = place(twig.step, steps, meet)
+            told = max(told, gone + 1 + (at if at >= 0 else ~at))
             if at >= 0:
                 break
         else:
             for step in steps:
                 twigs.append(Twig(step))
                 twigs = twigs[-1].then
-            return True
+            return ADDED
         twigs = twig.then
         if not twigs:
-            return False
+            return told
         if at < len(steps):
             del steps[at]
-    return False
+            gone += 1
+    return told + 1
 
 
 class Reversing(Protocol):

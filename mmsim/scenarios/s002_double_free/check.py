@@ -71,6 +71,8 @@ def _due_course(m):
     if patched("consumer-unlocks-late") or patched("consumer-does-not-check"):
         return
     for _ in range(2):  # a page that was referenced is demoted the second time
+        if all(page.freed for page in parked):
+            return
         refill_inactive(vm.v_nr_active_pages)
         shrink_cache(len(vm.mem_map), vm.zone, 0, 1)
     for page in parked:
