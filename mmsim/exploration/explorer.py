@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -152,6 +153,10 @@ class Explorer:
         except BaseException:
             self._runner.close()
             raise
+        # Executions leave circles behind, which the collector looks for thousands of times.  It
+        # need not look through all of the program as well.
+        gc.collect()
+        gc.freeze()
         return self
 
     def __exit__(
@@ -160,6 +165,7 @@ class Explorer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        gc.unfreeze()
         self._runner.close()
 
     @property

@@ -77,6 +77,24 @@ class Struct(Layout):
         return self.birth
 
 
+class Array(dict[int, Any]):
+    """An array of structs, of which each is made when it is first looked at: most never are.
+
+    ``make(index)`` must make a :class:`Layout` that is told by its place, since nobody knows who
+    looks first.
+    """
+
+    def __init__(self, size: int, make: Callable[[int], Layout]) -> None:
+        super().__init__()
+        self._size = size
+        self._make = make
+
+    def __missing__(self, index: int) -> Any:
+        if not 0 <= index < self._size:
+            raise IndexError(f"[{index}] of an array of {self._size}")
+        return self.setdefault(index, self._make(index))
+
+
 def identity(obj: Any) -> Any:
     """The identity of whatever an operation can be done to: a struct, a context, a CPU, nothing."""
     if isinstance(obj, Layout):

@@ -14,6 +14,8 @@ Lines of BUG() are those of 2.4.17, in vmscan.py, buffer.py and swapfile.py as w
 the second one of shrink_cache() vmscan.c:359.
 """
 
+from functools import partial
+
 from mmsim.linux.atomic import smp_mb
 from mmsim.linux.bug import BUG
 from mmsim.linux.list import list_empty
@@ -28,7 +30,7 @@ from mmsim.linux.spinlock import spin_lock, spin_unlock
 from mmsim.linux.wait import add_wait_queue, remove_wait_queue, wait_queue_entry, wake_up
 from mmsim.model.cite import cite
 from mmsim.model.era import kernel
-from mmsim.model.struct import Struct, shared
+from mmsim.model.struct import Array, Layout, shared
 from mmsim.v2_4.buffer import block_flushpage
 from mmsim.v2_4.page import (
     ClearPageDirty,
@@ -51,13 +53,23 @@ from mmsim.v2_4.page_alloc import page_cache_release
 from mmsim.v2_4.swap import lru_cache_add, lru_cache_del
 
 
-class page_slot(Struct):
+class page_slot(Layout):
     """One place of a mapping: what the page hash finds for (mapping, index)."""
 
     page = shared(None)
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, mapping, index):
+        self.mapping = mapping
+        self.index = index
+
+    @property
+    def name(self):
+        """What events and reports call it."""
+        return f"{self.mapping}[{self.index}]"
+
+    def identity(self):
+        """No two mappings have one name."""
+        return ("page_slot", self.mapping, self.index)
 
 
 class address_space:
@@ -65,7 +77,7 @@ class address_space:
 
     def __init__(self, name, size=0):
         self.name = name
-        self.slots = [page_slot(f"{name}[{index}]") for index in range(size)]
+        self.slots = Array(size, partial(page_slot, name))
         self.writepage = None
 
     @property

@@ -73,12 +73,13 @@ class page(Layout):
         self.pfn = pfn
 
     def __getattr__(self, name):
-        if name not in ("list", "lru", "wait"):
+        if name == "lru" or name == "list":
+            return self.__dict__.setdefault(name, list_head(name, self))
+        if name != "wait":
             raise AttributeError(name)
         with _making, door.making((self.identity(), name)):
             if name not in self.__dict__:
-                made = wait_queue_head("&page->wait") if name == "wait" else list_head(name, self)
-                setattr(self, name, made)
+                self.wait = wait_queue_head("&page->wait")
         return self.__dict__[name]
 
     @property

@@ -17,7 +17,7 @@ from mmsim.linux.spinlock import spin_lock, spin_lock_init, spin_unlock
 from mmsim.model.cite import cite
 from mmsim.model.era import era, kernel
 from mmsim.model.gate import patched
-from mmsim.model.struct import Struct, shared
+from mmsim.model.struct import Array, Layout, shared
 from mmsim.v2_4.buffer import block_flushpage
 from mmsim.v2_4.filemap import (
     UnlockPage,
@@ -41,14 +41,22 @@ from mmsim.v2_4.page_alloc import page_cache_release
 from mmsim.v2_4.swap import lru_cache_del
 
 
-class swap_entry(Struct):
+class swap_entry(Layout):
     """``count`` users of one slot of the swap device: swap_map[offset]."""
 
     count = shared(0)
 
     def __init__(self, offset):
         self.offset = offset
-        self.name = f"swap_map[{offset}]"
+
+    @property
+    def name(self):
+        """What events and reports call it."""
+        return f"swap_map[{self.offset}]"
+
+    def identity(self):
+        """There is one swap device."""
+        return ("swap_map", self.offset)
 
 
 class swap_info_struct:
@@ -57,7 +65,7 @@ class swap_info_struct:
     def __init__(self, size):
         self.swaplock = spin_lock_init("swaplock")
         self.sdev_lock = spin_lock_init("swap_info->sdev_lock")
-        self.swap_map = [swap_entry(offset) for offset in range(size)]
+        self.swap_map = Array(size, swap_entry)
 
 
 class swapper(address_space):

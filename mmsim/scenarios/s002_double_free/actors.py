@@ -263,7 +263,7 @@ def private(stage):
     stage.vm.truncated = True
     free_page(stage.vm)
     cpu = stage.cpu()
-    cache_page(stage.vm, page, stage.file(f"file{cpu}"), 0)
+    cache_page(stage.vm, page, stage.file(f"file{stage.used}"), 0)
     mm = stage.process(f"ld{cpu}", ("page", page, False))
     stage.process(f"ld{cpu}-other", ("page", page, False))
     stage.m.spawn(write_fault, mm, comm="ld", cpu=cpu)

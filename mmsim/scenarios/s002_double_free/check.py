@@ -102,7 +102,7 @@ def _users(vm):
     for skb in vm.skbs:
         held += skb.frags
     for mapping in vm.mappings:
-        held += [slot.v_page for slot in mapping.slots if slot.v_page is not None]
+        held += [slot.v_page for slot in mapping.slots.values() if slot.v_page is not None]
     if patched("andrea-2002-02-14"):
         held += [page for page in vm.mem_map if page.v_flags & LRU]
     held += [page for page in vm.mem_map if page.v_buffers is not None]
