@@ -14,7 +14,7 @@ from mmsim.linux.list import LIST_HEAD, list_add, list_add_tail, list_del
 from mmsim.linux.spinlock import spin_lock_init
 from mmsim.model.cite import cite
 from mmsim.model.era import IS_ENABLED, by_version, era, kernel, refuse_other_eras
-from mmsim.model.struct import Struct, shared
+from mmsim.model.struct import Array, Struct, shared
 from mmsim.page import (
     PAGE_CLASSES,
     PageActive,
@@ -50,11 +50,18 @@ class lruvec(Struct):
     size4 = shared(0)
 
     def __init__(self, pgdat, memcg):
-        self.name = f"lruvec({memcg.name},node{pgdat.node_id})"
         self.pgdat = pgdat
         self.memcg = memcg
-        self.lists = [LIST_HEAD(f"{self.name}.{name}") for name in LRU_NAMES]
+        self.lists = Array(NR_LRU_LISTS, self._list)
         self.lru_lock = spin_lock_init(f"&lruvec->lru_lock#{memcg.name}/{pgdat.node_id}")
+
+    def _list(self, lru):
+        return LIST_HEAD(f"{self.name}.{LRU_NAMES[lru]}", (self.birth, lru))
+
+    @property
+    def name(self):
+        """What events and reports call it."""
+        return f"lruvec({self.memcg.name},node{self.pgdat.node_id})"
 
     def v_size(self, lru):
         """A list's counter, without a point."""
@@ -75,9 +82,11 @@ class zone:
         self.name = f"zone{pgdat.node_id}"
         self.pgdat = pgdat
         self.lock = spin_lock_init("&zone->lock")
-        self.free_area = [
-            LIST_HEAD(f"{self.name}.free_area[{order}]") for order in range(MAX_ORDER)
-        ]
+        self.free_area = Array(MAX_ORDER, self._list)
+
+    def _list(self, order):
+        name = f"{self.name}.free_area[{order}]"
+        return LIST_HEAD(name, (self.pgdat.birth, name))
 
 
 class pglist_data(Struct):

@@ -83,9 +83,13 @@ class page(Layout):
     def __init__(self, pfn, node):
         self.pfn = pfn
         self.node = node
-        self.name = f"pfn:{pfn:05x}"
         self.lru = list_head("lru", self)
         self.history = []
+
+    @property
+    def name(self):
+        """What events and reports call it."""
+        return f"pfn:{self.pfn:05x}"
 
     def identity(self):
         """There is one struct page a frame."""

@@ -13,14 +13,14 @@ Waiters sit in a few hashed queues that pages share, as in the kernel: a wake-up
 past waiters of others.
 """
 
-from mmsim.engine.door import access, current
+from mmsim.engine.door import access, current, door
 from mmsim.engine.op import READ, RMW_ACQUIRE, RMW_RELEASE, WRITE, Op
 from mmsim.linux.sleeplock import init_rwsem
 from mmsim.linux.spinlock import spin_lock_init
 from mmsim.linux.wait import wait_queue_head
 from mmsim.model.cite import cite
 from mmsim.model.era import kernel
-from mmsim.model.struct import Struct, shared
+from mmsim.model.struct import Array, Struct, shared
 from mmsim.page import bit_op
 
 PAGE_WAIT_TABLE_SIZE = 4  # 256 in the kernel; few, so that pages do share queues
@@ -182,8 +182,14 @@ def __clear_page_locked(page):
 
 
 def page_wait_table():
-    """The queues: made at boot."""
-    return [wait_queue_head(f"page_wait_table[{i}]") for i in range(PAGE_WAIT_TABLE_SIZE)]
+    """The queues."""
+    return Array(PAGE_WAIT_TABLE_SIZE, _wait_queue)
+
+
+def _wait_queue(i):
+    name = f"page_wait_table[{i}]"
+    with door.making(name):
+        return wait_queue_head(name)
 
 
 @cite("mm/filemap.c", "5.17", thread="003", symbol="folio_waitqueue")

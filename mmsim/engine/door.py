@@ -23,6 +23,7 @@ nothing, so no atomicity is asked of this counter.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
@@ -126,9 +127,12 @@ class Door:
         """What is made meanwhile is part of ``whole``, whoever makes it.
 
         For parts that are made when they are first looked at: their identity must not depend on
-        who looks first.
+        who looks first.  Two contexts that look at once wait for each other.
         """
         return _Making(whole)
+
+
+_making = threading.RLock()
 
 
 class _Making:
@@ -141,11 +145,13 @@ class _Making:
         self._count = -1
 
     def __enter__(self) -> None:
+        _making.acquire()
         self._before = door.born
         door.born = self._next
 
     def __exit__(self, *raised: object) -> None:
         door.born = self._before
+        _making.release()
 
     def _next(self) -> Any:
         self._count += 1

@@ -60,11 +60,11 @@ class list_head(Layout):
     next = shared(NULL)
     prev = shared(NULL)
 
-    def __init__(self, name="", owner=None):
+    def __init__(self, name="", owner=None, birth=None):
         self.own_name = name
         self.owner = owner
         if owner is None:
-            self.birth = door.born()
+            self.birth = door.born() if birth is None else birth
 
     def identity(self):
         """A node is told by the struct it is embedded in."""
@@ -89,9 +89,9 @@ class list_head(Layout):
         return base + zlib.crc32(self.own_name.encode()) % 0xFFFF * 16
 
 
-def LIST_HEAD(name):
-    """A new empty list."""
-    head = list_head(name)
+def LIST_HEAD(name, birth=None):
+    """A new empty list; one that is made when it is first looked at is told by ``birth``."""
+    head = list_head(name, None, birth)
     head.v_next = head.v_prev = head
     return head
 

@@ -54,7 +54,9 @@ def check_lru(machine):
     for memcg in vm.memcgs:
         for lruvec in memcg.lruvecs:
             for lru in range(NR_LRU_LISTS):
-                pages = _nodes("check_lru", lruvec.lists[lru], "LRU list")
+                pages = ()
+                if lru in lruvec.lists:  # else nobody has looked at it
+                    pages = _nodes("check_lru", lruvec.lists[lru], "LRU list")
                 if pages is None:
                     return
                 if lruvec.v_size(lru) != len(pages):
@@ -136,7 +138,7 @@ def check_free_lists(machine):
         if held != pcp.v_count:
             broken("check_free_lists", "per-CPU free list differs from its count")
     for pgdat in vm.node_data:
-        for order, head in enumerate(pgdat.zone.free_area):
+        for order, head in sorted(pgdat.zone.free_area.items()):
             blocks = _nodes("check_free_lists", head, "buddy free list")
             if blocks is None:
                 return

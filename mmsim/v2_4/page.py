@@ -9,8 +9,6 @@ with plain loads and stores.
 Whether a page is in the swap cache is not a flag: its ``mapping`` is swapper_space.
 """
 
-import threading
-
 from mmsim.detect.finding import PageSnapshot
 from mmsim.engine.door import access, door
 from mmsim.engine.op import NONE, READ_ONCE, RMW, RMW_RELAXED, WRITE_ONCE, Op
@@ -49,9 +47,6 @@ FLAG_NAMES = {
     nr: name[3:] for name, nr in list(globals().items()) if name.startswith("PG_")
 }
 
-_making = threading.Lock()
-
-
 class page(Layout):
     """One page frame.
 
@@ -77,10 +72,8 @@ class page(Layout):
             return self.__dict__.setdefault(name, list_head(name, self))
         if name != "wait":
             raise AttributeError(name)
-        with _making, door.making((self.identity(), name)):
-            if name not in self.__dict__:
-                self.wait = wait_queue_head("&page->wait")
-        return self.__dict__[name]
+        with door.making((self.identity(), name)):
+            return self.__dict__.setdefault(name, wait_queue_head("&page->wait"))
 
     @property
     def name(self):
