@@ -70,6 +70,7 @@ class Context:
     flags: int = 0
     births: int = 0  # objects it has made
     again: bool = False  # an interrupt: raised once more while it was being handled
+    known_as: int = -1  # the number that a search has given it
     stamp: int = -1  # effects of the run up to its last one; -1 before its first on its CPU
 
     def __init__(
@@ -106,6 +107,7 @@ class Cpu:
     bh_off: int = 0
     curr: Context | None = None
     host: Host | None = None
+    known_as: int = -1  # the number that a search has given it
     lone: bool = False  # has one task and no interrupt: nothing but its state changes the choices
 
     def __init__(self, id: int) -> None:

@@ -131,7 +131,10 @@ class Token:
         self._instruments = machine.instruments
         self._memory = machine.memory
         self._observed = bool(machine.instruments) or self._memory is not None
-        self.slow = self._slow_observed if self._observed else self._slow
+        if self._observed:
+            self.slow = self._slow_observed
+        else:
+            self.slow = self._slow if self._passes is None else self._slow_passing
         if self._memory is not None:
             self.slow = self._slow_weak
         self._choices = Choices(machine)
@@ -286,14 +289,30 @@ class Token:
 
     def _slow(self, op: Op, obj: Any, effect: Callable[..., Any], *args: Any) -> Any:
         """The grant is used up: somebody decides, then this access is the next effect."""
-        ctx = self._running
-        assert ctx is not None
+        ctx: Context = self._running  # type: ignore[assignment]
         ctx.pending = (op, obj, args)
-        if self._passes is not None and self._passes(ctx, self._choices):
-            self._granted += 1
+        if granted := self._granted:
+            self._account(ctx, granted)
+        ctx.at_point = True
+        chosen = self._choose(ctx)
+        if chosen is not ctx:
+            self._wait(ctx, chosen)
+        return effect(*args)
+
+    def _slow_passing(self, op: Op, obj: Any, effect: Callable[..., Any], *args: Any) -> Any:
+        """The same under a policy that lets some pass."""
+        ctx: Context = self._running  # type: ignore[assignment]
+        ctx.pending = (op, obj, args)
+        granted = self._granted
+        policy = self._policy
+        try:
+            passes = (op, ctx.id, 0 if obj is None else obj.known_as) in policy.quiet
+        except AttributeError:
+            passes = False
+        if (passes and granted < policy.longest) or self._passes(ctx, granted, self._choices):
+            self._granted = granted + 1
             door.left = 0
             return effect(*args)
-        granted = self._granted
         if granted:
             self._account(ctx, granted)
         ctx.at_point = True
@@ -307,7 +326,8 @@ class Token:
         assert ctx is not None
         ctx.pending = (op, obj, args)
         self._left -= 1
-        if self._left < 0 and self._passes is not None and self._passes(ctx, self._choices):
+        passes = self._passes
+        if self._left < 0 and passes is not None and passes(ctx, self._granted, self._choices):
             self._granted += 1
             self._left = 0
         elif self._left < 0:

@@ -84,6 +84,8 @@ class Machine:
         self._rng: random.Random | None = None
         self._boot: Context | None = None
 
+    known_as: int = -1  # the number that a search has given it
+
     def identity(self) -> tuple[str, None]:
         """There is one in a run."""
         return "Machine", None

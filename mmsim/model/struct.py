@@ -40,6 +40,7 @@ class Layout:
     """
 
     name: Any = ""
+    known_as = -1  # the number that a search has given it
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

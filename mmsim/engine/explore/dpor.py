@@ -29,6 +29,7 @@ that critical section lies in between.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from heapq import heappush
 from operator import attrgetter
@@ -36,9 +37,9 @@ from operator import attrgetter
 from mmsim.engine.context import Context
 from mmsim.engine.events import printable
 from mmsim.engine.explore.doors import lets_in
-from mmsim.engine.explore.nodes import ADDED, NO_STEP, Node, Request, Step, Twig, add, place
+from mmsim.engine.explore.nodes import ADDED, Node, Request, Step, Twig, add, place
 from mmsim.engine.explore.search import Blocked, Search, join, see, waits_for_waker
-from mmsim.engine.explore.words import EVERY_BIT, Touches, meet
+from mmsim.engine.explore.words import Touches, meet
 from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK
 
 NO_WORDS = ("", "")
@@ -77,21 +78,28 @@ class Dpor(Search):
         self._clear()
 
     def _clear(self) -> None:
-        self._by_word: defaultdict[int, list[_Access]] = defaultdict(list)
+        self._by_word: defaultdict[int, list[list[_Access]]] = defaultdict(self._nobody)
+        self._by_lock: dict[int, list[_Access]] = {}  # of all CPUs
         self._by_process: defaultdict[int, list[Node]] = defaultdict(list)
-        self._by_ctx: defaultdict[int, list[Node]] = defaultdict(list)
         self._races: list[_Race] = []  # of the events there are, by the later one
 
+    def _nobody(self) -> list[list[_Access]]:
+        """Accesses to a word, by CPU."""
+        return [[] for _ in self._machine.cpus]
+
     def _back_to(self, depth: int) -> None:
-        by_word, by_process, by_ctx = self._by_word, self._by_process, self._by_ctx
-        for node in reversed(self.nodes[depth:]):
-            if node.step is NO_STEP:
+        by_word, by_lock, by_process = self._by_word, self._by_lock, self._by_process
+        for node in self.nodes[depth:]:
+            _, process, touches = node.step
+            if process < 0:
                 continue  # it was left before its event
-            ctx, process, touches = node.step
-            for touch in touches or ():
-                by_word[touch[0]].pop()
+            if touches:
+                for touch in touches:
+                    word = touch[0]
+                    by_word[word][process].pop()
+                    if word in by_lock:
+                        by_lock[word].pop()
             by_process[process].pop()
-            by_ctx[ctx].pop()
         races = self._races
         while races and races[-1].other >= depth:
             races.pop()
@@ -150,9 +158,9 @@ class Dpor(Search):
 
     def _event(self, node: Node, ctx: Context, touches: Touches) -> None:
         id, process, op = ctx.id, ctx.cpu.id, ctx.pending[0]
-        own = self._by_ctx[id]
         here = self._by_process[process]
-        clock = own[-1].clock.copy() if own else [0] * len(self._machine.cpus)
+        own = last_of(id, here)
+        clock = own.clock.copy() if own is not None else [0] * len(self._machine.cpus)
         wakers = self._state.wakers
         if wakers and id in wakers and waits_for_waker(ctx) and wakers[id]:
             see(clock, wakers[id])
@@ -163,33 +171,26 @@ class Dpor(Search):
                 for touch in touches:
                     if touch.takes:
                         self._race_for(touch.word, ctx, process, clock)
-            if len(touches) > 1:
-                for event in self._conflicts(touches, process):
+            if len(touches) == 1 and len(clock) == 2:  # mostly: the same without a list of them
+                word, reads, writes, _ = touches[0]
+                seen = clock[1 - process]
+                for theirs, written, event in reversed(self._by_word[word][1 - process]):
+                    if event.number <= seen:
+                        break
+                    if (reads | writes) & written or writes & theirs:
+                        if not is_lock:
+                            self._race(event, ctx, process, clock)
+                        see(clock, event.clock)
+                        break
+            else:
+                for event in self._conflicts(touches, process, clock):
                     if clock[event.process] < event.number:
                         if not is_lock:
                             self._race(event, ctx, process, clock)
                         see(clock, event.clock)
-            else:  # most events: the same without a list of them
-                word, reads, writes, _ = touches[0]
-                both = reads | writes
-                two = len(clock) == 2
-                for theirs, written, event in reversed(self._by_word[word]):
-                    where = event.process
-                    if where != process:
-                        if clock[where] < event.number:
-                            if both & written or writes & theirs:
-                                if not is_lock:
-                                    self._race(event, ctx, process, clock)
-                                see(clock, event.clock)
-                                if two:
-                                    break  # it comes after all others there
-                        elif two:
-                            break
-                    if written == EVERY_BIT:
-                        break  # what is earlier comes before this one
         if here:
             before = here[-1]
-            if before.cur != id:
+            if before is not own:
                 for event in reversed(here):
                     if event.cur == id:
                         break
@@ -207,21 +208,29 @@ class Dpor(Search):
         if self.telling:
             node.what = in_words(ctx)
         for word, reads, writes, _ in touches:
-            self._by_word[word].append((reads, writes, node))
+            access = reads, writes, node
+            self._by_word[word][process].append(access)
+            if word in self._by_lock:
+                self._by_lock[word].append(access)
         here.append(node)
-        own.append(node)
 
     def _seen_all(self, node: Node) -> bool:
         clock = node.clock
-        return all(clock[cpu] >= len(events) for cpu, events in self._by_process.items())
+        for cpu, events in self._by_process.items():
+            if clock[cpu] < len(events):
+                return False
+        return True
 
     def _race_for(self, word: int, ctx: Context, process: int, clock: list[int]) -> None:
         """Races of one that takes a lock with who took it before, and who looked at it since.
 
         Who looked while it was taken did so before it could be had.
         """
+        if word not in self._by_lock:
+            before = [access for accesses in self._by_word[word] for access in accesses]
+            self._by_lock[word] = sorted(before, key=lambda access: access[2].depth)
         free = True
-        for _, writes, event in reversed(self._by_word[word]):
+        for _, writes, event in reversed(self._by_lock[word]):
             kind = event.op.kind
             if kind is UNLOCK:
                 free = False
@@ -232,19 +241,23 @@ class Dpor(Search):
             if takes:
                 break
 
-    def _conflicts(self, touches: Touches, process: int) -> list[Node]:
-        """Events of other processes that depend on one with ``touches`` by a word, latest first.
+    def _conflicts(self, touches: Touches, process: int, clock: list[int]) -> list[Node]:
+        """Of each other process and each word the last event that depends on one with ``touches``.
 
-        Without those that come before another of them by a word.
+        If it was not seen; the latest first.
         """
         found: list[Node] = []
         for word, reads, writes, _ in touches:
             both = reads | writes
-            for theirs, written, event in reversed(self._by_word[word]):
-                if event.process != process and (both & written or writes & theirs):
-                    found.append(event)
-                if written == EVERY_BIT:
-                    break
+            for where, accesses in enumerate(self._by_word[word]):
+                if where == process:
+                    continue
+                for theirs, written, event in reversed(accesses):
+                    if event.number <= clock[where]:
+                        break
+                    if both & written or writes & theirs:
+                        found.append(event)
+                        break
         found.sort(key=attrgetter("depth"), reverse=True)
         return found
 
@@ -256,12 +269,12 @@ class Dpor(Search):
         j, number, where = one.depth, one.number, one.process
         until = 0
         if process != where and process in one.cpus:
-            for event in self._by_process[process]:
-                if event.depth > j and event.clock[where] >= number:
-                    until = self._until(j, event.depth, other)
-                    if until < 0:
-                        return  # its CPU does not let it
-                    break
+            here = self._by_process[process]
+            at = bisect_left(here, number, key=lambda event: event.clock[where])
+            if at < len(here):
+                until = self._until(j, here[at].depth, other)
+                if until < 0:
+                    return  # its CPU does not let it
         what = (one.what, in_words(other)) if self.telling else NO_WORDS
         self._races.append(_Race(j, len(self.nodes) - 1, until, what))
 
@@ -271,10 +284,8 @@ class Dpor(Search):
         The last event of its CPU before which it could; -1 if there is none.
         """
         process = ctx.cpu.id
-        own = self._by_ctx[ctx.id]
-        since = max(j, own[-1].depth) if own else j
         for event in reversed(self._by_process[process]):
-            if event.depth <= since:
+            if event.depth <= j or event.cur == ctx.id:
                 break
             if event.depth <= k and lets_in(event.cpus[process], ctx):
                 return event.depth
@@ -328,6 +339,14 @@ class Dpor(Search):
             before = [node for node in before if node.clock[here] < last]
             after = [node for node in after if node.clock[here] < last]
         return [*before, other, *after]
+
+
+def last_of(id: int, events: list[Node]) -> Node | None:
+    """The last of the events of a CPU that is this context's."""
+    for event in reversed(events):
+        if event.cur == id:
+            return event
+    return None
 
 
 def in_words(ctx: Context) -> str:

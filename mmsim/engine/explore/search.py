@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from mmsim.engine.choices import Choices
 from mmsim.engine.context import DONE, FRESH, SLEEPING, TASK, Context
@@ -43,6 +43,7 @@ from mmsim.engine.explore.words import (
     Touch,
     Touches,
     Words,
+    name_of,
 )
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.machine import Machine
@@ -59,10 +60,11 @@ from mmsim.engine.op import (
     START,
     Op,
 )
-from mmsim.engine.policy.base import Policy
+from mmsim.engine.policy.base import Passing, Policy
 from mmsim.engine.schedule import Diverged
 
 Result = TypeVar("Result")
+NOTHING_PASSES: Final = frozenset[Passing]()
 LONGEST = 20_000  # effects; no execution of a small cast comes near
 _new_tuple: Callable[..., Any] = tuple.__new__  # all that Step(...) comes to, in half the time
 SPECIAL = frozenset({START, RAISE, SPAWN, RESCHED, IRQ_OFF, IRQ_ON, BH_OFF, BH_ON})
@@ -112,9 +114,14 @@ class Search(Policy):
         self._doors: Doors | None = None  # of the last node, if nobody was picked since
         self._raising: tuple[Context, bool, bool] | None = None
         self._before = 0  # contexts at the last decision
+        self._stirred = False  # since then somebody may have been made able to go on
         self._known: dict[Any, Touches | None] = {}
+        self._quiet: set[Passing] = set()
+        self._harmless: set[Passing] = set()  # once nobody else is left
+        self._numbers: dict[Any, int] = {}  # of objects, by what they are told by
         self._enabled: list[Context] | None = None  # who could go on at the last node
         self._can: list[Context] = []  # and those of them who need not wait
+        self._locks: list[tuple[Any, bool]] = []  # that others want; were they taken?
         self._ids: tuple[int, ...] = ()
         self._forget()
 
@@ -123,6 +130,8 @@ class Search(Policy):
         self._open: list[int] = []  # a heap: nodes where others have to have a turn, less deep last
         self.executions = self.blocked = self.cut = 0
         self._known.clear()
+        self._quiet.clear()
+        self._harmless.clear()
         self._log: list[tuple[int, int]] = []  # (context, quantum) of each pick
         self._over = False
         self._ended: BaseException | None = None
@@ -156,9 +165,8 @@ class Search(Policy):
         self._at = 0
         self._rest = 0
         self._effects = 0
-        self._passed = 0
-        self._count = 0  # effects since the last pick
-        self._begun = self._free = self._onward = False
+        self._begun = self._free = self._onward = self._raceless = False
+        self.quiet = NOTHING_PASSES
         self._depth = len(self._script) or len(self.nodes)
         self._twigs = []
         self._plan: tuple[Node, Context] | None = None
@@ -281,14 +289,16 @@ class Search(Policy):
 
     def pick(self, enabled: Sequence[Context], current: Context | None) -> Context:
         self._enabled = self._doors = None
-        self._sole = self._raceless = False
+        self._sole = False
+        if self._raceless:
+            self._raceless = False
+            self.quiet = self._quiet
         try:
             if self._fault is not None:
                 raise self._fault
             if self._plan is not None:
                 ctx = self._go(*self._plan)
                 self._log.append((ctx.id, self._quantum))
-                self._count = self._quantum
                 return ctx
             if not self._free:
                 followed = self._follow(enabled)
@@ -298,25 +308,20 @@ class Search(Policy):
                 raise TooLong(f"more than {self.longest} effects")
             ctx = self._decide(enabled, current)
             self._log.append((ctx.id, self._quantum))
-            self._count = self._quantum
             return ctx
         except BaseException as error:
             self._ended = error
             raise
 
-    def passes(self, ctx: Context, choices: Choices) -> bool:
-        """What touches only quiet words needs no decision; an event may go to who runs anyhow.
+    def passes(self, ctx: Context, passed: int, choices: Choices) -> bool:
+        """An event may go to who runs anyhow; what touches only quiet words is none.
 
         If it does not, ``pick`` is asked next, and goes by what was decided here.
         """
-        if not self._free:
-            return False
-        self._passed += 1
-        if self._passed > self.longest:
+        if not self._free or passed > self.longest:
             return False
         touches = self._touches(ctx)
         if touches is None:
-            self._count += 1
             return True
         op, obj, _ = ctx.pending
         kind = op.kind
@@ -324,21 +329,21 @@ class Search(Policy):
             return False
         makes = kind is SPAWN or kind is RAISE  # others, who can go on then
         if self._raceless and not makes:
-            self._count += 1
             return True
         enabled = choices.after(ctx)
-        if enabled is not self._enabled and not self._look(enabled, ctx):
-            return False
+        if enabled is not self._enabled or (self._locks and self._moved()):
+            if not self._look(enabled, ctx):
+                return False
         try:
-            asleep = self._state.asleep
-            if asleep or self._raising is not None or len(self._machine.contexts) > self._before:
+            stirred = self._stirred
+            if stirred:
                 self._settle()
             doors = self._doors
-            if doors is None or (doors and asleep):
+            if doors is None or (doors and stirred):
                 doors = look_round(self._machine, self._choosy)
             elif ctx.cpu.id in doors:  # nobody else has run since the last node
                 doors = look_again(doors, ctx.cpu, self._machine.preempt)
-            node = self._node(doors)
+            node = self._node(doors, (len(self._log), passed))
             if self._onward:
                 node.cur = ctx.id
                 node.back = (ctx.id,)
@@ -348,28 +353,29 @@ class Search(Policy):
                 if chosen is not ctx:
                     self._plan = node, chosen
                     return False
-            self._go(node, ctx, touches)
+            self._perform(node, ctx, touches)
             if makes:
                 self._sole = self._raceless = False
-            elif self._sole and self._onward:
-                self._raceless = self._seen_all(node)
+                self.quiet = self._quiet
+            elif self._sole and self._onward and self._seen_all(node):
+                self._raceless = True
+                self.quiet = self._harmless
         except (Stopped, NotQuiet) as error:  # it must not unwind simulated code
             self._fault = error
             return False
-        self._count += 1
         return True
 
     def _look(self, enabled: list[Context], ctx: Context) -> bool:
         """Who could go on in place of ``ctx``?  False if somebody has to be asked first."""
         can = []
+        locks = []
         multi = self._multi
-        waiting = False
         for c in enabled:
             if c is not ctx:
                 op, obj, _ = c.pending
                 kind = op.kind
-                if kind is LOCK:
-                    waiting = True  # what it waits for may change, and the choices do not tell
+                if kind is LOCK:  # it may be taken or freed, and the choices do not tell
+                    locks.append((obj, obj.locked))
                     if obj.locked:
                         continue
                 elif kind is START and c.kind is TASK and c.cpu.id not in multi:
@@ -377,11 +383,19 @@ class Search(Policy):
                 if c.relaxed:
                     return False
             can.append(c)
-        self._enabled = None if waiting else enabled
+        self._enabled = enabled
+        self._locks = locks
         self._can = can
         self._ids = tuple([c.id for c in can])
         self._sole = all(c is ctx or c.state == DONE for c in self._machine.contexts)
         return True
+
+    def _moved(self) -> bool:
+        """Was a lock taken or freed that somebody wants?"""
+        for lock, was in self._locks:
+            if lock.locked is not was:
+                return True
+        return False
 
     def quantum(self, ctx: Context) -> int:
         return self._quantum
@@ -417,6 +431,7 @@ class Search(Policy):
     def _decide(self, enabled: Sequence[Context], current: Context | None) -> Context:
         if not self._free:
             self._free = True
+            self.quiet = self._quiet
             if self.nodes:  # the node where this execution parts from those before
                 node = self.nodes[-1]
                 self._load(node)
@@ -448,11 +463,14 @@ class Search(Policy):
                 return current
         self._can = can
         self._ids = tuple([c.id for c in can])
-        node = self._node(look_round(self._machine, self._choosy))
+        log = self._log
+        node = self._node(
+            look_round(self._machine, self._choosy), (len(log), log[-1][1] if log else 0)
+        )
         chosen = self._choose(node, can, current)
         return self._go(node, chosen, touches if chosen is current else None)
 
-    def _node(self, doors: Doors) -> Node:
+    def _node(self, doors: Doors, log: tuple[int, int]) -> Node:
         node = Node()
         node.can = self._ids
         node.step = NO_STEP
@@ -460,7 +478,7 @@ class Search(Policy):
         node.back = ()
         node.preemptions = 0
         node.depth = len(self.nodes)
-        node.log = len(self._log), self._count
+        node.log = log
         node.state = self._state
         node.cpus = self._doors = doors
         return node
@@ -496,14 +514,19 @@ class Search(Policy):
         return by_id[frame.cur]
 
     def _go(self, node: Node, ctx: Context, touches: Touches | None = None) -> Context:
-        """Let ``ctx``, which ``touches`` that if it is known, perform the event after ``node``."""
+        """Pick ``ctx``, which ``touches`` that if it is known, for the event after ``node``."""
         if touches is None:
             touches = self._touches_of(ctx)
+        self._plan = None
+        self._perform(node, ctx, touches)
+        kind = ctx.pending[0].kind
+        self._quantum = 0 if kind is START or kind is RELAX else 1
+        return ctx
+
+    def _perform(self, node: Node, ctx: Context, touches: Touches) -> None:
+        """``ctx`` performs the event after ``node``."""
         id, cpu = ctx.id, ctx.cpu.id
         node.step = _new_tuple(Step, (id, cpu, touches))
-        op, obj, _ = ctx.pending
-        kind = op.kind
-        self._plan = None
         self._event(node, ctx, touches)
         wakers = self._state.wakers
         if wakers and id in wakers and waits_for_waker(ctx):
@@ -513,15 +536,16 @@ class Search(Policy):
             offered = self._state.offered
             offered = offered | {cpu} if touches is OFFER else offered - {cpu}
             self._state = self._state._replace(offered=offered)
-        self._raising = None
+        op, obj, _ = ctx.pending
+        kind = op.kind
         if kind is RAISE:
             if obj.id not in self._raisable:
                 self._raisable.add(obj.id)
                 raise NotQuiet("an interrupt is raised after all")
             self._raising = obj, obj.armed and obj.state == FRESH, obj.again
-        self._before = len(self._machine.contexts)
-        self._quantum = 0 if kind is START or kind is RELAX else 1
-        return ctx
+            self._stirred = True
+        elif kind is SPAWN:
+            self._stirred = True
 
     # -- what the state of the machine says ---------------------------------------------------
 
@@ -541,6 +565,7 @@ class Search(Policy):
         self._choosy = self._lines | self._multi
         self._raising = None
         self._before = len(machine.contexts)
+        self._stirred = True
         return machine
 
     def _settle(self) -> None:
@@ -569,6 +594,7 @@ class Search(Policy):
             self._before = len(contexts)
         asleep = tuple([c.id for c in contexts if c.state == SLEEPING])
         self._state = State(asleep, jumps, wakers, offered)
+        self._stirred = bool(asleep)
 
     def _last(self) -> list[int]:
         """The clock of the last event."""
@@ -585,12 +611,39 @@ class Search(Policy):
     def _touches(self, ctx: Context) -> Touches | None:
         """What ``ctx`` does next to words that matter; None if it can do so at any time."""
         op, obj, _ = ctx.pending
-        key = op, ctx.id, None if obj is None else obj.identity()
-        touches = self._known.get(key, OFFER)
-        if touches is OFFER:
-            touches = self._look_up(ctx)
-            if op.also is None and op.fails is None and ctx.cpu.id not in self._multi:
-                self._known[key] = touches  # it does not depend on the state
+        try:
+            number = 0 if obj is None else obj.known_as
+        except AttributeError:  # nothing of ours
+            number = self._number(obj)
+        if number < 0:
+            number = obj.known_as = self._number(obj)
+        passing = op, ctx.id, number
+        touches = self._known.get(passing, OFFER)
+        return self._ask(passing, ctx) if touches is OFFER else touches
+
+    def _number(self, obj: Any) -> int:
+        """The same for the same object in every execution; 0 is nothing's."""
+        return self._numbers.setdefault(name_of(obj), len(self._numbers) + 1)
+
+    def _ask(self, passing: Passing, ctx: Context) -> Touches | None:
+        """The same, and remember it if it does not depend on the state."""
+        op, obj, args = ctx.pending
+        if op.also is not None or ctx.cpu.id in self._multi:
+            return self._look_up(ctx)
+        key: Any = passing
+        if op.fails is not None and op.fails(obj, *args):
+            key = passing, "fails"
+            touches = self._known.get(key, OFFER)
+            if touches is not OFFER:
+                return touches
+        touches = self._look_up(ctx)
+        if op.fails is None or key is not passing:
+            self._known[key] = touches
+        if key is passing:  # it touches no more if it fails
+            if touches is None:
+                self._quiet.add(passing)
+            if op.kind is not LOCK and op.kind is not SPAWN and op.kind is not RAISE:
+                self._harmless.add(passing)
         return touches
 
     def _look_up(self, ctx: Context) -> Touches | None:

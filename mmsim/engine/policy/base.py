@@ -12,12 +12,17 @@ effects really passed, ``kicked`` is asked when somebody became able to run with
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 from mmsim.engine.choices import Choices
 from mmsim.engine.context import Context
 from mmsim.engine.machine import Machine
+from mmsim.engine.op import Op
 
 FOREVER = 1 << 40
+
+Passing = tuple[Op, int, int]
+"""An operation, the number of the context that performs it, and what its object is known as."""
 
 
 class Policy:
@@ -42,9 +47,15 @@ class Policy:
         """Effects until the next decision, at least 1."""
         return 1
 
-    passes: Callable[[Context, Choices], bool] | None = None
-    """May ``ctx``, which runs, go on with its pending operation without being picked?  Asked where
-    its quantum is used up; ``choices.after(ctx)`` are those who could go on.  None: never."""
+    passes: Callable[[Context, int, Choices], bool] | None = None
+    """May ``ctx``, which runs and has performed so many effects since it was picked, go on with its
+    pending operation without being picked?  Asked where its quantum is used up;
+    ``choices.after(ctx)`` are those who could go on.  None: never."""
+
+    quiet: AbstractSet[Passing]
+    """Of one that has ``passes``: what that need not be asked of, since it may.  It can be another
+    set at any time.  Such a policy has a limit, ``longest``, on the effects that pass in a row."""
+    longest: int
 
     def ran(self, ctx: Context, n: int) -> None:
         """``ctx`` performed ``n`` effects."""
