@@ -134,7 +134,7 @@ class Token:
         if self._observed:
             self.slow = self._slow_observed
         else:
-            self.slow = self._slow if self._passes is None else self._slow_passing
+            self.slow = self._slow_passing if self._asks else self._slow
         if self._memory is not None:
             self.slow = self._slow_weak
         self._choices = Choices(machine)
@@ -158,6 +158,7 @@ class Token:
         self._memoryless = policy.memoryless
         self._ran = None if type(policy).ran is Policy.ran else policy.ran
         self._passes = policy.passes
+        self._asks = policy.quiet is not None
 
     def _unwind(self) -> None:
         """Let every context that is still on a stack leave it."""
@@ -305,9 +306,10 @@ class Token:
         ctx.pending = (op, obj, args)
         granted = self._granted
         policy = self._policy
+        quiet: Any = policy.quiet
         try:
-            passes = (op, ctx.id, 0 if obj is None else obj.known_as) in policy.quiet
-        except AttributeError:
+            passes = (op, ctx.id, 0 if obj is None else obj.known_as) in quiet
+        except AttributeError:  # nothing of ours
             passes = False
         if (passes and granted < policy.longest) or self._passes(ctx, granted, self._choices):
             self._granted = granted + 1
@@ -326,8 +328,7 @@ class Token:
         assert ctx is not None
         ctx.pending = (op, obj, args)
         self._left -= 1
-        passes = self._passes
-        if self._left < 0 and passes is not None and passes(ctx, self._granted, self._choices):
+        if self._left < 0 and self._asks and self._passes(ctx, self._granted, self._choices):
             self._granted += 1
             self._left = 0
         elif self._left < 0:

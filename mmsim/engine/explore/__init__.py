@@ -3,8 +3,9 @@
 
 from mmsim.engine.explore.bounded import Bounded
 from mmsim.engine.explore.dpor import Dpor
+from mmsim.engine.explore.every import executions
 from mmsim.engine.explore.nodes import ADDED, Frame, Knowledge, Request, Step, Twig, add, explored
-from mmsim.engine.explore.search import Blocked, Search, Stopped, TooLong, executions
+from mmsim.engine.explore.search import Blocked, Search, Stopped, TooLong
 from mmsim.engine.explore.words import NotQuiet, meet_spelled
 
 __all__ = [

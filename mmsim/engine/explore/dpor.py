@@ -36,9 +36,10 @@ from operator import attrgetter
 
 from mmsim.engine.context import Context
 from mmsim.engine.events import printable
+from mmsim.engine.explore.clocks import join, see
 from mmsim.engine.explore.doors import lets_in
 from mmsim.engine.explore.nodes import ADDED, Node, Request, Step, Twig, add, place
-from mmsim.engine.explore.search import Blocked, Search, join, see, waits_for_waker
+from mmsim.engine.explore.search import Blocked, Search, waits_for_waker
 from mmsim.engine.explore.words import Touches, meet
 from mmsim.engine.op import LOCK, TRYLOCK, UNLOCK
 
@@ -216,10 +217,7 @@ class Dpor(Search):
 
     def _seen_all(self, node: Node) -> bool:
         clock = node.clock
-        for cpu, events in self._by_process.items():
-            if clock[cpu] < len(events):
-                return False
-        return True
+        return all(clock[cpu] >= len(events) for cpu, events in self._by_process.items())
 
     def _race_for(self, word: int, ctx: Context, process: int, clock: list[int]) -> None:
         """Races of one that takes a lock with who took it before, and who looked at it since.

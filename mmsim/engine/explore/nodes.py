@@ -328,3 +328,19 @@ def explored(nodes: Iterable[Branching]) -> float:
         part += weight * len(node.done) / len(node.back)
         weight /= len(node.back)
     return min(part, 0.9999)
+
+
+def compressed(log: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Picks of one context in a row as one; not across a point where it had to be asked again."""
+    out: list[tuple[int, int]] = []
+    last, total = -1, 0
+    for id, n in log:
+        if id == last and (n or not total):
+            total += n
+            continue
+        if last >= 0:
+            out.append((last, total))
+        last, total = id, n
+    if last >= 0:
+        out.append((last, total))
+    return out

@@ -16,13 +16,15 @@ An execution is cut off (:class:`Stopped`) when nothing new can come of it, or w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from heapq import heappop, heappush
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from mmsim.engine.choices import Choices
 from mmsim.engine.context import DONE, FRESH, SLEEPING, TASK, Context
 from mmsim.engine.door import door
+from mmsim.engine.explore.clocks import join
 from mmsim.engine.explore.doors import Doors, look_again, look_round
 from mmsim.engine.explore.nodes import (
     NO_STEP,
@@ -34,11 +36,13 @@ from mmsim.engine.explore.nodes import (
     State,
     Step,
     Twig,
+    compressed,
     explored,
 )
 from mmsim.engine.explore.words import (
     EVERY_BIT,
     NOTHING,
+    Learner,
     NotQuiet,
     Touch,
     Touches,
@@ -58,23 +62,18 @@ from mmsim.engine.op import (
     RESCHED,
     SPAWN,
     START,
-    Op,
 )
 from mmsim.engine.policy.base import Passing, Policy
 from mmsim.engine.schedule import Diverged
 
-Result = TypeVar("Result")
 NOTHING_PASSES: Final = frozenset[Passing]()
 LONGEST = 20_000  # effects; no execution of a small cast comes near
 _new_tuple: Callable[..., Any] = tuple.__new__  # all that Step(...) comes to, in half the time
 SPECIAL = frozenset({START, RAISE, SPAWN, RESCHED, IRQ_OFF, IRQ_ON, BH_OFF, BH_ON})
 
 
-class _Offer(tuple[Touch, ...]):
-    """Touches nothing: here another task can be switched in."""
-
-
-OFFER = _Offer()
+OFFER: Final[Touches] = type("Offer", (tuple,), {})()
+"""Touches nothing: here another task can be switched in."""
 
 
 class Stopped(Diverged):
@@ -97,6 +96,7 @@ class Search(Policy):
     """
 
     fair = True  # its limit is its own
+    quiet: AbstractSet[Passing] = NOTHING_PASSES
 
     def __init__(self, *, longest: int = LONGEST) -> None:
         self.words = Words()
@@ -115,7 +115,8 @@ class Search(Policy):
         self._raising: tuple[Context, bool, bool] | None = None
         self._before = 0  # contexts at the last decision
         self._stirred = False  # since then somebody may have been made able to go on
-        self._known: dict[Any, Touches | None] = {}
+        self._known: dict[Passing, Touches | None] = {}
+        self._failing: dict[Passing, Touches | None] = {}  # of those that fail, if they do
         self._quiet: set[Passing] = set()
         self._harmless: set[Passing] = set()  # once nobody else is left
         self._numbers: dict[Any, int] = {}  # of objects, by what they are told by
@@ -130,6 +131,7 @@ class Search(Policy):
         self._open: list[int] = []  # a heap: nodes where others have to have a turn, less deep last
         self.executions = self.blocked = self.cut = 0
         self._known.clear()
+        self._failing.clear()
         self._quiet.clear()
         self._harmless.clear()
         self._log: list[tuple[int, int]] = []  # (context, quantum) of each pick
@@ -150,7 +152,7 @@ class Search(Policy):
 
     def learner(self) -> Instrument:
         """Listens to an execution under any policy, to learn which words are not quiet."""
-        return _Learner(self.words)
+        return Learner(self.words)
 
     @property
     def unfinished(self) -> bool:
@@ -161,7 +163,7 @@ class Search(Policy):
         """Is there another execution?  If so the policy is ready for it."""
         if self._over:
             return False
-        self._prefix = _compressed(self._log)
+        self._prefix = compressed(self._log)
         self._at = 0
         self._rest = 0
         self._effects = 0
@@ -331,9 +333,9 @@ class Search(Policy):
         if self._raceless and not makes:
             return True
         enabled = choices.after(ctx)
-        if enabled is not self._enabled or (self._locks and self._moved()):
-            if not self._look(enabled, ctx):
-                return False
+        changed = enabled is not self._enabled or (self._locks and self._moved())
+        if changed and not self._look(enabled, ctx):
+            return False
         try:
             stirred = self._stirred
             if stirred:
@@ -392,10 +394,7 @@ class Search(Policy):
 
     def _moved(self) -> bool:
         """Was a lock taken or freed that somebody wants?"""
-        for lock, was in self._locks:
-            if lock.locked is not was:
-                return True
-        return False
+        return any(lock.locked is not was for lock, was in self._locks)
 
     def quantum(self, ctx: Context) -> int:
         return self._quantum
@@ -463,10 +462,8 @@ class Search(Policy):
                 return current
         self._can = can
         self._ids = tuple([c.id for c in can])
-        log = self._log
-        node = self._node(
-            look_round(self._machine, self._choosy), (len(log), log[-1][1] if log else 0)
-        )
+        log = len(self._log), self._log[-1][1] if self._log else 0
+        node = self._node(look_round(self._machine, self._choosy), log)
         chosen = self._choose(node, can, current)
         return self._go(node, chosen, touches if chosen is current else None)
 
@@ -630,20 +627,18 @@ class Search(Policy):
         op, obj, args = ctx.pending
         if op.also is not None or ctx.cpu.id in self._multi:
             return self._look_up(ctx)
-        key: Any = passing
         if op.fails is not None and op.fails(obj, *args):
-            key = passing, "fails"
-            touches = self._known.get(key, OFFER)
-            if touches is not OFFER:
-                return touches
+            touches = self._failing.get(passing, OFFER)
+            if touches is OFFER:
+                touches = self._failing[passing] = self._look_up(ctx)
+            return touches
         touches = self._look_up(ctx)
-        if op.fails is None or key is not passing:
-            self._known[key] = touches
-        if key is passing:  # it touches no more if it fails
-            if touches is None:
-                self._quiet.add(passing)
-            if op.kind is not LOCK and op.kind is not SPAWN and op.kind is not RAISE:
-                self._harmless.add(passing)
+        if op.fails is None:
+            self._known[passing] = touches
+        if touches is None:  # nor does it touch more if it fails
+            self._quiet.add(passing)
+        if op.kind is not LOCK and op.kind is not SPAWN and op.kind is not RAISE:
+            self._harmless.add(passing)
         return touches
 
     def _look_up(self, ctx: Context) -> Touches | None:
@@ -681,22 +676,6 @@ class Search(Policy):
         return None
 
 
-def join(one: list[int], other: list[int]) -> list[int]:
-    """What both clocks have seen.  An empty one has seen nothing."""
-    if not one:
-        return other.copy()
-    if not other:
-        return one.copy()
-    return [a if a > b else b for a, b in zip(one, other, strict=True)]
-
-
-def see(clock: list[int], other: list[int]) -> None:
-    """Let ``clock`` have seen what the other has, which is not empty."""
-    for i, n in enumerate(other):
-        if n > clock[i]:
-            clock[i] = n
-
-
 def waits_for_waker(ctx: Context) -> bool:
     """Was it made able to do what comes next, if somebody made it able to do anything?
 
@@ -708,44 +687,3 @@ def waits_for_waker(ctx: Context) -> bool:
 def _waits(ctx: Context) -> bool:
     op, obj, _ = ctx.pending
     return op.kind is LOCK and obj.locked
-
-
-def _compressed(log: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Picks of one context in a row as one; not across a point where it had to be asked again."""
-    out: list[tuple[int, int]] = []
-    last, total = -1, 0
-    for id, n in log:
-        if id == last and (n or not total):
-            total += n
-            continue
-        if last >= 0:
-            out.append((last, total))
-        last, total = id, n
-    if last >= 0:
-        out.append((last, total))
-    return out
-
-
-class _Learner(Instrument):
-    def __init__(self, words: Words) -> None:
-        self._words = words
-
-    def before(self, ctx: Context, step: int, op: Op, obj: Any, args: tuple[Any, ...]) -> None:
-        self._words.touches(ctx, (op, obj, args))
-
-
-def executions(search: Search, run: Callable[[Search], Result]) -> Iterator[Result]:
-    """Run with ``search`` as the policy until there is nothing left; the result of each execution.
-
-    When ``search.restarts`` has grown, what was yielded before is to be forgotten.
-    """
-    while search.more():
-        restarts = search.restarts
-        try:
-            result = run(search)
-        except (Stopped, NotQuiet):
-            search.done()
-            continue
-        search.done()
-        if search.restarts == restarts:
-            yield result

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from mmsim.engine.context import Context
+from mmsim.engine.instruments import Instrument
 from mmsim.engine.op import ALL, DOWN, LOCK, UP, Op, Pending, footprint
 from mmsim.engine.schedule import Diverged
 
@@ -253,3 +254,13 @@ class Words:
         for bit in bits:
             mask |= 1 << self._bits.setdefault(bit, len(self._bits))
         return mask
+
+
+class Learner(Instrument):
+    """Listens to an execution under any policy, to learn which words are not quiet."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+
+    def before(self, ctx: Context, step: int, op: Op, obj: Any, args: tuple[Any, ...]) -> None:
+        self._words.touches(ctx, (op, obj, args))

@@ -11,7 +11,7 @@ effects really passed, ``kicked`` is asked when somebody became able to run with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from mmsim.engine.choices import Choices
@@ -47,15 +47,19 @@ class Policy:
         """Effects until the next decision, at least 1."""
         return 1
 
-    passes: Callable[[Context, int, Choices], bool] | None = None
-    """May ``ctx``, which runs and has performed so many effects since it was picked, go on with its
-    pending operation without being picked?  Asked where its quantum is used up;
-    ``choices.after(ctx)`` are those who could go on.  None: never."""
+    quiet: AbstractSet[Passing] | None = None
+    """What may go on without being picked where a quantum is used up.  It can be another set at any
+    time.  None: everybody has to be picked, and ``passes`` is not asked."""
 
-    quiet: AbstractSet[Passing]
-    """Of one that has ``passes``: what that need not be asked of, since it may.  It can be another
-    set at any time.  Such a policy has a limit, ``longest``, on the effects that pass in a row."""
-    longest: int
+    longest = 0
+    """So many effects may go on in a row because they are ``quiet``."""
+
+    def passes(self, ctx: Context, passed: int, choices: Choices) -> bool:
+        """May ``ctx``, which has performed so many effects since it was picked, go on as well?
+
+        Its pending operation is not quiet; ``choices.after(ctx)`` are those who could go on.
+        """
+        return False
 
     def ran(self, ctx: Context, n: int) -> None:
         """``ctx`` performed ``n`` effects."""
