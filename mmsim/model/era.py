@@ -85,7 +85,8 @@ def kernel() -> Any:
 
 def IS_ENABLED(option: str) -> bool:
     """Is ``CONFIG_<option>`` set?  Options that a variant does not mention are off."""
-    return bool(door.machine.config.get(option))
+    config = door.machine.config
+    return option in config and bool(config[option])
 
 
 def refuse_other_eras(who: str, versions: str) -> None:
