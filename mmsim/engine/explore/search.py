@@ -96,7 +96,7 @@ class Search(Policy):
     """
 
     fair = True  # its limit is its own
-    quiet: AbstractSet[Passing] = NOTHING_PASSES
+    quiet: AbstractSet[Passing] | None = NOTHING_PASSES
 
     def __init__(self, *, longest: int = LONGEST) -> None:
         self.words = Words()
