@@ -63,7 +63,7 @@ from mmsim.engine.op import (
     SPAWN,
     START,
 )
-from mmsim.engine.policy.base import Passing, Policy
+from mmsim.engine.policy.base import Passing
 from mmsim.engine.schedule import Diverged
 
 NOTHING_PASSES: Final = frozenset[Passing]()
@@ -88,13 +88,16 @@ class TooLong(Stopped):
     """The execution has more effects than the limit.  What it would have come to is unknown."""
 
 
-class Search(Policy):
+class Search:
     """Base of the searches.  ``longest`` is the limit on the effects of one execution.
+
+    It is a policy, but no child of that class: compiled, the one cannot be the other's.
 
     Counts so far: ``executions`` that came to an end, ``blocked`` ones that did not need to,
     ``cut`` ones that were longer than the limit, ``restarts`` because a word was not quiet.
     """
 
+    memoryless = False
     fair = True  # its limit is its own
     quiet: AbstractSet[Passing] | None = NOTHING_PASSES
 
@@ -410,6 +413,9 @@ class Search(Policy):
 
     def kicked(self) -> int | None:
         return None
+
+    def ended(self, machine: Machine) -> None:
+        """An execution that ends of its own accord says nothing more."""
 
     def _follow(self, enabled: Sequence[Context]) -> Context | None:
         """The next of the prefix; None once it is at its end."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from typing import Protocol
 
 from mmsim.engine.choices import Choices
 from mmsim.engine.context import Context
@@ -25,8 +26,8 @@ Passing = tuple[Op, int, int]
 """An operation, the number of the context that performs it, and what its object is known as."""
 
 
-class Policy:
-    """Base of all policies.
+class Policy(Protocol):
+    """Base of all policies, but for the searches, which have what it takes and are no children.
 
     ``memoryless``: a context alone able to run need not be interrupted.  ``fair``: nobody able to
     run waits for ever, so that a loop which does not end under it is a livelock.
@@ -63,6 +64,7 @@ class Policy:
 
     def ran(self, ctx: Context, n: int) -> None:
         """``ctx`` performed ``n`` effects."""
+        return
 
     def kicked(self) -> int | None:
         """A context became able to run: effects until the next decision; None leaves it."""
@@ -70,3 +72,4 @@ class Policy:
 
     def ended(self, machine: Machine) -> None:
         """The run is over; what is raised here comes out of it."""
+        return
