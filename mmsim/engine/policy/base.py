@@ -33,8 +33,8 @@ class Policy(Protocol):
     run waits for ever, so that a loop which does not end under it is a livelock.
     """
 
-    memoryless = False
-    fair = False
+    memoryless: bool = False
+    fair: bool = False
 
     @property
     def directed(self) -> bool:
@@ -52,7 +52,7 @@ class Policy(Protocol):
     """What may go on without being picked where a quantum is used up.  It can be another set at any
     time.  None: everybody has to be picked, and ``passes`` is not asked."""
 
-    longest = 0
+    longest: int = 0
     """So many effects may go on in a row because they are ``quiet``."""
 
     def passes(self, ctx: Context, passed: int, choices: Choices) -> bool:
