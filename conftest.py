@@ -13,7 +13,11 @@ from importlib.metadata import entry_points
 
 from hypothesis import settings
 
+from mmsim import native
+
 PLUGIN = "mmsim.pytest_plugin"
+
+native.leave()  # tests take apart what they test; that is not to be had of compiled code
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

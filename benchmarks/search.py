@@ -14,7 +14,8 @@
 
 Without a PART all of them, the quick ones first.  Seconds are of the processor, so that a busy
 computer does not matter much, and beside frontrun, whose threads wait a lot, of the clock as well.
-Figures that are compared come out of this one run; what is said of them are ratios and medians.
+`make bench-search` compiles the search first, as `python -m mmsim compile` does; what it takes
+without is to be had with MMSIM_NATIVE=0 in the environment.  Figures that are compared come out of this one run; what is said of them are ratios and medians.
 A seed that has found nothing by the limit is *censored*: it counts as longer, and where half of
 them are, the median is "> limit".
 """
@@ -40,6 +41,7 @@ from typing import Any, NamedTuple
 
 from scipy.stats import CensoredData, binomtest, ecdf
 
+from mmsim import native
 from mmsim.engine.carriers.greenlets import greenlets
 from mmsim.engine.carriers.threads import present_core, threads
 from mmsim.engine.execution import Token
@@ -91,6 +93,7 @@ def main() -> None:
         parser.error(f"no part {', '.join(unknown)}: it has to be one of {', '.join(PARTS)}")
     if min(options.seeds, options.limit, options.rounds) < 1:
         parser.error("--seeds, --limit and --rounds have to be at least 1")
+    print(f"the search is {'compiled' if native.used() else 'interpreted'}")
     for part in PARTS:
         if part in options.part or not options.part:
             print(f"\n== {part}", flush=True)

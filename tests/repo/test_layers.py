@@ -31,6 +31,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "mmsim.engine": ("mmsim.engine",),
     "mmsim.detect": ("mmsim.detect", "mmsim.engine.events"),
     "mmsim.model": ("mmsim.model", "mmsim.engine"),
+    "mmsim.native": ("mmsim.native", ERRORS),
     "mmsim.linux": ("mmsim.linux", "mmsim.model", "mmsim.engine", FINDING),
     KERNEL: (KERNEL, "mmsim.linux", "mmsim.model", "mmsim.engine", FINDING),
     "mmsim.scenarios": (
@@ -151,6 +152,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mmsim.rare",
         "mmsim.labs",
         "mmsim.litmus",
+        "mmsim.native",
         "mmsim.play",
         "mmsim.run",
         "mmsim.scenarios",
@@ -164,7 +166,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "mmsim.__main__": ("mmsim.cli", "mmsim.stress"),
     "mmsim.pytest_plugin": (*TOP, "mmsim.scenarios", "mmsim.report", "mmsim.run", FINDING, ERRORS),
-    "mmsim.__init__": (),
+    "mmsim.__init__": ("mmsim.native",),  # before anything else is imported
 }
 
 
