@@ -12,10 +12,11 @@
     first      runs to the first finding of each Sometimes variant, by policy, median over seeds,
                with survival curves; and by `explore` in its small casts
 
-Without a PART all of them, the quick ones first.  Seconds are of the processor, so that a busy
-computer does not matter much, and beside frontrun, whose threads wait a lot, of the clock as well.
-`make bench-search` compiles the search first, as `python -m mmsim compile` does; what it takes
-without is to be had with MMSIM_NATIVE=0 in the environment.  Figures that are compared come out of this one run; what is said of them are ratios and medians.
+Without a PART all of them, the quick ones first.  `make bench-search` compiles the search before,
+as `python -m mmsim compile` does; MMSIM_NATIVE=0 in the environment leaves it as it is.  Seconds
+are of the processor, so that a busy computer does not matter much, and beside frontrun, whose
+threads wait a lot, of the clock as well.  Figures that are compared come out of this one run; what
+is said of them are ratios and medians.
 A seed that has found nothing by the limit is *censored*: it counts as longer, and where half of
 them are, the median is "> limit".
 """

@@ -18,6 +18,7 @@ itself.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -52,6 +53,11 @@ SPAWN: Final = "spawn"
 START: Final = "start"  # a context begins, or goes on after it was woken: no effect of its own
 RELAX: Final = "relax"  # one turn of a busy-wait loop: no effect of its own
 BLOCKED: Final = "blocked"  # asleep: it does nothing until somebody wakes it
+
+# Compiled code has copies of them: only of an interned string is there one object.
+for _name, _kind in list(globals().items()):
+    if _name.isupper() and isinstance(_kind, str):
+        globals()[_name] = sys.intern(_kind)
 
 READS: Final = frozenset({READ, READ_ONCE, ACQUIRE})
 WRITES: Final = frozenset({WRITE, WRITE_ONCE, RELEASE, STORE_MB})

@@ -10,8 +10,9 @@ their hash in its name, so that who edits the search never runs an older one.  T
 MMSIM_NATIVE says otherwise: ``0`` for never, or a folder to be used instead, right or wrong.
 
 Compiled code is not always what the interpreter makes of it: a tuple of fixed length has no
-identity, and an attribute of a class has one value for all its children.  So a test compiles the
-search and compares every execution of every planned small cast.
+identity, a constant string is a copy unless it is interned, and an attribute of a class has one
+value for all its children.  So a test compiles the search and compares the executions of every
+planned small cast, and of random programs.
 """
 
 from __future__ import annotations

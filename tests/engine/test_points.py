@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
+from mmsim.engine import op
 from mmsim.engine.door import access, door
 from mmsim.engine.execution import Token
 from mmsim.engine.op import READ, Op
@@ -163,3 +165,12 @@ def test_a_line_is_raised_again_and_a_pending_one_is_merged(token: Token) -> Non
     m.task("a", device)
     run(token, m, "a2 irq2 a2 irq2")
     assert (told, m.vm.v_n) == ([True, False, True], 2)
+
+
+def test_a_kind_is_the_one_string_of_its_text() -> None:
+    """Kinds are compared with ``is``, also by compiled code, which has constants of its own."""
+    kinds = {name: kind for name, kind in vars(op).items() if name.isupper()}
+    kinds = {name: kind for name, kind in kinds.items() if isinstance(kind, str)}
+    assert len(kinds) > 25
+    for kind in kinds.values():
+        assert sys.intern("".join(list(kind))) is kind

@@ -8,18 +8,10 @@ from typing import Any
 
 from mmsim.engine.execution import Token
 from mmsim.engine.explore import Dpor, Search, executions
-from mmsim.engine.explore.nodes import Node
 from mmsim.engine.policy import RandomWalk
 from mmsim.engine.seeds import stream
 from mmsim.linux import spinlock
 from tests.engine.lab import Lab
-
-
-class Thorough(Dpor):
-    """Makes events of what the last one does that has seen everything, too."""
-
-    def _seen_all(self, node: Node) -> bool:
-        return False
 
 
 def explore(

@@ -10,8 +10,9 @@ import pytest
 
 from mmsim.engine.execution import Token
 from tests.engine.lab import every_order
-from tests.explore.programs import Thorough, explore
+from tests.explore.programs import explore
 from tests.explore.random_programs import FLAVOURS, final, program
+from tests.explore.thorough import Thorough
 
 QUICK, MANY = 600, 3_000  # orders that a program may have
 

@@ -19,7 +19,8 @@ from mmsim.linux.atomic import atomic_cmpxchg
 from mmsim.linux.irqflags import raise_irq
 from mmsim.model.struct import Struct, shared
 from tests.engine.lab import Lab, Only, every_order, steps
-from tests.explore.programs import Thorough, explore, increments, sections, writers
+from tests.explore.programs import explore, increments, sections, writers
+from tests.explore.thorough import Thorough
 
 
 class Cell(Struct):

@@ -16,7 +16,8 @@ from mmsim.errors import UsageError
 from mmsim.native import build
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 60  # executions of a cast
+LIMIT = 60  # executions of a cast or a program
+PROGRAMS = 100  # of each flavour
 
 
 @pytest.fixture
@@ -141,14 +142,12 @@ def test_compiled_it_comes_to_the_same_executions(tmp_path: Path) -> None:
     stages: list[str] = []
     build.build(where, stages.append)
     assert len(stages) == 2
-    said = {
-        mode: python(mode, "-m", "tests.explore.all_casts", str(LIMIT)).splitlines()
-        for mode in ("0", str(where))
-    }
+    script = ("-m", "tests.explore.all_executions", str(LIMIT), str(PROGRAMS))
+    said = {mode: python(mode, *script).splitlines() for mode in ("0", str(where))}
     interpreted, compiled = said.values()
     assert interpreted[0] == "interpreted"
     assert compiled[0] == "compiled"
-    assert len(compiled) > 250
+    assert len(compiled) > 250 + PROGRAMS
     assert compiled[1:] == interpreted[1:]
     # and nodes can be handed from process to process
     explored = []
