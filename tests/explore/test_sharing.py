@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,13 @@ def test_branches_taken_from_the_wrong_end_and_in_small_pieces() -> None:
             tree.take(parts.pop(tree.key))
         assert totals(tree) == totals(want)
         assert len(parts) <= 2  # explored before all that was to come there was known
+
+
+def test_the_collector_gets_back_what_it_was_told_to_leave_alone() -> None:
+    before = gc.get_freeze_count()
+    with Explorer(FLAWED):
+        assert gc.get_freeze_count() > before
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize("bound", [None, 1])

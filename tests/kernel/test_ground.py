@@ -16,9 +16,10 @@ from mmsim.engine.oops import ContextDied
 from mmsim.engine.policy import RoundRobin
 from mmsim.linux import bug, spinlock
 from mmsim.linux.percpu import DEFINE_PER_CPU, per_cpu, this_cpu_ptr
+from mmsim.mmzone import boot_mm
 from mmsim.model import cite, gate
 from mmsim.model.era import ERAS, IS_ENABLED, era, kernel
-from mmsim.model.struct import Struct, shared
+from mmsim.model.struct import Array, Layout, Struct, shared
 from tests.engine.lab import Lab, kinds, run, titles
 
 
@@ -45,6 +46,39 @@ def test_field_accesses_of_every_kind_of_object_are_points(token: Token) -> None
     m.task("a", lambda t: (t.left, setattr(t, "more", 1), t.v_right))
     token.run(m, RoundRobin())
     assert m.steps == 2
+
+
+class slot(Layout):
+    count = shared(0)
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+    def identity(self) -> Any:
+        return "slot", self.place
+
+
+def test_what_an_array_has_is_made_when_it_is_looked_at_and_once() -> None:
+    array = Array(3, slot)
+    assert not array
+    assert array[2] is array[2]
+    assert array[2].identity() == ("slot", 2)
+    assert list(array) == [2]
+    for index in (3, -1):
+        with pytest.raises(IndexError, match=rf"\[{index}\] of an array of 3"):
+            array[index]
+
+
+def test_lists_that_are_made_late_are_told_by_their_place() -> None:
+    def births(order: list[int]) -> dict[int, Any]:
+        m = Machine(1, era="5.4")
+        with m.booted():
+            boot_mm(m)
+            lists = m.vm.memcgs[0].lruvecs[0].lists
+            return {lru: lists[lru].identity() for lru in order}
+
+    assert births([0, 3]) == births([3, 0])
+    assert len(set(births([0, 3]).values())) == 2
 
 
 # -- per-CPU data ------------------------------------------------------------------------------
