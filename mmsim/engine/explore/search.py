@@ -47,7 +47,7 @@ from mmsim.engine.explore.words import (
     Touch,
     Touches,
     Words,
-    name_of,
+    number_of,
 )
 from mmsim.engine.instruments import Instrument
 from mmsim.engine.machine import Machine
@@ -122,7 +122,6 @@ class Search:
         self._failing: dict[Passing, Touches | None] = {}  # of those that fail, if they do
         self._quiet: set[Passing] = set()
         self._harmless: set[Passing] = set()  # once nobody else is left
-        self._numbers: dict[Any, int] = {}  # of objects, by what they are told by
         self._enabled: list[Context] | None = None  # who could go on at the last node
         self._can: list[Context] = []  # and those of them who need not wait
         self._locks: list[tuple[Any, bool]] = []  # that others want; were they taken?
@@ -617,16 +616,12 @@ class Search:
         try:
             number = 0 if obj is None else obj.known_as
         except AttributeError:  # nothing of ours
-            number = self._number(obj)
+            number = number_of(obj)
         if number < 0:
-            number = obj.known_as = self._number(obj)
+            number = obj.known_as = number_of(obj)
         passing = op, ctx.id, number
         touches = self._known.get(passing, OFFER)
         return self._ask(passing, ctx) if touches is OFFER else touches
-
-    def _number(self, obj: Any) -> int:
-        """The same for the same object in every execution; 0 is nothing's."""
-        return self._numbers.setdefault(name_of(obj), len(self._numbers) + 1)
 
     def _ask(self, passing: Passing, ctx: Context) -> Touches | None:
         """The same, and remember it if it does not depend on the state."""

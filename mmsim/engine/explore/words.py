@@ -88,6 +88,14 @@ def name_of(obj: Any) -> Any:
     return None if obj is None else (type(obj).__name__, getattr(obj, "id", None))
 
 
+_NUMBERS: Final[dict[Any, int]] = {}  # every search's, since an object may outlive one
+
+
+def number_of(obj: Any) -> int:
+    """The same for the same object in every execution; 0 is nothing's."""
+    return _NUMBERS.setdefault(name_of(obj), len(_NUMBERS) + 1)
+
+
 class Words:
     """What is known of the words of one program, over all its executions.
 
