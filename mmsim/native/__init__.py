@@ -21,6 +21,7 @@ import hashlib
 import os
 import sys
 import sysconfig
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -77,6 +78,8 @@ def use() -> None:
     found = modules(Path(wish) if wish else folder())
     if found:
         sys.meta_path.insert(0, Finder(found))
+    elif wish:
+        warnings.warn(f"{VARIABLE}={wish}: nothing was built there", stacklevel=2)
 
 
 def leave() -> None:

@@ -80,6 +80,9 @@ def test_the_environment_has_the_last_word(package: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(native.VARIABLE, str(native.folder()))
     native.use()
     assert len(finders()) == 1
+    monkeypatch.setenv(native.VARIABLE, str(package / "nowhere"))
+    with pytest.warns(UserWarning, match="nothing was built there"):
+        native.use()
     native.leave()
     assert not finders()
     assert os.environ[native.VARIABLE] == "0"
