@@ -17,78 +17,36 @@ planned small cast, and of random programs.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
-import sysconfig
-import warnings
-from collections.abc import Mapping, Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 from typing import Final
 
-PACKAGE: Final = Path(__file__).resolve().parents[1]
-BUILT: Final = PACKAGE / "native" / "built"
 VARIABLE: Final = "MMSIM_NATIVE"
-MODULES: Final = tuple(
-    f"mmsim.engine.explore.{name}"
-    for name in ("clocks", "doors", "words", "nodes", "search", "dpor", "bounded")
-)
-SUFFIX: Final = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
-
-
-def folder() -> Path:
-    """Where what is built of the present sources for this Python belongs."""
-    digest = hashlib.sha1(usedforsecurity=False)
-    # all of the engine: values of constants are compiled in, wherever they stand
-    for file in sorted((PACKAGE / "engine").rglob("*.py")):
-        digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
-    return BUILT / f"{SUFFIX.strip('.').removesuffix('.so')}-{digest.hexdigest()[:12]}"
-
-
-def modules(where: Path) -> dict[str, Path]:
-    """The modules that were built into a folder, by name."""
-    return {
-        ".".join(file.relative_to(where).as_posix().removesuffix(SUFFIX).split("/")): file
-        for file in where.rglob(f"*{SUFFIX}")
-    }
-
-
-class Finder(MetaPathFinder):
-    """Finds what was built."""
-
-    def __init__(self, found: Mapping[str, Path]) -> None:
-        self._found = found
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        file = self._found.get(name)
-        return None if file is None else spec_from_file_location(name, file)
+BUILT: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "built")
 
 
 def use() -> None:
-    """From now on import what was built, if there is something."""
+    """From now on import what was built, if there is something.
+
+    Every process asks: so what is needed to answer is only imported where there may be a yes.
+    """
     wish = os.environ.get(VARIABLE, "")
-    if wish == "0" or not (wish or BUILT.is_dir()):
-        return
-    found = modules(Path(wish) if wish else folder())
-    if found:
-        sys.meta_path.insert(0, Finder(found))
-    elif wish:
-        warnings.warn(f"{VARIABLE}={wish}: nothing was built there", stacklevel=2)
+    if wish != "0" and (wish or os.path.isdir(BUILT)):
+        from mmsim.native.finder import install
+
+        install(wish)
 
 
 def leave() -> None:
     """Import what was built no more, here and in processes that are started from here."""
     os.environ[VARIABLE] = "0"
-    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
+    if "mmsim.native.finder" in sys.modules:
+        from mmsim.native.finder import remove
+
+        remove()
 
 
 def used() -> bool:
     """Is the search that runs here compiled?"""
-    module = sys.modules.get(MODULES[-1])
+    module = sys.modules.get("mmsim.engine.explore.dpor")
     return module is not None and not str(module.__file__).endswith(".py")

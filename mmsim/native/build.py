@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Builds what :mod:`mmsim.native` finds: mypyc, then the C compiler, in a folder of their own.
+"""Builds what the finder finds: mypyc, then the C compiler, in a folder of their own.
 
 They work on a copy of the package, so that neither a configuration nor a cache of the checkout has
 a part in it, and what they leave behind is gone with the copy.
@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmsim.errors import UsageError
-from mmsim.native import MODULES, PACKAGE, modules
+from mmsim.native.finder import MODULES, PACKAGE, modules
 
 SETUP = """\
 import sys

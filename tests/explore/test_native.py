@@ -13,7 +13,7 @@ import pytest
 
 from mmsim import cli, native
 from mmsim.errors import UsageError
-from mmsim.native import build
+from mmsim.native import build, finder
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 60  # executions of a cast or a program
@@ -25,8 +25,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package with an engine of one file, and a place to build into."""
     (tmp_path / "engine").mkdir()
     (tmp_path / "engine" / "search.py").write_text("one = 1\n")
-    monkeypatch.setattr(native, "PACKAGE", tmp_path)
-    monkeypatch.setattr(native, "BUILT", tmp_path / "built")
+    monkeypatch.setattr(finder, "PACKAGE", tmp_path)
+    monkeypatch.setattr(native, "BUILT", str(tmp_path / "built"))
     monkeypatch.setattr(sys, "meta_path", sys.meta_path.copy())
     monkeypatch.delenv(native.VARIABLE)
     return tmp_path
@@ -34,29 +34,29 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def built(folder: Path) -> None:
     """As if a module had been built there."""
-    file = folder / "mmsim" / "engine" / "explore" / f"dpor{native.SUFFIX}"
+    file = folder / "mmsim" / "engine" / "explore" / f"dpor{finder.SUFFIX}"
     file.parent.mkdir(parents=True)
     file.touch()
 
 
-def finders() -> list[native.Finder]:
-    return [finder for finder in sys.meta_path if isinstance(finder, native.Finder)]
+def finders() -> list[finder.Finder]:
+    return [one for one in sys.meta_path if isinstance(one, finder.Finder)]
 
 
 def test_what_was_built_of_these_sources_is_found(package: Path) -> None:
-    built(native.folder())
+    built(finder.folder())
     native.use()
-    (finder,) = finders()
-    spec = finder.find_spec("mmsim.engine.explore.dpor")
+    (found,) = finders()
+    spec = found.find_spec("mmsim.engine.explore.dpor")
     assert spec is not None
     assert spec.origin == str(
-        native.folder() / "mmsim" / "engine" / "explore" / f"dpor{native.SUFFIX}"
+        finder.folder() / "mmsim" / "engine" / "explore" / f"dpor{finder.SUFFIX}"
     )
-    assert finder.find_spec("mmsim.engine.explore.every") is None
+    assert found.find_spec("mmsim.engine.explore.every") is None
 
 
 def test_what_was_built_of_others_is_not(package: Path) -> None:
-    built(native.folder())
+    built(finder.folder())
     (package / "engine" / "search.py").write_text("one = 2\n")
     native.use()
     assert not finders()
@@ -64,20 +64,20 @@ def test_what_was_built_of_others_is_not(package: Path) -> None:
 
 @pytest.mark.parametrize("name", ["search.py", "more/op.py"])
 def test_any_file_of_the_engine_is_a_source(package: Path, name: str) -> None:
-    before = native.folder()
+    before = finder.folder()
     file = package / "engine" / name
     file.parent.mkdir(exist_ok=True)
     file.write_text("ONE = 3\n")
-    assert native.folder() != before
-    assert native.folder().parent == before.parent
+    assert finder.folder() != before
+    assert finder.folder().parent == before.parent
 
 
 def test_the_environment_has_the_last_word(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    built(native.folder())
+    built(finder.folder())
     monkeypatch.setenv(native.VARIABLE, "0")
     native.use()
     assert not finders()
-    monkeypatch.setenv(native.VARIABLE, str(native.folder()))
+    monkeypatch.setenv(native.VARIABLE, str(finder.folder()))
     native.use()
     assert len(finders()) == 1
     monkeypatch.setenv(native.VARIABLE, str(package / "nowhere"))
@@ -107,7 +107,7 @@ def test_a_compiler_that_fails_says_why(
     said = capsys.readouterr()
     assert "cannot be compiled" in said.err
     assert "no such header" in said.err
-    assert not native.folder().exists()
+    assert not finder.folder().exists()
 
 
 def test_a_compiler_that_makes_nothing_has_failed(
@@ -115,17 +115,17 @@ def test_a_compiler_that_makes_nothing_has_failed(
 ) -> None:
     monkeypatch.setattr(build, "SETUP", "import os, sys; os.mkdir(sys.argv[1])")
     with pytest.raises(build.BuildError, match="not all"):
-        build.build(native.folder(), str)
-    assert not native.folder().exists()
+        build.build(finder.folder(), str)
+    assert not finder.folder().exists()
 
 
 def test_compile_again_and_remove(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    built(native.folder())
+    built(finder.folder())
     assert cli.main(["compile"]) == 0
     assert "already" in capsys.readouterr().out
     assert cli.main(["compile", "--remove"]) == 0
     assert capsys.readouterr().out == "removed 1\n"
-    assert not native.folder().exists()
+    assert not finder.folder().exists()
     assert cli.main(["compile", "--remove"]) == 0
     assert "nothing" in capsys.readouterr().out
 

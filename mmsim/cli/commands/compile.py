@@ -6,9 +6,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from mmsim import native
 from mmsim.native.build import BuildError, build, forget
+from mmsim.native.finder import folder
 
 HELP = "compile the search: the same executions, half as many again a second"
 DESCRIPTION = """\
@@ -33,10 +35,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.remove:
-        gone = forget(native.BUILT)
+        gone = forget(Path(native.BUILT))
         print(f"removed {len(gone)}" if gone else "there was nothing")
         return OK
-    to = native.folder()
+    to = folder()
     if to.is_dir() and not options.again:
         print("the search of these sources is compiled already (--again)")
         return OK
@@ -50,6 +52,6 @@ def run(options: argparse.Namespace) -> int:
     except BuildError as error:
         print(f"mmsim: the search cannot be compiled:\n{error}", file=sys.stderr)
         return FAILED
-    forget(native.BUILT, but=to)
+    forget(Path(native.BUILT), but=to)
     tell("done: from now on the search is compiled")
     return OK
