@@ -13,9 +13,9 @@
                with survival curves; and by `explore` in its small casts
 
 Without a PART all of them, the quick ones first.  `make bench-search` compiles the search before,
-as `python -m mmsim compile` does; MMSIM_NATIVE=0 in the environment leaves it as it is.  Seconds
-are of the processor, so that a busy computer does not matter much, and beside frontrun, whose
-threads wait a lot, of the clock as well.  Figures that are compared come out of this one run; what
+as `python -m mmsim compile` does; MMSIM_NATIVE=0 in the environment keeps to the interpreter.
+Seconds are of the processor, so that a busy computer does not matter much, and beside frontrun,
+whose threads wait a lot, of the clock as well.  Figures that are compared come out of this one run; what
 is said of them are ratios and medians.
 A seed that has found nothing by the limit is *censored*: it counts as longer, and where half of
 them are, the median is "> limit".
@@ -201,7 +201,7 @@ def sampled(make_token: Callable[[], Token], policy: str, runs: int) -> tuple[Ra
     """Schedules a second, and the share of them that lose an increment."""
     token = make_token()
     failed = 0
-    rng = Random()  # to make one costs as much as its seed
+    rng = Random()  # a new one for each run would be seeded twice
     for warm in range(100):
         rng.seed(warm)
         increments(token, make(policy, rng, 20))

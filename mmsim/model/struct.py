@@ -81,8 +81,8 @@ class Struct(Layout):
 class Array(dict[int, Any]):
     """An array of structs, of which each is made when it is first looked at: most never are.
 
-    ``make(index)`` must make a :class:`Layout` that is told by its place, since nobody knows who
-    looks first.
+    What ``make(index)`` makes has to be told by its place, since nobody knows who looks first.
+    Raises IndexError outside of it.
     """
 
     def __init__(self, size: int, make: Callable[[int], Layout]) -> None:

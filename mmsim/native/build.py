@@ -72,16 +72,22 @@ def build(to: Path, tell: Callable[[str], None]) -> None:
             raise BuildError("".join(said[-LAST:]).strip())
         if not set(MODULES) <= set(modules(out)):
             raise BuildError("the compiler said nothing, and what it made is not all")
+        beside = to.with_name(
+            f"new-{to.name}"
+        )  # a copy takes a while: nobody is to find half of it
         try:
+            shutil.rmtree(beside, ignore_errors=True)
+            shutil.move(out, beside)
             shutil.rmtree(to, ignore_errors=True)
-            shutil.move(out, to)
+            beside.rename(to)
         except OSError as error:
             raise UsageError(f"{to} cannot be written: {error.strerror}") from error
 
 
 def forget(built: Path, but: Path | None = None) -> list[Path]:
-    """Delete what was built there, except ``but``; what was deleted."""
-    gone = [one for one in sorted(built.glob("*")) if one.is_dir() and one != but]
+    """Delete what was built there; of what ``but``'s Python has, all others.  What was deleted."""
+    pattern = "*" if but is None else f"{but.name.rpartition('-')[0]}-*"
+    gone = [one for one in sorted(built.glob(pattern)) if one.is_dir() and one != but]
     for one in gone:
         shutil.rmtree(one, ignore_errors=True)
     return gone

@@ -57,7 +57,7 @@ class Finder(MetaPathFinder):
 def install(wish: str) -> None:
     """Import from the folder that is wished for, or, without a wish, from that of these sources."""
     found = modules(Path(wish) if wish else folder())
-    if found:
+    if set(MODULES) <= set(found):
         sys.meta_path.insert(0, Finder(found))
     elif wish:
         warnings.warn(f"{native.VARIABLE}={wish}: nothing was built there", stacklevel=3)

@@ -47,6 +47,7 @@ FLAG_NAMES = {
     nr: name[3:] for name, nr in list(globals().items()) if name.startswith("PG_")
 }
 
+
 class page(Layout):
     """One page frame.
 

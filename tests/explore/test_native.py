@@ -33,10 +33,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def built(folder: Path) -> None:
-    """As if a module had been built there."""
-    file = folder / "mmsim" / "engine" / "explore" / f"dpor{finder.SUFFIX}"
-    file.parent.mkdir(parents=True)
-    file.touch()
+    """As if the search had been built there."""
+    for name in finder.MODULES:
+        file = Path(folder, *name.split(".")).with_suffix(finder.SUFFIX)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
 
 
 def finders() -> list[finder.Finder]:
@@ -88,6 +89,13 @@ def test_the_environment_has_the_last_word(package: Path, monkeypatch: pytest.Mo
     assert os.environ[native.VARIABLE] == "0"
 
 
+def test_half_of_it_is_not_used(package: Path) -> None:
+    built(finder.folder())
+    (finder.folder() / "mmsim" / "engine" / "explore" / f"nodes{finder.SUFFIX}").unlink()
+    native.use()
+    assert not finders()
+
+
 def test_nothing_built_is_nothing_to_look_for(package: Path) -> None:
     native.use()
     assert not finders()
@@ -117,6 +125,17 @@ def test_a_compiler_that_makes_nothing_has_failed(
     with pytest.raises(build.BuildError, match="not all"):
         build.build(finder.folder(), str)
     assert not finder.folder().exists()
+
+
+def test_only_what_the_same_python_had_before_goes(package: Path) -> None:
+    present = finder.folder()
+    older = present.with_name(f"{present.name.rpartition('-')[0]}-0")
+    others = present.with_name("cpython-2-0")
+    for folder in (present, older, others):
+        built(folder)
+    assert build.forget(present.parent, but=present) == [older]
+    assert present.is_dir()
+    assert others.is_dir()
 
 
 def test_compile_again_and_remove(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
