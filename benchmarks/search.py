@@ -15,8 +15,8 @@
 Without a PART all of them, the quick ones first.  `make bench-search` compiles the search before,
 as `python -m mmsim compile` does; MMSIM_NATIVE=0 in the environment keeps to the interpreter.
 Seconds are of the processor, so that a busy computer does not matter much, and beside frontrun,
-whose threads wait a lot, of the clock as well.  Figures that are compared come out of this one run; what
-is said of them are ratios and medians.
+whose threads wait a lot, of the clock as well.  Figures that are compared come out of this one run;
+what is said of them are ratios and medians.
 A seed that has found nothing by the limit is *censored*: it counts as longer, and where half of
 them are, the median is "> limit".
 """
