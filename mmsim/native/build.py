@@ -72,9 +72,7 @@ def build(to: Path, tell: Callable[[str], None]) -> None:
             raise BuildError("".join(said[-LAST:]).strip())
         if not set(MODULES) <= set(modules(out)):
             raise BuildError("the compiler said nothing, and what it made is not all")
-        beside = to.with_name(
-            f"new-{to.name}"
-        )  # a copy takes a while: nobody is to find half of it
+        beside = to.with_name(f"new-{to.name}")  # to copy it there takes a while
         try:
             shutil.rmtree(beside, ignore_errors=True)
             shutil.move(out, beside)
