@@ -56,7 +56,8 @@ class lruvec(Struct):
         self.lru_lock = spin_lock_init(f"&lruvec->lru_lock#{memcg.name}/{pgdat.node_id}")
 
     def _list(self, lru):
-        return LIST_HEAD(f"{self.name}.{LRU_NAMES[lru]}", (self.birth, lru))
+        name = f"{self.name}.{LRU_NAMES[lru]}"
+        return LIST_HEAD(name, (self.birth, name))  # two numbers are what a context makes
 
     @property
     def name(self):

@@ -315,13 +315,7 @@ class Token:
             self._granted = granted + 1
             door.left = 0
             return effect(*args)
-        if granted:
-            self._account(ctx, granted)
-        ctx.at_point = True
-        chosen = self._choose(ctx)
-        if chosen is not ctx:
-            self._wait(ctx, chosen)
-        return effect(*args)
+        return self._slow(op, obj, effect, *args)
 
     def _slow_observed(self, op: Op, obj: Any, effect: Callable[..., Any], *args: Any) -> Any:
         ctx = self._running
